@@ -1,0 +1,153 @@
+"""Every exception of the package, one tree.
+
+::
+
+    OrchError
+    ├── UsageError                what a person asked cannot be done as asked
+    │   ├── HeaderError           a `%%task` or `%flow` line that does not parse
+    │   ├── UndefinedName         a task reads a name that nothing defines
+    │   ├── UnknownTask           a name that is no task of this flow
+    │   ├── CycleError            tasks that wait for each other
+    │   ├── ScheduleError         a schedule, instant or time zone that does not parse
+    │   ├── ParameterError        an unknown, missing or ill-typed parameter
+    │   ├── NotebookError         a notebook that cannot be read or executed
+    │   └── NotFound              no such run or deployment
+    ├── FlowRunError              how a flow run ended, raised where somebody waits for it
+    │   ├── FlowRunFailed
+    │   └── FlowRunCancelled
+    ├── StoreError                the store cannot do what it should
+    │   ├── StoreUnavailable      locked, read-only, full or from a newer version
+    │   ├── LeaseLost             another process owns this run now
+    │   └── HistoryConflict       two owners wrote one run's history
+    └── ImpossibleEvent           an event that cannot follow the present state
+
+Messages are written for the person who reads them: what happened, to which task, what to try.
+All of them survive pickling, so they can come back from another process.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "CycleError",
+    "FlowRunCancelled",
+    "FlowRunError",
+    "FlowRunFailed",
+    "HeaderError",
+    "HistoryConflict",
+    "ImpossibleEvent",
+    "LeaseLost",
+    "NotFound",
+    "NotebookError",
+    "OrchError",
+    "ParameterError",
+    "ScheduleError",
+    "StoreError",
+    "StoreUnavailable",
+    "UndefinedName",
+    "UnknownTask",
+    "UsageError",
+]
+
+
+def _rebuild(kind: type[OrchError], message: str, details: dict[str, Any]) -> OrchError:
+    return kind(message, **details)
+
+
+class OrchError(Exception):
+    """The root of the tree.
+
+    Parameters
+    ----------
+    message : str
+        One or two sentences for a person.
+    **details
+        What the message speaks of, as attributes (``error.task``, ``error.run_id`` …).
+    """
+
+    def __init__(self, message: str = "", **details: Any) -> None:
+        super().__init__(message)
+        self.details = details
+
+    def __getattr__(self, name: str) -> Any:
+        # Guarded because unpickling asks for attributes before __init__ has run.
+        details = self.__dict__.get("details", {})
+        if name in details:
+            return details[name]
+        raise AttributeError(name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), str(self), self.details)
+
+
+class UsageError(OrchError):
+    """What a person asked cannot be done as asked."""
+
+
+class HeaderError(UsageError):
+    """A ``%%task`` or ``%flow`` line that does not parse."""
+
+
+class UndefinedName(UsageError):
+    """A task reads a name that nothing defines."""
+
+
+class UnknownTask(UsageError):
+    """A name that is no task of this flow."""
+
+
+class CycleError(UsageError):
+    """Tasks that wait for each other; ``path`` lists them in order."""
+
+
+class ScheduleError(UsageError):
+    """A schedule, instant or time zone that does not parse."""
+
+
+class ParameterError(UsageError):
+    """An unknown, missing or ill-typed parameter."""
+
+
+class NotebookError(UsageError):
+    """A notebook that cannot be read or executed."""
+
+
+class NotFound(UsageError):
+    """No such run or deployment."""
+
+
+class FlowRunError(OrchError):
+    """How a flow run ended; ``run_id`` names it."""
+
+    def _render_traceback_(self) -> list[str]:
+        # Each failed task shows its own traceback; the frames of the engine would only bury it.
+        return [f"{type(self).__name__}: {self}"]
+
+
+class FlowRunFailed(FlowRunError):
+    """At least one task of the run failed; ``tasks`` names them."""
+
+
+class FlowRunCancelled(FlowRunError):
+    """The run was cancelled."""
+
+
+class StoreError(OrchError):
+    """The store cannot do what it should."""
+
+
+class StoreUnavailable(StoreError):
+    """The store is locked, read-only, full, or written by a newer version."""
+
+
+class LeaseLost(StoreError):
+    """Another process owns this run now; whoever sees this must stop working on it."""
+
+
+class HistoryConflict(StoreError):
+    """Two owners wrote one run's history; the later write was refused."""
+
+
+class ImpossibleEvent(OrchError):
+    """An event that cannot follow the present state of its task or run."""

@@ -1,0 +1,112 @@
+"""What a task is: a name, how it is retried, and for a cell its source and what that source does to names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["RetryPolicy", "Task"]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how soon a failed task is tried again.
+
+    Parameters
+    ----------
+    retries : int
+        Tries after the first.
+    delays : tuple of float
+        Seconds to wait before each of them; the last one repeats, none means at once.
+    jitter : float
+        Each wait is drawn between ``delay`` and ``delay * (1 + jitter)``.
+
+    Examples
+    --------
+    >>> policy = RetryPolicy(retries=3, delays=(1, 10))
+    >>> [policy.delay_before(attempt) for attempt in (2, 3, 4)]
+    [1, 10, 10]
+    """
+
+    retries: int = 0
+    delays: tuple[float, ...] = ()
+    jitter: float = 0.0
+
+    def allows(self, attempt: int) -> bool:
+        """Whether an attempt of this number (counted from 1) may be made."""
+        return attempt <= self.retries + 1
+
+    def delay_before(self, attempt: int) -> float:
+        """Seconds to wait before this attempt, without jitter."""
+        if attempt < 2 or not self.delays:
+            return 0.0
+        return self.delays[min(attempt - 2, len(self.delays) - 1)]
+
+
+NO_RETRIES = RetryPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One named piece of work, as the machine, the store and the faces see it.
+
+    Parameters
+    ----------
+    name : str
+        Unique in its flow.
+    retry : RetryPolicy
+        What happens after a failure.
+    timeout : float or None
+        Seconds an attempt may take.
+    tags : tuple of str
+        Free words to select by.
+    exclusive : tuple of str
+        Names of things only one task may use at a time (``"pyplot"``): tasks that share one never overlap.
+    cell_index : int or None
+        Position of the cell in its notebook, counted from 0 over all cells.
+    cell_id : str or None
+        The cell's id in the notebook, where the front end tells it.
+    reads, writes, mutates : tuple of str
+        Names the task takes in, binds, changes in place.
+    opaque : str
+        Why the source cannot be analysed, or empty.
+    """
+
+    name: str
+    retry: RetryPolicy = NO_RETRIES
+    timeout: float | None = None
+    tags: tuple[str, ...] = ()
+    exclusive: tuple[str, ...] = ()
+    cell_index: int | None = None
+    cell_id: str | None = None
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    mutates: tuple[str, ...] = ()
+    opaque: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what differs from a bare task, so that ten thousand of them stay small."""
+        data: dict[str, Any] = {"name": self.name}
+        if self.retry != NO_RETRIES:
+            data["retry"] = [self.retry.retries, list(self.retry.delays), self.retry.jitter]
+        for field in ("timeout", "cell_index", "cell_id"):
+            if (value := getattr(self, field)) is not None:
+                data[field] = value
+        for field in ("tags", "exclusive", "reads", "writes", "mutates"):
+            if value := getattr(self, field):
+                data[field] = list(value)
+        if self.opaque:
+            data["opaque"] = self.opaque
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Task:
+        """Read what :meth:`to_json` wrote."""
+        fields = dict(data)
+        if retry := fields.pop("retry", None):
+            fields["retry"] = RetryPolicy(retry[0], tuple(retry[1]), retry[2])
+        for field in ("tags", "exclusive", "reads", "writes", "mutates"):
+            if field in fields:
+                fields[field] = tuple(fields[field])
+        return cls(**fields)

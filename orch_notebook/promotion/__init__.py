@@ -1,0 +1,1 @@
+"""How a notebook becomes something that runs by itself."""

@@ -1,0 +1,1 @@
+"""What does things: time, storage, threads, the engine.  Knows no Jupyter."""
