@@ -74,6 +74,11 @@ def run_parameters(
     }
 
 
+def plan_from_text(text: str) -> Plan:
+    """Return how a worker executes a run."""
+    return Plan.from_json(json.loads(text))
+
+
 def run_from_row(row: Row, created: str | None = None, tasks: Iterable[Row] | None = None) -> FlowRun:
     """Return a run; with its graph and tasks where the data of its first event and the rows of its tasks are given."""
     graph = Graph.from_json(json.loads(created)["graph"]) if created else Graph()
@@ -221,7 +226,7 @@ def deployment_from_row(row: Row, schedules: Iterable[ScheduleRow]) -> Deploymen
         name=row["name"],
         version=row["version"],
         flow=row["flow"],
-        plan=Plan.from_json(json.loads(row["plan"])),
+        plan=plan_from_text(row["plan"]),
         parameters=json.loads(row["parameters"]),
         schema=tuple(json.loads(row["schema"])),
         created_at=known_instant(row["created_at"]),

@@ -44,6 +44,10 @@ def _migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
+def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
+    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+
+
 class SqliteStore:
     """Facts in one SQLite file, shared by the processes of one machine.
 
@@ -80,7 +84,7 @@ class SqliteStore:
         connection = sqlite3.connect(
             self.path, timeout=self._patience, isolation_level=None, check_same_thread=False, cached_statements=64
         )
-        connection.row_factory = sqlite3.Row
+        connection.row_factory = _as_dict
         connection.execute("PRAGMA foreign_keys = ON")
         # FULL: what a caller was told is stored survives a power cut.  With group commit this is one fsync per 10 ms.
         connection.execute("PRAGMA synchronous = FULL")
@@ -153,7 +157,7 @@ class SqliteStore:
         steps = _migrations()
         newest = steps[-1][0]
         with self._connection() as connection:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()["user_version"]
             if version > newest:
                 raise StoreUnavailable(
                     f"The store {self.path} was written by a newer version of orch_notebook (schema {version}, this "
@@ -164,7 +168,7 @@ class SqliteStore:
             self._begin_wal(connection)
             connection.execute("BEGIN IMMEDIATE")
             try:
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                version = connection.execute("PRAGMA user_version").fetchone()["user_version"]
                 for number, script in steps:
                     if number > version:
                         for statement in re.sub(r"--[^\n]*", "", script).split(";"):
@@ -220,7 +224,7 @@ class SqliteStore:
     def plan(self, run_id: str) -> Plan | None:
         """Return how a worker executes a run."""
         row = self._one(lambda c: _queries().select_run(c, run_id=run_id))
-        return Plan.from_json(rows.json.loads(row["plan"])) if row and row["plan"] else None
+        return rows.plan_from_text(row["plan"]) if row and row["plan"] else None
 
     def run_ids_like(self, prefix: str) -> list[str]:
         """Return up to three ids that begin with `prefix`."""
@@ -241,7 +245,7 @@ class SqliteStore:
         )
         return [rows.run_from_row(row) for row in found]
 
-    def _all(self, query: str, **parameters: Any) -> list[sqlite3.Row]:
+    def _all(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         with self._read() as connection:
             return list(getattr(_queries(), query)(connection, **parameters))
 
@@ -447,8 +451,8 @@ class SqliteStore:
 
     def describe(self) -> Mapping[str, Any]:
         """Return what ``orch doctor`` shows: kind, place, version, size."""
-        version = self._one(lambda c: c.execute("PRAGMA user_version").fetchone()[0])
-        check = self._one(lambda c: c.execute("PRAGMA quick_check").fetchone()[0])
+        version = self._one(lambda c: c.execute("PRAGMA user_version").fetchone()["user_version"])
+        check = self._one(lambda c: c.execute("PRAGMA quick_check").fetchone()["quick_check"])
         return {
             "kind": "SQLite",
             "place": str(self.path),
