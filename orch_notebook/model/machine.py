@@ -175,6 +175,10 @@ class RunMachine:
         """Return the number of a task's latest attempt, 0 before the first."""
         return self._stands[task].attempt
 
+    def is_settled(self, task: str) -> bool:
+        """Whether a task has ended and no retry will follow."""
+        return self._stands[task].is_settled
+
     def timeout_of(self, task: str) -> float | None:
         """Return how many seconds an attempt of a task may take."""
         return self._stands[task].task.timeout

@@ -60,6 +60,8 @@ class Engine:
         Number of the last event already recorded.
     ask : callable, optional
         Returns requests that others filed (``"cancel"``); asked every `ask_every` seconds.
+    settled : callable, optional
+        Told the name of each task of which no further attempt will follow.
     draw : callable
         A number between 0 and 1, for the jitter of retries.
     """
@@ -76,6 +78,7 @@ class Engine:
         seq: int = 0,
         ask: Callable[[], list[str]] | None = None,
         ask_every: float = 0.5,
+        settled: Callable[[str], object] | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._machine = machine
@@ -86,6 +89,7 @@ class Engine:
         self._ask = ask
         self._ask_every = ask_every
         self._draw = draw
+        self._settled = settled
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._calls: dict[str, Call] = {}
@@ -143,6 +147,8 @@ class Engine:
         """Record a fact and return what the machine makes of it."""
         commands = self._machine.take(event)
         self._journal.record(event)
+        if self._settled is not None and isinstance(event, TaskStateChanged) and self._machine.is_settled(event.task):
+            self._settled(event.task)
         return deque(commands)
 
     def _carry_out(self, commands: deque[Command], *, keep_one: bool = False) -> Call | None:
