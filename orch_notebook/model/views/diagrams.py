@@ -139,7 +139,7 @@ def dot(graph: Graph, limit: int = MAX_DRAWN) -> str:
     index = {name: number for number, box in enumerate(boxes) for name in box.members}
     lines = [
         "digraph flow {",
-        "  graph [nodesep=0.25 ranksep=0.34 margin=0]",
+        "  graph [nodesep=0.25 ranksep=0.42 margin=0]",
         '  node [shape=box style=rounded fixedsize=true height=0.58 fontname="Helvetica" fontsize=12]',
         '  edge [tailport=s headport=n arrowsize=0.6 color="#757d8a"]',
     ]

@@ -45,7 +45,7 @@ _CODE = (
     "white-space:pre-wrap;overflow-wrap:anywhere;margin:6px 0 0;padding:6px 10px;border-radius:5px;"
     "border:1px solid rgba(128,128,128,0.35);background:none"
 )
-_CELL = "text-align:left;padding:4px 16px 4px 0;border:none;vertical-align:top"
+_CELL = "text-align:left;padding:4px 16px 4px 0;border:none;vertical-align:middle"
 
 
 @dataclass(frozen=True, slots=True)
