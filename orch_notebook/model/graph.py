@@ -11,7 +11,7 @@ from typing import Any
 from orch_notebook.errors import CycleError, UnknownTask
 from orch_notebook.model.tasks import Task
 
-__all__ = ["Edge", "Graph"]
+__all__ = ["Edge", "Graph", "unknown_task"]
 
 
 @dataclass(frozen=True, slots=True)

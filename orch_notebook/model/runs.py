@@ -12,7 +12,7 @@ from orch_notebook.model.graph import Graph
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task
 
-__all__ = ["FlowRun", "TaskRun", "iso"]
+__all__ = ["FlowRun", "TaskRun", "iso", "seconds_between"]
 
 PENDING = State(StateType.PENDING)
 

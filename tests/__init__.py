@@ -1,0 +1,1 @@
+"""The tests, laid out like the floors of the package; ``run.py`` sets everything up and runs them."""

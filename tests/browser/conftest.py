@@ -1,0 +1,52 @@
+"""One Jupyter server and one Chromium for all browser tests; they run last."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import HOW_TO_INSTALL, find_chromium
+from tests.browser.driver import Browser, Server
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies here as ``browser`` and move it to the end, whatever the order drawn.
+
+    Playwright keeps an event loop in the main thread as long as the browser is open; tests that start one of their own
+    must come before.
+    """
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.browser)
+    items.sort(key=lambda item: item.path.is_relative_to(HERE))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The Jupyter server of the session; its notebooks lie in ``server.folder``."""
+    root = tmp_path_factory.mktemp("lab")
+    with Server(root / "notebooks", {**os.environ, "ORCH_HOME": str(root / "orch")}) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser(server: Server) -> Iterator[Browser]:
+    """Chromium, looking at the server; without it the test is skipped, or fails where CI asks for everything."""
+    executable = find_chromium()
+    if executable is None:
+        reason = f"There is no Chromium here. {HOW_TO_INSTALL}"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    with Browser(executable, server) as running:
+        yield running
+
+
+@pytest.fixture
+def shots() -> Path:
+    """The folder where pictures are kept to be looked at; git does not see it."""
+    return HERE / "shots"

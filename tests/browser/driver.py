@@ -1,0 +1,348 @@
+"""A person at JupyterLab, for tests: a real server, real Chromium, and the acts of somebody who works there.
+
+:class:`Server` starts one Jupyter server that serves JupyterLab and Notebook 7; :class:`Browser` is one Chromium;
+``browser.open(notebook)`` gives a :class:`Page` on which cells are run, buttons clicked, outputs read and pictures
+taken.  State is read from the application's own model (``window.jupyterapp``); only clicks go by what is drawn.
+Nothing waits for a time to pass: every wait is for a condition.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
+
+import nbformat
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import Locator, Route, sync_playwright
+
+__all__ = ["Browser", "Page", "Server", "until"]
+
+#: Said by Notebook 7 itself, without any extension of ours: plugins of JupyterLab that miss what only Lab has.
+KNOWN_NOISE = (
+    "Cannot read properties of undefined (reading 'schema')",
+    "Command 'filebrowser:open-path' not registered",
+)
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+#: Quiet settings: no news, no update checks, no autosave, and every cell in the document however long the notebook.
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+    "docmanager-extension/plugin": {"autosave": False},
+    "extensionmanager-extension/plugin": {"enabled": False},
+    "notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
+}
+
+#: The notebook in front, as both applications know it.
+NOTEBOOK = "window.jupyterapp.shell.currentWidget"
+
+
+def until(claim: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+    """Ask `claim` again and again until it gives something true, and return that.
+
+    Raises
+    ------
+    TimeoutError
+        It stayed untrue for so many seconds.
+    """
+    end = time.monotonic() + seconds
+    while not (value := claim()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"Waited {seconds:g} s for {what}.")
+        time.sleep(0.05)  # between two looks at another process, never instead of one
+    return value
+
+
+def _die_with_parent() -> None:
+    # A test run that is killed must not leave a server behind; Linux tells the child (PR_SET_PDEATHSIG).
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+class Server:
+    """One Jupyter server on loopback, with a random token and port; a context manager that ends it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where its notebooks lie; its own settings and log go beside, into ``folder.parent``.
+    env : mapping
+        Its environment, that of its kernels too.
+    """
+
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.token = secrets.token_hex(16)
+        self.log = folder.parent / "server.log"
+        home = folder.parent / "jupyter"
+        own = {name: str(home / name.lower()) for name in ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")}
+        for name, setting in SETTINGS.items():
+            path = Path(own["JUPYTERLAB_SETTINGS_DIR"]) / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(setting))
+        folder.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        options = {
+            "ServerApp.ip": "127.0.0.1",
+            "ServerApp.port": self.port,
+            "ServerApp.port_retries": 0,
+            "ServerApp.root_dir": folder,
+            "ServerApp.open_browser": False,
+            "ServerApp.allow_root": True,
+            "IdentityProvider.token": self.token,
+            "LabApp.expose_app_in_browser": True,
+            "LabApp.news_url": "",
+            "JupyterNotebookApp.expose_app_in_browser": True,
+        }
+        command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                command,
+                env={**env, **own},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=_die_with_parent,
+            )
+        try:
+            until(self._listens, "the Jupyter server", 60)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _listens(self) -> bool:
+        if self.process.poll() is not None:
+            raise RuntimeError(f"The Jupyter server ended at once:\n{self.log.read_text()}")
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the server and with it its kernels."""
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def url(self, name: str, app: Literal["lab", "notebook"] = "lab") -> str:
+        """Return the address of a notebook in JupyterLab, in a fresh workspace, or in Notebook 7."""
+        path = (
+            f"lab/workspaces/{secrets.token_hex(4)}/tree/{quote(name)}" if app == "lab" else f"notebooks/{quote(name)}"
+        )
+        return f"http://127.0.0.1:{self.port}/{path}?token={self.token}"
+
+    def write(self, name: str, *cells: str) -> str:
+        """Write a notebook of these code cells where the server finds it; return its name."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, self.folder / name)
+        return name
+
+
+class Browser:
+    """One headless Chromium; a context manager that ends it."""
+
+    def __init__(self, executable: str, server: Server) -> None:
+        self.server = server
+        self._playwright = sync_playwright().start()
+        self._chromium: Chromium = self._playwright.chromium.launch(executable_path=executable, args=FLAGS)
+
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._chromium.close()
+        self._playwright.stop()
+
+    def open(self, name: str, app: Literal["lab", "notebook"] = "lab", *, size: tuple[int, int] = (1400, 1000)) -> Page:
+        """Open a notebook in JupyterLab or Notebook 7 and wait until its kernel is idle."""
+        width, height = size
+        context = self._chromium.new_context(viewport={"width": width, "height": height})
+        return Page(context.new_page(), self.server, name, app)
+
+
+class Page:
+    """One notebook open in the browser.
+
+    Attributes
+    ----------
+    playwright
+        The page as Playwright gives it, for what is not foreseen here.
+    external : list of str
+        Requests that wanted to leave this machine; they were refused.
+    """
+
+    def __init__(self, page: Any, server: Server, name: str, app: Literal["lab", "notebook"]) -> None:
+        self.playwright = page
+        self.external: list[str] = []
+        self._errors: list[str] = []
+        page.set_default_timeout(30_000)
+        page.context.route("**/*", self._guard)
+        page.on("pageerror", lambda error: self._errors.append(f"page error: {error}"))
+        page.on("console", lambda line: self._errors.append(f"console: {line.text}") if line.type == "error" else None)
+        page.on("websocket", lambda socket: self._note_external(socket.url))
+        page.goto(server.url(name, app))
+        self.wait("() => window.jupyterapp && window.jupyterapp.started.then(() => true)")
+        self.wait(f"() => {NOTEBOOK}?.content?.widgets?.length && {NOTEBOOK}.context.isReady")
+        page.evaluate(
+            f"() => {{ window.restarts = []; {NOTEBOOK}.sessionContext.statusChanged.connect((_, status) => "
+            "/restarting|dead/.test(status) && window.restarts.push(status)) }"
+        )
+        self.wait_idle()
+
+    def _note_external(self, url: str) -> bool:
+        if urlsplit(url).hostname in ("127.0.0.1", "localhost", None):
+            return False
+        self.external.append(url)
+        return True
+
+    def _guard(self, route: Route) -> None:
+        if self._note_external(route.request.url):
+            route.abort()
+        else:
+            route.continue_()
+
+    def close(self) -> None:
+        """Shut the notebook's kernel down and close the page."""
+        self.evaluate(f"() => {NOTEBOOK}.sessionContext.shutdown()")
+        self.playwright.context.close()
+
+    def __enter__(self) -> Page:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # What is there
+
+    def evaluate(self, script: str, argument: Any = None) -> Any:
+        """Evaluate JavaScript in the page."""
+        return self.playwright.evaluate(script, argument)
+
+    def wait(self, script: str, argument: Any = None, *, seconds: float = 30) -> Any:
+        """Wait until a JavaScript function gives something true, and return that."""
+        return self.playwright.wait_for_function(script, arg=argument, timeout=seconds * 1000).json_value()
+
+    def wait_idle(self, seconds: float = 60) -> None:
+        """Wait until every command has ended and the kernel has nothing to do."""
+        self.wait(
+            f"() => !window.acting && {NOTEBOOK}.sessionContext.session?.kernel?.status === 'idle'", seconds=seconds
+        )
+
+    def cell(self, index: int) -> Locator:
+        """Return the cell of this number, counted from 0 over all cells, as something to click or look at."""
+        return self.playwright.locator(".jp-Notebook .jp-Cell").nth(index)
+
+    def output(self, index: int) -> Locator:
+        """Return the output area of a cell."""
+        return self.cell(index).locator(".jp-Cell-outputWrapper")
+
+    def outputs(self, index: int) -> list[dict[str, Any]]:
+        """Return a cell's outputs from the model, in the notebook format."""
+        found: list[dict[str, Any]] = self.evaluate(
+            f"index => {NOTEBOOK}.content.widgets[index].model.outputs.toJSON()", index
+        )
+        return found
+
+    def text(self, index: int) -> str:
+        """Return what a person reads below a cell."""
+        return "\n".join(self.output(index).all_inner_texts())
+
+    def html(self, index: int) -> str:
+        """Return the document below a cell as the browser holds it."""
+        return "\n".join(part.inner_html() for part in self.output(index).all())
+
+    def state(self, index: int) -> str:
+        """Return where the execution of a cell stands: ``scheduled``, ``running`` or ``idle``."""
+        found: str = self.evaluate(f"index => {NOTEBOOK}.content.widgets[index].model.executionState ?? 'idle'", index)
+        return found
+
+    def problems(self, *ignore: str) -> list[str]:
+        """Return what went wrong unseen: page and console errors, requests to elsewhere, restarted kernels."""
+        noise = (*KNOWN_NOISE, *ignore)
+        errors = [line for line in self._errors if not any(text in line for text in noise)]
+        restarts = [f"kernel: {status}" for status in self.evaluate("() => window.restarts")]
+        return errors + [f"external request: {url}" for url in self.external] + restarts
+
+    # What a person does
+
+    def command(self, name: str, **arguments: Any) -> None:
+        """Call a command of the application without waiting for it to end; :meth:`wait_idle` does."""
+        self.evaluate(
+            "([name, args]) => { window.acting = (window.acting ?? 0) + 1; const end = () => { window.acting -= 1 };"
+            " window.jupyterapp.commands.execute(name, args).then(end, end) }",
+            [name, arguments],
+        )
+
+    def start(self, index: int) -> None:
+        """Run one cell without waiting for its end."""
+        self.evaluate(
+            f"index => {{ {NOTEBOOK}.content.deselectAll(); {NOTEBOOK}.content.activeCellIndex = index }}", index
+        )
+        self.command("notebook:run-cell")
+
+    def run(self, index: int, seconds: float = 60) -> list[dict[str, Any]]:
+        """Run one cell, wait for its end and return its outputs."""
+        self.start(index)
+        self.wait_idle(seconds)
+        return self.outputs(index)
+
+    def start_all(self) -> None:
+        """Choose *Run All Cells* without waiting for the end."""
+        self.command("notebook:run-all-cells")
+
+    def run_all(self, seconds: float = 120) -> None:
+        """Choose *Run All Cells* and wait until the last one has ended."""
+        self.start_all()
+        self.wait_idle(seconds)
+
+    def edit(self, index: int, source: str) -> None:
+        """Replace the source of a cell."""
+        self.evaluate(
+            f"([index, source]) => {{ {NOTEBOOK}.content.widgets[index].model.sharedModel.setSource(source) }}",
+            [index, source],
+        )
+
+    def interrupt(self) -> None:
+        """Press the stop button of the toolbar."""
+        self.evaluate(f"() => {NOTEBOOK}.sessionContext.session.kernel.interrupt()")
+
+    def save(self) -> None:
+        """Save the notebook to its file."""
+        self.evaluate(f"() => {NOTEBOOK}.context.save()")
+
+    def screenshot(self, path: Path, theme: Literal["light", "dark"] = "light", *, of: Locator | None = None) -> Path:
+        """Take a picture of the page, or of a part of it, in the light or the dark theme."""
+        name = "JupyterLab Dark" if theme == "dark" else "JupyterLab Light"
+        self.command("apputils:change-theme", theme=name)
+        self.wait("light => document.body.dataset.jpThemeLight === light", str(theme == "light").lower())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (of or self.playwright).screenshot(path=path)
+        return path

@@ -1,0 +1,1 @@
+"""Whole stories: every notebook a user meets, executed and looked at."""
