@@ -1,0 +1,1 @@
+"""The faces inside Jupyter: magics, live display, widgets."""

@@ -1,0 +1,119 @@
+"""What a panel's messages say: runs and graphs in, message parts out.
+
+Pure: the words, shapes and groups come from ``model.views``; this module only puts them in the messages' form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from orch_notebook.jupyter.widgets import messages
+from orch_notebook.model.events import LogWritten
+from orch_notebook.model.graph import Graph
+from orch_notebook.model.runs import FlowRun, TaskRun
+from orch_notebook.model.states import StateType
+from orch_notebook.model.views import LOOKS, TONES, Node, NodeFace, clip, outcome_words, plain_lines, progress_words
+from orch_notebook.model.views.badges import remark
+from orch_notebook.model.views.words import count_tones, plain
+
+__all__ = ["detail", "node_face", "run_face", "task_face", "topology"]
+
+#: So many of a log's last lines are shown.
+LOG_LINES = 200
+
+
+def topology(flow: str, graph: Graph, boxes: Sequence[Node], svg: str, excuse: str = "") -> messages.Topology:
+    """Return what a browser needs once about a flow's wiring."""
+    number = {task.name: index for index, task in enumerate(graph.tasks)}
+    sources = {(edge.after, edge.name): edge.before for edge in graph.edges if edge.rule == "read-after-write"}
+    return {
+        "flow": flow,
+        "svg": svg,
+        "excuse": excuse,
+        "tasks": [
+            {
+                "name": task.name,
+                "reads": [(name, sources.get((task.name, name), "")) for name in task.reads],
+                "writes": list(task.writes),
+                "mutates": list(task.mutates),
+                "cell": 0 if task.cell_index is None else task.cell_index + 1,
+                "attempts": task.retry.retries + 1,
+                "opaque": task.opaque,
+            }
+            for task in graph.tasks
+        ],
+        "nodes": [[number[name] for name in box.members] for box in boxes],
+        "shapes": {name: tone.path for name, tone in TONES.items()},
+    }
+
+
+def task_face(task_run: TaskRun | None) -> messages.TaskFace:
+    """Return where a task stands; ``None`` means it has not been in any run."""
+    if task_run is None:
+        return {"tone": "", "word": "", "attempt": 0, "started_at": None, "ended_at": None, "remark": ""}
+    look = LOOKS[task_run.state.name]
+    return {
+        "tone": look.tone,
+        "word": look.word,
+        "attempt": task_run.attempt,
+        "started_at": _seconds(task_run.started_at),
+        "ended_at": _seconds(task_run.ended_at),
+        "remark": clip(remark(task_run), 300),
+    }
+
+
+def node_face(face: NodeFace) -> messages.NodeFace:
+    """Return what a node of the diagram shows."""
+    return {"tone": face.tone, "sub": clip(face.sub, 60), "running_since": _seconds(face.running_since)}
+
+
+_PHRASES: Mapping[StateType, str] = {
+    StateType.RUNNING: "{word} {{}}",
+    StateType.COMPLETED: "{word} in {{}}",
+    StateType.FAILED: "{word} after {{}}",
+    StateType.CRASHED: "{word} after {{}}",
+    StateType.CANCELLED: "{word} after {{}}",
+}
+
+
+def run_face(run: FlowRun | None) -> messages.RunFace | None:
+    """Return where a run stands."""
+    if run is None:
+        return None
+    look = LOOKS[run.state.name]
+    counts = count_tones(run.tasks)
+    why = plain(run.state.message) if run.state.type is not StateType.COMPLETED else ""
+    return {
+        "run_id": run.run_id,
+        "tone": look.tone,
+        "word": look.word,
+        "phrase": _PHRASES.get(run.state.type, "{word}").format(word=look.word),
+        "is_final": run.state.is_final,
+        "can_cancel": not run.state.is_final and run.state.type is not StateType.CANCELLING,
+        "started_at": _seconds(run.started_at),
+        "ended_at": _seconds(run.ended_at),
+        "progress": progress_words(run.tasks),
+        "tones": [(tone, counts[tone]) for tone in TONES if counts[tone]],
+        "outcome": " ".join(part for part in (clip(why, 400), outcome_words(run)) if part),
+    }
+
+
+def detail(task: str, log: Sequence[LogWritten], task_run: TaskRun | None) -> messages.Detail:
+    """Return the log's last lines and the traceback of one task."""
+    lines: list[messages.LogLine] = [
+        {"at": written.at.timestamp(), "level": written.level, "text": text}
+        for written in log[-LOG_LINES:]
+        for text in plain_lines([written.text], most=LOG_LINES, width=1000)
+    ]
+    shown = task_run.details.get("traceback", ()) if task_run else ()
+    return {
+        "type": "detail",
+        "task": task,
+        "log": lines[-LOG_LINES:],
+        "traceback": plain_lines(shown, most=60, width=500) if shown else [],
+    }
+
+
+def _seconds(instant: datetime | None) -> float | None:
+    return None if instant is None else instant.timestamp()

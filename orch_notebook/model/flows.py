@@ -1,0 +1,298 @@
+"""A flow of cells: task cells in order, the plain cells around them, and how they hang together.
+
+In: cells as they are defined.  Out: the graph the machine runs, the bindings the bodies are given, and the errors a
+person should see at once (a name nobody defines, a task that does not exist, tasks that wait for each other).
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from orch_notebook.errors import UndefinedName
+from orch_notebook.model.cells import Cell, Wiring, wire
+from orch_notebook.model.graph import Graph, unknown_task
+from orch_notebook.model.headers import TaskHeader
+from orch_notebook.model.tasks import Task
+
+__all__ = ["CellFlow", "CellTask", "name_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class CellTask:
+    """A task cell.
+
+    Parameters
+    ----------
+    name : str
+        The task's name.
+    header : TaskHeader
+        Its options.
+    body : str
+        Its source as plain Python, the header line replaced by a blank one so that line numbers stay the cell's.
+    cell_id : str or None
+        The cell's id in the notebook, where it is known.
+    cell_index : int or None
+        The cell's position in the notebook, counted from 0 over all cells, where it is known.
+    """
+
+    name: str
+    header: TaskHeader
+    body: str
+    cell_id: str | None = None
+    cell_index: int | None = None
+
+    def as_cell(self) -> Cell:
+        """Return it as the analysis takes it."""
+        header = self.header
+        return Cell(
+            self.name,
+            self.body,
+            inputs=header.inputs,
+            outputs=header.outputs,
+            mutates=header.mutates,
+            after=header.after,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlainCell:
+    """A cell without a header: imports, functions and constants that tasks may use."""
+
+    label: str
+    source: str
+
+    def as_cell(self) -> Cell:
+        """Return it as the analysis takes it."""
+        return Cell(self.label, self.source, is_task=False)
+
+
+class CellFlow:
+    """The cells of a notebook as a flow.
+
+    Parameters
+    ----------
+    name : str
+        The flow's name.
+    cells : iterable of CellTask or PlainCell
+        In definition order.
+
+    Examples
+    --------
+    >>> flow = CellFlow("demo")
+    >>> flow.define(CellTask("load", TaskHeader(), "x = [1, 2]"))
+    >>> flow.define(CellTask("total", TaskHeader(), "s = sum(x)"))
+    >>> [(edge.before, edge.after, edge.name) for edge in flow.graph.edges]
+    [('load', 'total', 'x')]
+    """
+
+    def __init__(self, name: str, cells: Iterable[CellTask | PlainCell] = ()) -> None:
+        self.name = name
+        self._cells: list[CellTask | PlainCell] = list(cells)
+        self._known: frozenset[str] = frozenset()
+        self._wiring: Wiring | None = None
+        self._graph: Graph | None = None
+
+    def __iter__(self) -> Iterator[CellTask]:
+        return (cell for cell in self._cells if isinstance(cell, CellTask))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        return any(task.name == name for task in self)
+
+    def __getitem__(self, name: str) -> CellTask:
+        for task in self:
+            if task.name == name:
+                return task
+        raise unknown_task(name, [task.name for task in self])
+
+    def copy(self) -> CellFlow:
+        """Return the flow as it stands, which later definitions do not change."""
+        twin = CellFlow(self.name, self._cells)
+        twin._known, twin._wiring, twin._graph = self._known, self._wiring, self._graph
+        return twin
+
+    def know(self, names: Collection[str]) -> None:
+        """Take note of names that exist besides the cells: those of the live namespace."""
+        known = frozenset(names)
+        if known != self._known:
+            self._known = known
+            self._forget()
+
+    def define(self, cell: CellTask | PlainCell) -> None:
+        """Add a cell, or replace the one of the same name in place; nothing changes if it is refused.
+
+        Raises
+        ------
+        UndefinedName
+            It reads a name that nothing above defines.
+        UnknownTask, CycleError
+            Its ``--after`` names a task that is not there, or closes a circle.
+        SyntaxError
+            Its source is not Python.
+        """
+        before = list(self._cells)
+        try:
+            self._place(cell)
+            self._forget()
+            if isinstance(cell, CellTask):
+                self.check(cell.name)
+        except BaseException:
+            self._cells = before
+            self._forget()
+            raise
+
+    def _place(self, cell: CellTask | PlainCell) -> None:
+        label = _label(cell)
+        for position, other in enumerate(self._cells):
+            if _label(other) == label:
+                self._cells[position] = cell
+                return
+        self._cells.append(cell)
+
+    def remove(self, name: str) -> None:
+        """Take a task out."""
+        task = self[name]
+        self._cells.remove(task)
+        self._forget()
+
+    def arrange(self, positions: Mapping[str, int]) -> None:
+        """Put the cells in the order of their notebook, where `positions` (by cell id) tells it.
+
+        Cells it does not know keep their place behind the cell they follow now.
+        """
+        keys: list[tuple[float, int]] = []
+        last = -1.0
+        for order, cell in enumerate(self._cells):
+            cell_id = cell.cell_id if isinstance(cell, CellTask) else cell.label
+            position = positions.get(cell_id or "")
+            last = float(position) if position is not None else last
+            keys.append((last, order))
+        arranged = [cell for _, cell in sorted(zip(keys, self._cells, strict=True), key=lambda pair: pair[0])]
+        placed = [
+            replace(cell, cell_index=positions[cell.cell_id])
+            if isinstance(cell, CellTask) and cell.cell_id in positions
+            else cell
+            for cell in arranged
+        ]
+        if placed != self._cells:
+            self._cells = placed
+            self._forget()
+
+    def _forget(self) -> None:
+        self._wiring = self._graph = None
+
+    @property
+    def wiring(self) -> Wiring:
+        """What each cell does to names, and which task each name comes from."""
+        if self._wiring is None:
+            names = [task.name for task in self]
+            for task in self:
+                for after in task.header.after:
+                    if after not in names:
+                        raise unknown_task(after, names, f"--after of task {task.name!r}")
+            self._wiring = wire([cell.as_cell() for cell in self._cells], self._known)
+        return self._wiring
+
+    @property
+    def graph(self) -> Graph:
+        """The tasks and edges that the machine runs.
+
+        Raises
+        ------
+        CycleError
+            Tasks wait for each other.
+        """
+        if self._graph is None:
+            wiring = self.wiring
+            self._graph = Graph(tuple(self._task(task, wiring) for task in self), tuple(wiring.edges))
+        return self._graph
+
+    def _task(self, cell: CellTask, wiring: Wiring) -> Task:
+        effects = wiring.effects[cell.name]
+        return Task(
+            name=cell.name,
+            retry=cell.header.retry,
+            timeout=cell.header.timeout,
+            tags=cell.header.tags,
+            exclusive=tuple(sorted(effects.exclusive)),
+            cell_index=cell.cell_index,
+            cell_id=cell.cell_id,
+            reads=shown(wiring.bindings[cell.name]),
+            writes=shown(effects.writes),
+            mutates=shown(effects.mutates),
+            opaque=effects.opaque,
+        )
+
+    def check(self, *names: str) -> None:
+        """Raise what is wrong with these tasks, or with any task if none is named.
+
+        Raises
+        ------
+        UndefinedName
+            A task reads a name that nothing above it defines.
+        """
+        wiring, _ = self.wiring, self.graph
+        for task in self:
+            if names and task.name not in names:
+                continue
+            for name in wiring.undefined.get(task.name, ()):
+                raise self._undefined(task.name, name)
+
+    def _undefined(self, task: str, name: str) -> UndefinedName:
+        writers = {written: other for other in self for written in self.wiring.effects[other.name].writes}
+        if name in writers:
+            other = writers[name].name
+            return UndefinedName(
+                f"Task {task!r} reads {name!r}, which only task {other!r} defines, and that stands below it. "
+                f"Move the cell of {other!r} above, or rename one of the two.",
+                task=task,
+                name=name,
+            )
+        known = [*writers, *self._known, *(n for effects in self.wiring.effects.values() for n in effects.writes)]
+        near = get_close_matches(name, [k for k in known if not k.startswith("_")] + dir(builtins), n=1)
+        message = f"Task {task!r} reads {name!r}, which no cell above defines."
+        if near:
+            of_task = f" (task {writers[near[0]].name!r})" if near[0] in writers else ""
+            message += f" Did you mean {near[0]!r}{of_task}?"
+        else:
+            message += " Define it in a cell above, or name it with --outputs where a task makes it."
+        return UndefinedName(message, task=task, name=name)
+
+
+def shown(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names a person knows, sorted; hidden states and files bear a colon."""
+    return tuple(sorted(name for name in names if ":" not in name))
+
+
+def _label(cell: CellTask | PlainCell) -> tuple[bool, str]:
+    return isinstance(cell, CellTask), cell.name if isinstance(cell, CellTask) else cell.label
+
+
+def name_for(body: str, taken: Collection[str]) -> str:
+    """Return a name for a task cell that bears none: from its first comment, its first output, or a number.
+
+    Examples
+    --------
+    >>> name_for("# Load the data\\ndf = 1", ())
+    'load_the_data'
+    >>> name_for("df = read()", {"df"})
+    'df_2'
+    """
+    comment = re.search(r"^\s*#\s*(.+)$", body, re.MULTILINE)
+    first = re.search(r"^([^\W\d]\w*)\s*(?::[^=]+)?=[^=]", body, re.MULTILINE)
+    if comment and body.lstrip().startswith("#"):
+        base = re.sub(r"\W+", "_", comment.group(1).lower()).strip("_")[:30].strip("_")
+    else:
+        base = first.group(1) if first else ""
+    base = base or "task"
+    number, name = 1, base
+    while name in taken:
+        number += 1
+        name = f"{base}_{number}"
+    return name

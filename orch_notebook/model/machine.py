@@ -1,0 +1,405 @@
+"""The machine that decides what a run does next.
+
+In: one event at a time, in order.  Out: commands for the engine.  It holds no clock, thread or file, so a whole night
+of retries can be replayed in a test, and a run is picked up after a crash by feeding it its own history.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orch_notebook.errors import ImpossibleEvent
+from orch_notebook.model.events import Event, LogWritten, RunCreated, RunStateChanged, TaskAdded, TaskStateChanged
+from orch_notebook.model.graph import Graph
+from orch_notebook.model.states import FINAL, State, StateType, may_follow
+from orch_notebook.model.tasks import Task
+
+__all__ = ["AwaitRetry", "Command", "EndRun", "EndTask", "RunMachine", "StartTask", "StopTask"]
+
+#: Edges that only keep an order: what comes after them needs nothing from what came before.
+ORDER_ONLY = frozenset({"write-after-read"})
+
+
+@dataclass(frozen=True, slots=True)
+class StartTask:
+    """Perform this attempt as soon as there is room."""
+
+    task: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitRetry:
+    """Let `delay` seconds pass (times up to ``1 + jitter``), then start this attempt."""
+
+    task: str
+    attempt: int
+    delay: float
+    jitter: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EndTask:
+    """Record that the task ends in this state without being performed; `culprit` is the task at fault."""
+
+    task: str
+    state: State
+    culprit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopTask:
+    """Stop the attempt that is being performed."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndRun:
+    """Record that the run ends in this state."""
+
+    state: State
+
+
+Command = StartTask | AwaitRetry | EndTask | StopTask | EndRun
+
+T = StateType
+
+
+class _Stand:
+    """Where one task stands; mutable, private to its machine."""
+
+    __slots__ = (
+        "attempt",
+        "culprit",
+        "holds",
+        "is_issued",
+        "is_settled",
+        "needs",
+        "successors",
+        "task",
+        "type",
+        "waiting",
+    )
+
+    def __init__(self, task: Task, waiting: int) -> None:
+        self.task = task
+        self.type = T.PENDING
+        self.attempt = 0
+        self.waiting = waiting  # predecessors not settled yet
+        self.successors: tuple[str, ...] = ()
+        self.needs: frozenset[str] | None = None  # predecessors that must succeed; None: all of them
+        self.culprit = ""
+        self.is_issued = False  # a command went out for it whose outcome has not come back
+        self.holds = False  # it has its exclusive things
+        self.is_settled = False  # final, and no retry will follow
+
+
+class RunMachine:
+    """Where every task of one run stands, and what that allows.
+
+    Parameters
+    ----------
+    graph : Graph
+        What is known beforehand.
+    is_open : bool
+        More tasks may still appear (:class:`~orch_notebook.model.events.TaskAdded`); the run then does not end before
+        :meth:`close`.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> from orch_notebook.model.graph import Edge
+    >>> machine = RunMachine(Graph((Task("load"), Task("clean")), (Edge("load", "clean"),)))
+    >>> machine.begin()
+    [StartTask(task='load', attempt=1)]
+    >>> now = datetime(2026, 1, 1, tzinfo=UTC)
+    >>> machine.take(TaskStateChanged(now, "load", 1, State(StateType.RUNNING)))
+    []
+    >>> machine.take(TaskStateChanged(now, "load", 1, State(StateType.COMPLETED)))
+    [StartTask(task='clean', attempt=1)]
+    """
+
+    def __init__(self, graph: Graph, *, is_open: bool = False) -> None:
+        self.run_type: StateType = T.PENDING
+        self._is_open = is_open
+        self._stands: dict[str, _Stand] = {}
+        self._unsettled = 0
+        self._counts: Counter[str] = Counter()
+        self._culprits: list[str] = []
+        self._held: set[str] = set()
+        self._parked: deque[str] = deque()
+        for task in graph.tasks:
+            self._stands[task.name] = _Stand(task, len(graph.predecessors[task.name]))
+            self._unsettled += 1
+        for name, successors in graph.successors.items():
+            self._stands[name].successors = successors
+        ordering = {(e.before, e.after) for e in graph.edges if e.rule in ORDER_ONLY}
+        ordering -= {(e.before, e.after) for e in graph.edges if e.rule not in ORDER_ONLY}
+        for _, after in ordering:
+            if self._stands[after].needs is None:
+                self._stands[after].needs = frozenset(
+                    before for before in graph.predecessors[after] if (before, after) not in ordering
+                )
+
+    @classmethod
+    def replay(cls, events: Iterable[Event], *, is_open: bool = False) -> RunMachine:
+        """Rebuild the machine of a run from its recorded events.
+
+        Raises
+        ------
+        ImpossibleEvent
+            The history does not begin with ``RunCreated``, or breaks the transition table.
+        """
+        events = iter(events)
+        first = next(events, None)
+        if not isinstance(first, RunCreated):
+            raise ImpossibleEvent("A run's history begins with RunCreated.")
+        machine = cls(first.graph, is_open=is_open)
+        for event in events:
+            machine.take(event)
+        return machine
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run is in a final state."""
+        return self.run_type in FINAL
+
+    def state_of(self, task: str) -> StateType:
+        """Return the state type of a task."""
+        return self._stands[task].type
+
+    def attempt_of(self, task: str) -> int:
+        """Return the number of a task's latest attempt, 0 before the first."""
+        return self._stands[task].attempt
+
+    def is_settled(self, task: str) -> bool:
+        """Whether a task has ended and no retry will follow."""
+        return self._stands[task].is_settled
+
+    def timeout_of(self, task: str) -> float | None:
+        """Return how many seconds an attempt of a task may take."""
+        return self._stands[task].task.timeout
+
+    def unfinished(self) -> list[str]:
+        """Return the tasks that are being performed (their state is RUNNING or CANCELLING)."""
+        return [name for name, stand in self._stands.items() if stand.type in (T.RUNNING, T.CANCELLING)]
+
+    def begin(self) -> list[Command]:
+        """Return everything that may happen now: at the start of a run, or after a replay."""
+        if self.is_over:
+            return []
+        commands: list[Command] = []
+        for name, stand in self._stands.items():
+            if stand.is_settled or stand.is_issued:
+                continue
+            if self.run_type is T.CANCELLING:
+                commands.extend(self._cancel(name, stand))
+            elif stand.type is T.SCHEDULED or (stand.type in (T.FAILED, T.CRASHED) and not stand.is_settled):
+                # After a replay: the wait for a retry was cut short, or nobody lived to begin it.
+                attempt = stand.attempt + (stand.type is not T.SCHEDULED)
+                commands.append(self._retry(stand, attempt))
+            elif stand.type is T.PENDING and not stand.waiting:
+                commands.extend(self._start_or_end(name, stand))
+        return commands or self._end_if_over()
+
+    def close(self) -> list[Command]:
+        """Take note that no more tasks will appear, and end the run if all are settled."""
+        self._is_open = False
+        return self._end_if_over()
+
+    def take(self, event: Event) -> list[Command]:
+        """Accept one event and return what may happen because of it.
+
+        Raises
+        ------
+        ImpossibleEvent
+            The event cannot follow the present state; two engines may own this run.
+        """
+        # Only neighbours can have changed: looking at every task here makes a 2,000-task run quadratic.
+        match event:
+            case TaskStateChanged():
+                return self._take_task(event)
+            case RunStateChanged():
+                return self._take_run(event)
+            case TaskAdded():
+                return self._add(event)
+            case LogWritten():
+                return []
+            case RunCreated():
+                raise ImpossibleEvent("A run is created once.")
+
+    def _take_task(self, event: TaskStateChanged) -> list[Command]:
+        stand = self._stands.get(event.task)
+        if stand is None:
+            raise ImpossibleEvent(f"There is no task {event.task!r} in this run.", task=event.task)
+        after = event.state.type
+        if not may_follow(stand.type, after) or self.is_over:
+            raise ImpossibleEvent(
+                f"Task {event.task!r} cannot go from {stand.type} to {after}; two engines may own this run.",
+                task=event.task,
+            )
+        if stand.is_settled:
+            self._unsettle(event.task, stand)
+        stand.type = after
+        stand.attempt = event.attempt
+        if after is T.RUNNING:
+            stand.is_issued = True
+            return []
+        if after not in FINAL:
+            if after is T.SCHEDULED:
+                return self._release(stand)
+            return []
+        commands = self._release(stand)
+        if after in (T.FAILED, T.CRASHED) and self._may_retry(stand, event):
+            return [*commands, self._retry(stand, stand.attempt + 1)]
+        return commands + self._settle(event.task, stand, event)
+
+    def _may_retry(self, stand: _Stand, event: TaskStateChanged) -> bool:
+        retriable = (event.details or {}).get("retriable", True)
+        return bool(retriable) and self.run_type is not T.CANCELLING and stand.task.retry.allows(stand.attempt + 1)
+
+    def _retry(self, stand: _Stand, attempt: int) -> AwaitRetry:
+        policy = stand.task.retry
+        return AwaitRetry(stand.task.name, attempt, policy.delay_before(attempt), policy.jitter)
+
+    def _settle(self, name: str, stand: _Stand, event: TaskStateChanged) -> list[Command]:
+        stand.is_settled = True
+        self._unsettled -= 1
+        culprit = ""
+        if stand.type is not T.COMPLETED:
+            self._counts[stand.type] += 1
+            culprit = (event.details or {}).get("culprit", "") or name
+            if stand.type in (T.FAILED, T.CRASHED):
+                self._culprits.append(name)
+        commands: list[Command] = []
+        for successor in stand.successors:
+            after = self._stands[successor]
+            after.waiting -= 1
+            if culprit and not after.culprit and (after.needs is None or name in after.needs):
+                after.culprit = culprit
+            elif after.waiting or after.is_settled:
+                continue
+            if not after.is_settled and not after.is_issued:
+                commands.extend(self._start_or_end(successor, after))
+        return commands or self._end_if_over()
+
+    def _unsettle(self, name: str, stand: _Stand) -> None:
+        """Take up again, in a resumed run, a task that had failed or never run."""
+        self._counts[stand.type] -= 1
+        if name in self._culprits:
+            self._culprits.remove(name)
+        stand.is_settled = False
+        stand.culprit = ""
+        self._unsettled += 1
+        for successor in stand.successors:
+            self._stands[successor].waiting += 1
+            self._stands[successor].culprit = ""
+
+    def _start_or_end(self, name: str, stand: _Stand) -> list[Command]:
+        if stand.culprit:
+            how = "was cancelled" if self._stands[stand.culprit].type is T.CANCELLED else "failed"
+            state = State(T.CANCELLED, "UpstreamFailed", f"{stand.culprit!r} {how}, and this needs it.")
+            stand.is_issued = True  # said once, though another predecessor may end before it is recorded
+            return [EndTask(name, state, stand.culprit)]
+        if self.run_type is T.CANCELLING:
+            return self._cancel(name, stand)
+        return self._start(name, stand, stand.attempt + 1)
+
+    def start_retry(self, task: str, attempt: int) -> list[Command]:
+        """Return the start of an attempt whose delay has passed; nothing if it is no longer wanted."""
+        stand = self._stands[task]
+        if stand.type is not T.SCHEDULED or stand.is_issued or self.run_type is T.CANCELLING:
+            return []
+        return self._start(task, stand, attempt)
+
+    def _start(self, name: str, stand: _Stand, attempt: int) -> list[Command]:
+        if stand.task.exclusive:
+            if not self._held.isdisjoint(stand.task.exclusive):
+                self._parked.append(name)
+                return []
+            self._held.update(stand.task.exclusive)
+            stand.holds = True
+        stand.is_issued = True
+        return [StartTask(name, attempt)]
+
+    def _release(self, stand: _Stand) -> list[Command]:
+        """Give back what an attempt held, and start who waited for it."""
+        stand.is_issued = False
+        if not stand.holds:
+            return []
+        stand.holds = False
+        self._held.difference_update(stand.task.exclusive)
+        commands: list[Command] = []
+        for _ in range(len(self._parked)):
+            name = self._parked.popleft()
+            parked = self._stands[name]
+            if not parked.is_settled and not parked.is_issued:
+                commands.extend(self._start_or_end(name, parked))
+        return commands
+
+    def _take_run(self, event: RunStateChanged) -> list[Command]:
+        after = event.state.type
+        if not may_follow(self.run_type, after):
+            raise ImpossibleEvent(f"The run cannot go from {self.run_type} to {after}; two engines may own it.")
+        self.run_type = after
+        if after is not T.CANCELLING:
+            return []
+        commands: list[Command] = []
+        for name, stand in self._stands.items():
+            if not stand.is_settled:
+                commands.extend(self._cancel(name, stand))
+        return commands or self._end_if_over()
+
+    def _cancel(self, name: str, stand: _Stand) -> list[Command]:
+        if stand.type is T.RUNNING:
+            return [StopTask(name)]
+        if stand.type is T.CANCELLING:
+            return []
+        if stand.type in FINAL and stand.is_settled:
+            return []
+        if stand.type in (T.FAILED, T.CRASHED):  # its retry was due but not yet recorded; it stays as it ended
+            stand.is_settled = True
+            self._unsettled -= 1
+            self._counts[stand.type] += 1
+            return self._end_if_over()
+        return [EndTask(name, State(T.CANCELLED, "Cancelled"))]
+
+    def _add(self, event: TaskAdded) -> list[Command]:
+        name = event.task.name
+        if name in self._stands or self.is_over:
+            raise ImpossibleEvent(f"Task {name!r} cannot be added: it is there already, or the run is over.")
+        stand = _Stand(event.task, 0)
+        for before in event.upstream:
+            source = self._stands.get(before)
+            if source is None:
+                raise ImpossibleEvent(f"Task {name!r} waits for {before!r}, which is not in this run.")
+            source.successors = (*source.successors, name)
+            if not source.is_settled:
+                stand.waiting += 1
+            elif source.type is not T.COMPLETED and not stand.culprit:
+                stand.culprit = source.culprit or before
+        self._stands[name] = stand
+        self._unsettled += 1
+        if stand.waiting and not stand.culprit:
+            return []
+        return self._start_or_end(name, stand)
+
+    def _end_if_over(self) -> list[Command]:
+        if self._unsettled or self._is_open or self.is_over:
+            return []
+        if self.run_type is T.CANCELLING:
+            return [EndRun(State(T.CANCELLED, "Cancelled"))]
+        if not self._counts.total():
+            return [EndRun(State(T.COMPLETED))]
+        total = len(self._stands)
+        named = ", ".join(repr(name) for name in self._culprits[:3]) + (" …" if len(self._culprits) > 3 else "")
+        if self._counts[T.FAILED]:
+            return [EndRun(State(T.FAILED, "Failed", f"{self._counts[T.FAILED]} of {total} tasks failed: {named}."))]
+        if self._counts[T.CRASHED]:
+            return [
+                EndRun(State(T.CRASHED, "Crashed", f"{self._counts[T.CRASHED]} of {total} tasks crashed: {named}."))
+            ]
+        return [EndRun(State(T.CANCELLED, "Cancelled"))]

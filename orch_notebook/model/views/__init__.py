@@ -1,0 +1,52 @@
+"""What people see of a run, as pure functions: every face shows the same words, shapes and colours.
+
+In: runs, task runs and graphs of the model, and the present moment.  Out: phrases, badges, summaries, table rows and
+diagrams, as plain text, HTML, DOT or SVG.  All text that comes from users is escaped here.
+"""
+
+from orch_notebook.model.views.badges import badge_html, badge_text, pill
+from orch_notebook.model.views.diagrams import Node, NodeFace, dot, faces, nodes
+from orch_notebook.model.views.drawings import draw, paint
+from orch_notebook.model.views.looks import LOOKS, TONES, Look, Tone, icon, look_of
+from orch_notebook.model.views.summaries import TaskRow, summary_html, summary_text, task_rows
+from orch_notebook.model.views.words import (
+    attempt_words,
+    clip,
+    duration,
+    outcome_words,
+    plain_lines,
+    progress_words,
+    run_words,
+    state_words,
+)
+
+__all__ = [
+    "LOOKS",
+    "TONES",
+    "Look",
+    "Node",
+    "NodeFace",
+    "TaskRow",
+    "Tone",
+    "attempt_words",
+    "badge_html",
+    "badge_text",
+    "clip",
+    "dot",
+    "draw",
+    "duration",
+    "faces",
+    "icon",
+    "look_of",
+    "nodes",
+    "outcome_words",
+    "paint",
+    "pill",
+    "plain_lines",
+    "progress_words",
+    "run_words",
+    "state_words",
+    "summary_html",
+    "summary_text",
+    "task_rows",
+]

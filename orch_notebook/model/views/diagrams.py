@@ -1,0 +1,263 @@
+"""What a flow's diagram consists of: nodes, lines, and what each node says.
+
+In: a graph, and where its tasks stand.  Out: DOT text for a layout (topology only, so it changes when the wiring does
+and not before), and one :class:`NodeFace` per node.  Who turns DOT into places on paper is ``runtime.layout``; who
+draws them is ``drawings``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from orch_notebook.model.graph import Edge, Graph
+from orch_notebook.model.runs import TaskRun
+from orch_notebook.model.states import StateType
+from orch_notebook.model.views.looks import LOOKS
+from orch_notebook.model.views.words import clip, duration, plain, progress_words, total_attempts, urgency
+
+__all__ = ["MAX_DRAWN", "Node", "NodeFace", "dot", "faces", "nodes"]
+
+#: More nodes than this are drawn as groups: nobody reads them, and laying out 1,000 holds the GIL for 260 ms.
+MAX_DRAWN = 300
+
+#: So many tasks with one stem, the same inputs and the same outputs are one node ("score × 40").
+_ALIKE = 12
+
+_STEM = re.compile(r"[\s_\-.]*[\[(]?\d+[\])]?$")
+
+#: The rule of the edges that carry data; all others only order.
+_DATA = "read-after-write"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One box of the diagram: a task, or a group of them with a name of its own."""
+
+    name: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFace:
+    """What a box shows of its tasks' states.
+
+    Parameters
+    ----------
+    tone : str
+        The tone of its state, or of the group's most urgent; empty before any run.
+    sub : str
+        The small line below the name.
+    running_since : datetime or None
+        Where `sub` is a length of time that still grows, when it began.
+    """
+
+    tone: str = ""
+    sub: str = ""
+    running_since: datetime | None = None
+
+
+def nodes(graph: Graph, limit: int = MAX_DRAWN) -> tuple[Node, ...]:
+    """Return the boxes that stand for a graph, in definition order, at most `limit` of them.
+
+    Tasks that differ only by a number and stand between the same others are drawn as one; if that is not enough, tasks
+    of one depth and stem are, then whole depths.
+
+    Examples
+    --------
+    >>> from orch_notebook.model.tasks import Task
+    >>> names = ["load", *(f"score_{number}" for number in range(40))]
+    >>> [node.name for node in nodes(Graph([Task(name) for name in names], [Edge("load", n) for n in names[1:]]))]
+    ['load', 'score × 40']
+    """
+    before, after = graph.predecessors, graph.successors
+    alike: dict[Hashable, list[str]] = {}
+    for task in graph.tasks:
+        key = (_STEM.sub("", task.name), frozenset(before[task.name]), frozenset(after[task.name]))
+        alike.setdefault(key, []).append(task.name)
+    grouped = [group for group in alike.values() if len(group) > _ALIKE]
+    in_group = {name for group in grouped for name in group}
+    parts = [*grouped, *([task.name] for task in graph.tasks if task.name not in in_group)]
+    if len(parts) > limit:
+        depth = _depths(graph)
+        parts = _part([task.name for task in graph.tasks], lambda name: (depth[name], _STEM.sub("", name)))
+        if len(parts) > limit:
+            # Whole bands of depths: lines only lead from a smaller depth to a greater one, so no circle can appear.
+            band = -(-(max(depth.values()) + 1) // limit)
+            parts = _part([task.name for task in graph.tasks], lambda name: depth[name] // band)
+    place = {task.name: index for index, task in enumerate(graph.tasks)}
+    parts.sort(key=lambda members: place[members[0]])
+    return tuple(Node(_group_name(members), tuple(members)) for members in parts)
+
+
+def _part(names: Iterable[str], key: Callable[[str], Hashable]) -> list[list[str]]:
+    found: dict[Hashable, list[str]] = {}
+    for name in names:
+        found.setdefault(key(name), []).append(name)
+    return list(found.values())
+
+
+def _depths(graph: Graph) -> dict[str, int]:
+    """Return for every task the length of the longest way that leads to it."""
+    waiting = {name: len(before) for name, before in graph.predecessors.items()}
+    depth = dict.fromkeys(waiting, 0)
+    ready = [name for name, count in waiting.items() if not count]
+    while ready:
+        name = ready.pop()
+        for successor in graph.successors[name]:
+            depth[successor] = max(depth[successor], depth[name] + 1)
+            waiting[successor] -= 1
+            if not waiting[successor]:
+                ready.append(successor)
+    return depth
+
+
+def _group_name(members: Sequence[str]) -> str:
+    if len(members) == 1:
+        return members[0]
+    stems = {_STEM.sub("", name) for name in members}
+    stem = stems.pop() if len(stems) == 1 else ""
+    return f"{stem or members[0] + ' …'} × {len(members)}"
+
+
+def dot(graph: Graph, limit: int = MAX_DRAWN) -> str:
+    """Return the graph in the DOT language, nothing but its topology.
+
+    Nodes are called ``n0``, ``n1`` … in the order of :func:`nodes`.  Lines that carry no data are dashed; each line's
+    tooltip says over what one task waits for the other, and why.
+
+    Examples
+    --------
+    >>> from orch_notebook.model.tasks import Task
+    >>> graph = Graph((Task("load"), Task("plot")), (Edge("load", "plot", "read-after-write", "df"),))
+    >>> print(dot(graph).splitlines()[-2].strip())
+    n0 -> n1 [tooltip="plot reads df from load"]
+    """
+    boxes = nodes(graph, limit)
+    index = {name: number for number, box in enumerate(boxes) for name in box.members}
+    lines = [
+        "digraph flow {",
+        "  graph [nodesep=0.25 ranksep=0.42 margin=0]",
+        '  node [shape=box style=rounded fixedsize=true height=0.58 fontname="Helvetica" fontsize=12]',
+        '  edge [tailport=s headport=n arrowsize=0.6 color="#757d8a"]',
+    ]
+    for number, box in enumerate(boxes):
+        label = clip(plain(box.name), 30)
+        tooltip = plain(box.name)
+        lines.append(f"  n{number} [label={_quote(label)} width={_width(label)} tooltip={_quote(clip(tooltip, 200))}]")
+    between: dict[tuple[int, int], list[Edge]] = {}
+    for edge in graph.edges:
+        ends = index[edge.before], index[edge.after]
+        if ends[0] != ends[1]:
+            between.setdefault(ends, []).append(edge)
+    for (before, after), edges in between.items():
+        look = "" if any(edge.rule == _DATA for edge in edges) else " style=dashed"
+        lines.append(f"  n{before} -> n{after} [tooltip={_quote(_reasons(edges))}{look}]")
+    return "\n".join([*lines, "}"])
+
+
+def _reasons(edges: Sequence[Edge], most: int = 8) -> str:
+    """Say why one task waits for another, each reason once."""
+    said = list(dict.fromkeys(_reason(edge) for edge in edges))
+    more = [f"and {len(said) - most} more"] if len(said) > most else []
+    return "; ".join(said[:most] + more)
+
+
+def _reason(edge: Edge) -> str:
+    before, after, name = (clip(plain(text), 60) for text in (edge.before, edge.after, edge.name))
+    match edge.rule:
+        case "read-after-write":
+            return f"{after} reads {name or 'what it left'} from {before}"
+        case "write-after-read":
+            return f"{after} changes {name}, which {before} reads first"
+        case "alias":
+            return f"{after} shares {name} with {before}"
+        case "hidden-state":
+            return f"{after} uses {name or 'hidden state'}, as {before} does"
+        case "file":
+            return f"{after} uses the file {name}, as {before} does"
+        case "barrier":
+            return f"{after} keeps its place after {before}" + (f": {name}" if name else "")
+        case "after":
+            return f"{after} is told to wait for {before}"
+    return f"{after} waits for {before} ({edge.rule}{': ' + name if name else ''})"
+
+
+def _width(label: str) -> float:
+    """Return a box's width in inches: the shape, the label at about 7 points a letter, and room at the side."""
+    return round(min(240, max(146, 48 + 7.2 * len(label))) / 72, 3)
+
+
+def _quote(text: str) -> str:
+    # A backslash begins an escape in DOT's labels, so it is doubled; line breaks have no place in a name.
+    flat = " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{flat}"'
+
+
+def faces(
+    graph: Graph,
+    boxes: Sequence[Node],
+    task_runs: Mapping[str, TaskRun],
+    now: datetime,
+    only: Iterable[int] | None = None,
+) -> dict[int, NodeFace]:
+    """Return what each box shows, by its number.
+
+    Parameters
+    ----------
+    graph : Graph
+        The wiring, to say what a task waits for.
+    boxes : sequence of Node
+        From :func:`nodes`.
+    task_runs : mapping
+        Where tasks stand, by name; those not in it have not been in any run.
+    now : datetime
+        The present moment.
+    only : iterable of int, optional
+        The boxes asked for; by default all.
+    """
+    found = {}
+    for number in range(len(boxes)) if only is None else only:
+        members = [task_runs[name] for name in boxes[number].members if name in task_runs]
+        if not members:
+            found[number] = NodeFace()
+        elif len(boxes[number].members) == 1:
+            found[number] = _face(graph, members[0], task_runs, now)
+        else:
+            found[number] = _group_face(members)
+    return found
+
+
+def _group_face(members: Sequence[TaskRun]) -> NodeFace:
+    first = LOOKS[min(members, key=urgency).state.name].tone
+    return NodeFace(first, progress_words(members))
+
+
+def _face(graph: Graph, task_run: TaskRun, task_runs: Mapping[str, TaskRun], now: datetime) -> NodeFace:
+    look = LOOKS[task_run.state.name]
+    length = duration(task_run.seconds(now))
+    match task_run.state.name:
+        case "Running":
+            return NodeFace(look.tone, length, task_run.started_at)
+        case "Retrying":
+            return NodeFace(look.tone, f"attempt {task_run.attempt} of {total_attempts(task_run)}")
+        case "Completed":
+            return NodeFace(look.tone, length)
+        case "Failed" | "Crashed":
+            return NodeFace(look.tone, plain(task_run.details.get("error") or look.word.lower()))
+        case "Pending" | "Scheduled":
+            return NodeFace(look.tone, _awaited(graph.predecessors.get(task_run.name, ()), task_runs))
+    return NodeFace(look.tone, look.word.lower())
+
+
+def _awaited(predecessors: Sequence[str], task_runs: Mapping[str, TaskRun]) -> str:
+    open_ones = [
+        name for name in predecessors if name in task_runs and task_runs[name].state.type is not StateType.COMPLETED
+    ]
+    if not open_ones:
+        return ""
+    return (
+        f"waits for {len(open_ones)} tasks" if len(open_ones) > 3 else "waits for " + ", ".join(map(plain, open_ones))
+    )

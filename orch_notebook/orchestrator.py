@@ -1,0 +1,444 @@
+"""The one object every face talks to: a face parses, calls one verb, shows what comes back."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, NotFound, StoreError
+from orch_notebook.model.deployments import Deployment
+from orch_notebook.model.events import Event, LogWritten, RunCreated, RunStateChanged, TaskStateChanged
+from orch_notebook.model.flows import CellFlow
+from orch_notebook.model.graph import Graph
+from orch_notebook.model.live import LiveRun
+from orch_notebook.model.machine import RunMachine
+from orch_notebook.model.runs import FlowRun
+from orch_notebook.model.states import State, StateType
+from orch_notebook.promotion import deployments as promoting
+from orch_notebook.runtime.capture import Routes
+from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
+from orch_notebook.runtime.engine import Engine
+from orch_notebook.runtime.ledger import Ledger
+from orch_notebook.runtime.namespaces import CellHooks, CellProgram, Version
+from orch_notebook.runtime.owners import this_owner
+from orch_notebook.runtime.results import Results
+from orch_notebook.runtime.runners.threads import ThreadRunner
+from orch_notebook.runtime.settings import Settings
+from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
+from orch_notebook.runtime.store.sqlite import SqliteStore
+
+__all__ = ["Orchestrator", "RunHandle"]
+
+
+class RunHandle:
+    """A run that this process performs.
+
+    Attributes
+    ----------
+    run_id : str
+        Its id.
+    versions : Mapping
+        What its tasks left, by name and task; filled while it runs.
+    error : BaseException or None
+        Why it could not be recorded to its end.
+    """
+
+    def __init__(self, run: FlowRun, engine: Engine, versions: Mapping[Version, Any], routes: Routes) -> None:
+        self.run_id = run.run_id
+        self.versions = versions
+        self.error: BaseException | None = None
+        self._live = LiveRun(run)
+        self._engine = engine
+        self._routes = routes
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._perform, name=f"orch-run-{run.run_id[:8]}", daemon=True)
+
+    def _perform(self) -> None:
+        try:
+            self._engine.run()
+        except BaseException as error:  # noqa: BLE001 - raised again where somebody waits
+            self.error = error
+        finally:
+            self._ended.set()
+
+    @property
+    def run(self) -> FlowRun:
+        """The run as far as it is stored."""
+        return self._live.run
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended and its final state is stored."""
+        return self._ended.is_set()
+
+    @property
+    def stuck(self) -> list[str]:
+        """The tasks that are being performed right now."""
+        return self._engine.running
+
+    def cancel(self) -> None:
+        """Stop what runs, start nothing more; returns at once."""
+        self._engine.cancel()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end; False if it has not come within `timeout` seconds."""
+        return self._ended.wait(timeout)
+
+    def result(self) -> FlowRun:
+        """Wait for the end and return the run.
+
+        Raises
+        ------
+        FlowRunFailed, FlowRunCancelled
+            How it ended, if not well.
+        StoreError
+            It could not be recorded to its end.
+        """
+        self._ended.wait()
+        if self.error is not None:
+            raise self.error
+        return check_outcome(self.run)
+
+
+def check_outcome(run: FlowRun) -> FlowRun:
+    """Return a run that ended well; raise how it ended otherwise."""
+    if run.state.type is StateType.COMPLETED:
+        return run
+    if run.state.type is StateType.CANCELLED:
+        raise FlowRunCancelled(f"Flow {run.flow!r} was cancelled.", run_id=run.run_id)
+    failed = [task for task in run.tasks if task.state.type in (StateType.FAILED, StateType.CRASHED)]
+    lines = [f"{run.state.message or run.state.name}"]
+    lines += [f"  {task.name}: {task.details.get('error') or task.state.message or task.state.name}" for task in failed[:5]]
+    names = [task.name for task in failed]
+    raise FlowRunFailed(f"Flow {run.flow!r} ended {run.state.name}. " + "\n".join(lines), run_id=run.run_id, tasks=names)
+
+
+class Orchestrator:
+    """Starts, watches and promotes flows.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        By default those of the environment.
+    clock : Clock, optional
+        By default the machine's.
+
+    Notes
+    -----
+    Nothing is opened before it is needed: making one is free.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, clock: Clock | None = None) -> None:
+        self.settings = settings or Settings.from_environment()
+        self.clock = clock or SystemClock()
+        self.routes = Routes()
+        self._lock = threading.RLock()
+        self._store: Store | None = None
+        self._ledger: Ledger | None = None
+        self._handles: dict[str, RunHandle] = {}
+        self._watchers: list[Callable[[str], object]] = []
+
+    # what it stands on
+
+    @property
+    def store(self) -> Store:
+        """The store; opened when first asked for, and runs whose owner died are ended then."""
+        with self._lock:
+            if self._store is None:
+                self._store = SqliteStore(self.settings.database)
+                promoting.sweep(self._store, this_owner(), self.clock.now())
+                atexit.register(self.close)
+            return self._store
+
+    @property
+    def ledger(self) -> Ledger:
+        """The door to the store for runs of this process."""
+        with self._lock:
+            if self._ledger is None:
+                self._ledger = Ledger(self.store, clock=self.clock, lease_seconds=self.settings.lease)
+                self._ledger.subscribe(self._told)
+            return self._ledger
+
+    @property
+    def results(self) -> Results:
+        """Where results are kept."""
+        return Results(self.settings.folder("results"))
+
+    def close(self) -> None:
+        """Cancel what this process runs, store what is left and close the store."""
+        atexit.unregister(self.close)
+        with self._lock:
+            handles = [handle for handle in self._handles.values() if not handle.is_over]
+            ledger, store, self._ledger, self._store = self._ledger, self._store, None, None
+        for handle in handles:
+            handle.cancel()
+        for handle in handles:
+            handle.wait(2.0)
+        if ledger is not None:
+            ledger.close()
+        if store is not None:
+            store.close()
+        self.routes.close()
+
+    # running
+
+    def start(
+        self,
+        flow: CellFlow,
+        environment: MutableMapping[str, Any],
+        *,
+        select: Collection[str] = (),
+        kept: Mapping[Version, Any] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        hooks: CellHooks | None = None,
+    ) -> RunHandle:
+        """Begin a run of a flow of cells and return at once.
+
+        Parameters
+        ----------
+        flow : CellFlow
+            The cells.
+        environment : MutableMapping
+            The live namespace: read by tasks, and given what they bind.
+        select : collection of str
+            Which tasks (see :meth:`Graph.select`); what they need and nobody has kept runs too.
+        kept : Mapping, optional
+            Versions that earlier runs left.
+        parameters : mapping, optional
+            Noted with the run.
+        hooks : CellHooks, optional
+            What a face adds to the execution of each cell.
+
+        Raises
+        ------
+        UsageError
+            The flow has no tasks, a selector matches none, or a task reads what nothing defines.
+        StoreError
+            The run cannot be recorded.
+        """
+        flow = flow.copy()
+        flow.know(environment.keys())
+        flow.check()
+        graph = choose(flow, select, kept or {})
+        now = self.clock.now()
+        run = FlowRun(
+            run_id=new_run_id(now),
+            flow=flow.name,
+            state=State(StateType.PENDING),
+            created_at=now,
+            parent_run_id=self.settings.parent_run_id,
+            parameters=dict(parameters or {}),
+            graph=graph,
+        )
+        lease = self._create(run)
+        program = CellProgram(
+            flow,
+            environment,
+            selected=frozenset(graph.by_name),
+            kept=kept or {},
+            line=lambda task, attempt, level, text: journal.record(
+                LogWritten(self.clock.now(), task, attempt, level, text)
+            ),
+            run_id=run.run_id,
+            hooks=hooks,
+            results=self.results,
+            log_limit=self.settings.log_limit,
+        )
+        self.routes.open()
+        engine = Engine(
+            RunMachine(graph),
+            program.perform,
+            ThreadRunner(self.settings.threads),
+            self.ledger,
+            lease,
+            self.clock,
+            ask=lambda: self.store.take_requests(run.run_id, self.clock.now()),
+            settled=program.settled,
+        )
+        journal = engine.journal
+        handle = RunHandle(run, engine, program.versions, self.routes)
+        with self._lock:
+            self._handles[run.run_id] = handle
+        journal.record(RunCreated(now, run.flow, graph, run.parameters))
+        handle._thread.start()
+        return handle
+
+    def _create(self, run: FlowRun) -> Lease:
+        owner, expires_at = this_owner(), run.created_at + timedelta(seconds=self.settings.lease)
+        self.store.create_run(run, owner=owner, lease_expires_at=expires_at)
+        return Lease(run.run_id, owner, 1, expires_at)
+
+    def _told(self, run_id: str, batch: Sequence[tuple[int, Event]]) -> None:
+        handle = self._handles.get(run_id)
+        if handle is not None:
+            handle._live.take(event for _, event in batch)
+        for watcher in tuple(self._watchers):
+            watcher(run_id)
+
+    def watch(self, callback: Callable[[str], object]) -> Callable[[], None]:
+        """Have `callback(run_id)` called after each stored change of a run of this process; returns the way to end it."""
+        with self._lock:
+            self._watchers.append(callback)
+
+        def end() -> None:
+            with self._lock:
+                if callback in self._watchers:
+                    self._watchers.remove(callback)
+
+        return end
+
+    def cancel(self, run_id: str) -> FlowRun:
+        """Ask a run to stop, wherever it is performed.
+
+        Raises
+        ------
+        NotFound
+            There is no such run.
+        UsageError
+            It has ended already.
+        """
+        run = self.show(run_id)
+        handle = self._handles.get(run.run_id)
+        if handle is not None and not handle.is_over:
+            handle.cancel()
+        else:
+            promoting.cancel(self.store, run, this_owner(), self.clock.now())
+        return run
+
+    # looking
+
+    def show(self, run_id: str) -> FlowRun:
+        """Return one run with its tasks; those of the runs its notebook started count as its own.
+
+        Parameters
+        ----------
+        run_id : str
+            An id, or so much of its beginning as is unique.
+
+        Raises
+        ------
+        NotFound
+            There is no such run, or several begin like this.
+        """
+        found = self.store.run(run_id) or self._by_prefix(run_id)
+        promoting.sweep(self.store, this_owner(), self.clock.now())
+        return promoting.with_children(self.store, self.store.run(found.run_id) or found)
+
+    def _by_prefix(self, prefix: str) -> FlowRun:
+        ids = self.store.run_ids_like(prefix) if prefix and not set(prefix.lower()) - set("0123456789abcdef-") else []
+        run = self.store.run(ids[0]) if len(ids) == 1 else None
+        if run is None:
+            several = f"{len(ids)} runs or more begin with" if ids else "There is no run"
+            raise NotFound(f"{several} {prefix!r}. 'orch runs' lists the newest.", run_id=prefix)
+        return run
+
+    def runs(
+        self,
+        *,
+        deployment: str | None = None,
+        state: str | None = None,
+        parent_run_id: str | None = None,
+        limit: int = 20,
+    ) -> list[FlowRun]:
+        """Return the newest runs, without their tasks.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment.
+        """
+        if deployment is not None:
+            self.deployment(deployment)
+        promoting.sweep(self.store, this_owner(), self.clock.now())
+        promoting.name_late(self.store, self.settings, self.clock.now())
+        return self.store.runs(deployment=deployment, state=state, parent_run_id=parent_run_id, limit=limit)
+
+    def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
+        """Return the recorded events of a run, numbered, in order."""
+        return self.store.events(run_id, after)
+
+    def logs(self, run_id: str, task: str | None = None, *, after: int = 0, limit: int = 10_000) -> list[LogLine]:
+        """Return what a run, or one of its tasks, wrote."""
+        return self.store.logs(run_id, task, after=after, limit=limit)
+
+    def handle(self, run_id: str) -> RunHandle | None:
+        """Return the handle of a run that this process performs or performed."""
+        return self._handles.get(run_id)
+
+    # promoting
+
+    def promote(self, notebook: str | Path, name: str, **options: Any) -> Deployment:
+        """Make a notebook runnable by itself; see :func:`orch_notebook.promotion.deployments.promote`."""
+        return promoting.promote(self.store, self.settings, self.clock.now(), Path(notebook), name, **options)
+
+    def deployments(self) -> list[Deployment]:
+        """Return all deployments by name."""
+        return self.store.deployments()
+
+    def deployment(self, name: str) -> Deployment:
+        """Return one deployment.
+
+        Raises
+        ------
+        NotFound
+            There is none of that name.
+        """
+        return promoting.find(self.store, name)
+
+    def trigger(self, name: str, parameters: Mapping[str, Any] | None = None) -> FlowRun:
+        """Make a run of a deployment that is due now."""
+        return promoting.trigger(self.store, self.clock.now(), name, parameters or {})
+
+    def submit(self, notebook: str | Path, parameters: Mapping[str, Any] | None = None, **options: Any) -> FlowRun:
+        """Make a run of a notebook that is due now, without a deployment; `execute` performs it."""
+        return promoting.submit(self.store, self.settings, self.clock.now(), Path(notebook), parameters or {}, **options)
+
+    def pause(self, name: str, is_paused: bool = True) -> Deployment:
+        """Let the schedules of a deployment rest, or wake them."""
+        if not self.store.pause_deployment(name, is_paused, self.clock.now()):
+            self.deployment(name)
+        return self.deployment(name)
+
+    def workers(self) -> list[WorkerRow]:
+        """Return the workers that have not said good-bye."""
+        return self.store.workers()
+
+
+def choose(flow: CellFlow, select: Collection[str], kept: Mapping[Version, Any]) -> Graph:
+    """Return the graph of the selected tasks and of those they need whose versions nobody kept.
+
+    Raises
+    ------
+    NotFound
+        The flow has no tasks.
+    UnknownTask
+        A selector matches none.
+    """
+    if not len(flow):
+        raise NotFound("This notebook has no tasks yet. Begin a cell with '%%task NAME'.")
+    graph, wiring = flow.graph, flow.wiring
+    chosen = set(graph.select(select).by_name)
+    todo = list(chosen)
+    while todo:
+        for name, maker in wiring.bindings[todo.pop()].items():
+            if maker is not None and maker not in chosen and (name, maker) not in kept:
+                chosen.add(maker)
+                todo.append(maker)
+    return graph.restrict(chosen)
+
+
+@contextmanager
+def open_orchestrator(settings: Settings | None = None) -> Iterator[Orchestrator]:
+    """Open an orchestrator for the length of a command."""
+    orchestrator = Orchestrator(settings)
+    try:
+        yield orchestrator
+    finally:
+        orchestrator.close()
+
+

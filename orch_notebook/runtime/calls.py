@@ -1,0 +1,91 @@
+"""One attempt of one task, ready to be performed, and what is told of a failure."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from orch_notebook.errors import OrchError
+
+__all__ = ["Call", "TaskStopped", "describe_failure"]
+
+PACKAGE = str(Path(__file__).resolve().parents[1])
+TRACEBACK_LINES = 200
+
+
+class TaskStopped(BaseException):
+    """Raised inside a task that must stop; not an Exception, so that ``except Exception`` lets it pass."""
+
+
+class Call:
+    """One attempt of one task.
+
+    Parameters
+    ----------
+    task : str
+        Its name.
+    attempt : int
+        Counted from 1.
+    begin : callable
+        ``begin(call)`` says that it is being performed now; False means that it is no longer wanted.
+    perform : callable
+        ``perform(task, attempt)`` does the work, and returns what else is known of the outcome, or None.
+    end : callable
+        ``end(call, details, error)`` takes the outcome, and may return a call to be performed next in the same place.
+    """
+
+    __slots__ = ("attempt", "begin", "end", "has_begun", "perform", "place", "stop_reason", "task")
+
+    def __init__(
+        self,
+        task: str,
+        attempt: int,
+        begin: Callable[[Call], bool],
+        perform: Callable[[str, int], Mapping[str, Any] | None],
+        end: Callable[[Call, Mapping[str, Any] | None, BaseException | None], Call | None],
+    ) -> None:
+        self.task = task
+        self.attempt = attempt
+        self.begin = begin
+        self.perform = perform
+        self.end = end
+        self.has_begun = False
+        self.stop_reason = ""
+        self.place: int | None = None  # where the runner performs it; None before and after
+
+    def __repr__(self) -> str:
+        return f"Call({self.task!r}, attempt={self.attempt})"
+
+
+def describe_failure(error: BaseException) -> dict[str, Any]:
+    """Return what is recorded of a failure: one line, and the traceback without our own frames.
+
+    Examples
+    --------
+    >>> describe_failure(ValueError("no rows"))["error"]
+    'ValueError: no rows'
+    """
+    if isinstance(error, SystemExit):
+        said = f"The task called sys.exit({error.code!r})." if error.code is not None else "The task called sys.exit()."
+        return {"error": said, "traceback": [], "retriable": True}
+    line = "".join(traceback.format_exception_only(error)).strip()
+    frames = users_frames(error.__traceback__)
+    lines = "".join(traceback.format_exception(type(error), error, frames)).splitlines()
+    if len(lines) > TRACEBACK_LINES:
+        middle = [f"… {len(lines) - TRACEBACK_LINES} lines left out …"]
+        lines = lines[: TRACEBACK_LINES // 2] + middle + lines[-TRACEBACK_LINES // 2 :]
+    details: dict[str, Any] = {"error": line[:2000], "traceback": lines}
+    if isinstance(error, OrchError) and error.details.get("retriable") is False:
+        details["retriable"] = False
+    return details
+
+
+def users_frames(trace: TracebackType | None) -> TracebackType | None:
+    """Return the part of a traceback that begins at the user's code; all of it if none of it is theirs."""
+    found = trace
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(PACKAGE):
+        found = found.tb_next
+    return found or trace

@@ -1,0 +1,295 @@
+"""What a task writes while it runs, kept apart from what every other task writes.
+
+A context variable says whose code is running.  Streams, log records and rich outputs are routed by it, so nothing is
+redirected globally: code outside of tasks writes where it always did, and two tasks never mix lines.  Threads and pool
+work that a task starts belong to the task.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextvars
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["Capture", "Routes", "capturing", "current"]
+
+#: The capture of the task whose code is running here, if any.
+current: contextvars.ContextVar[Capture | None] = contextvars.ContextVar("orch_capture", default=None)
+
+LINE_LIMIT = 10_000
+
+
+class Capture:
+    """Everything one attempt of a task puts out.
+
+    Parameters
+    ----------
+    line : callable
+        ``line(level, text)`` is told each complete line as it comes.
+    limit : int
+        Characters kept; what goes beyond is counted, and a note says so.
+
+    Examples
+    --------
+    >>> lines = []
+    >>> capture = Capture(lambda level, text: lines.append(text))
+    >>> with capturing(capture):
+    ...     _ = capture.write("stdout", "one\\ntw")
+    ...     _ = capture.write("stdout", "o")
+    >>> lines
+    ['one', 'two']
+    >>> capture.take()
+    [{'output_type': 'stream', 'name': 'stdout', 'text': 'one\\ntwo'}]
+    """
+
+    def __init__(self, line: Callable[[int, str], object], limit: int = 1_000_000) -> None:
+        self._line = line
+        self._limit = limit
+        self._lock = threading.RLock()
+        self._outputs: list[dict[str, Any]] = []
+        self._partial: dict[str, str] = {}
+        self._kept = 0
+        self.dropped = 0
+
+    def write(self, stream: str, text: str) -> int:
+        """Take text written to ``"stdout"`` or ``"stderr"``."""
+        size = len(text)
+        if not size:
+            return 0
+        with self._lock:
+            room = self._limit - self._kept
+            if room < size:
+                self.dropped += size - max(0, room)
+                text = text[: max(0, room)]
+                if not text:
+                    return size
+            self._kept += len(text)
+            last = self._outputs[-1] if self._outputs else None
+            if last is not None and last["output_type"] == "stream" and last["name"] == stream:
+                last["parts"].append(text)
+            else:
+                self._outputs.append({"output_type": "stream", "name": stream, "parts": [text]})
+            self._take_lines(stream, text)
+        return size
+
+    def _take_lines(self, stream: str, text: str) -> None:
+        if "\n" not in text and "\r" not in text:
+            self._partial[stream] = self._partial.get(stream, "") + text
+            return
+        level = logging.WARNING if stream == "stderr" else logging.INFO
+        lines = (self._partial.get(stream, "") + text).split("\n")
+        self._partial[stream] = lines.pop()
+        for line in lines:
+            self._say(level, line)
+
+    def _say(self, level: int, line: str) -> None:
+        # A progress bar rewrites its line after each \r: what it last showed is the line.
+        line = line.rstrip("\r").rpartition("\r")[2]
+        if line.strip():
+            self._line(level, line if len(line) <= LINE_LIMIT else f"{line[:LINE_LIMIT]} …")
+
+    def log(self, record: logging.LogRecord, shown: str) -> None:
+        """Take a log record; `shown` is how it reads under the cell."""
+        with self._lock:
+            if self._kept > self._limit:
+                self.dropped += len(shown)
+                return
+            self._kept += len(shown)
+            self._outputs.append({"output_type": "stream", "name": "stderr", "parts": [shown]})
+            self._line(record.levelno, record.getMessage()[:LINE_LIMIT])
+
+    def put(self, output: Mapping[str, Any]) -> None:
+        """Take a rich output, in the notebook format (``display_data``, ``execute_result``, ``error`` …)."""
+        with self._lock:
+            self._outputs.append(dict(output))
+
+    def take(self) -> list[dict[str, Any]]:
+        """Return what came since the last call, adjacent text of one stream joined; forget it here."""
+        with self._lock:
+            taken, self._outputs = self._outputs, []
+        return [
+            {"output_type": "stream", "name": output["name"], "text": "".join(output["parts"])}
+            if output["output_type"] == "stream"
+            else output
+            for output in taken
+        ]
+
+    def finish(self) -> None:
+        """Complete the last lines, and say how much was not kept."""
+        with self._lock:
+            for stream, rest in self._partial.items():
+                if rest:
+                    self._say(logging.WARNING if stream == "stderr" else logging.INFO, rest)
+            self._partial.clear()
+            if self.dropped:
+                note = (
+                    f"… {self.dropped:,} more characters were not kept "
+                    f"(limit {self._limit:,}; ORCH_LOG_LIMIT sets another)."
+                )
+                self._outputs.append({"output_type": "stream", "name": "stderr", "parts": [f"\n{note}\n"]})
+                self._line(logging.WARNING, note)
+                self.dropped = 0
+
+
+@contextmanager
+def capturing(capture: Capture) -> Iterator[Capture]:
+    """Give everything this context puts out to `capture`; complete its lines at the end."""
+    token = current.set(capture)
+    try:
+        yield capture
+    finally:
+        current.reset(token)
+        capture.finish()
+
+
+class _Routed:
+    """A stream in front of another: inside a task it writes to the task's capture, else to the stream."""
+
+    def __init__(self, stream: Any, name: str) -> None:
+        self._stream = stream
+        self._name = name
+
+    def write(self, text: str) -> int:
+        capture = current.get()
+        return self._stream.write(text) if capture is None else capture.write(self._name, text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _routed_class(base: type, name: str) -> type:
+    """Return a subclass of a stream's class whose ``write`` is routed.
+
+    IPython's tee puts its own ``write`` on the stream object at the start of a cell and takes it off at the end, which
+    would remove ours if it were put on in the same way; a property of the class stands above both.
+    """
+
+    def inner_write(stream: Any) -> Callable[[str], int]:
+        return stream.__dict__.get("_orch_inner") or base.write.__get__(stream)  # type: ignore[attr-defined,no-any-return]
+
+    def get(stream: Any) -> Callable[[str], int]:
+        def write(text: str) -> int:
+            capture = current.get()
+            return inner_write(stream)(text) if capture is None else capture.write(name, text)
+
+        write.is_routed = True  # type: ignore[attr-defined]
+        return write
+
+    def put(stream: Any, write: Any) -> None:
+        is_ours = getattr(write, "is_routed", False)
+        is_plain = getattr(write, "__func__", None) is base.write  # type: ignore[attr-defined]
+        stream.__dict__["_orch_inner"] = None if is_ours or is_plain else write
+
+    def remove(stream: Any) -> None:
+        stream.__dict__["_orch_inner"] = None
+
+    return type(base.__name__, (base,), {"write": property(get, put, remove), "__module__": base.__module__})
+
+
+class _TaskLogs(logging.Handler):
+    """Gives a task's log records to its capture where nobody else would show them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(levelname)s:%(name)s:%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        others = [handler for handler in logging.getLogger().handlers if handler is not self]
+        capture = current.get()
+        if others:
+            return  # they write to a stream, and what a task writes to a stream is captured there
+        if capture is not None:
+            capture.log(record, self.format(record) + "\n")
+        elif logging.lastResort is not None and record.levelno >= logging.lastResort.level:
+            # Being on the root logger silences Python's own last resort, so its part is taken here.
+            logging.lastResort.handle(record)
+
+
+class Routes:
+    """The routing of a process's streams, log records and threads; opened once, closed when nothing needs it."""
+
+    def __init__(self) -> None:
+        self._restore: list[Callable[[], None]] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether routing is in place."""
+        return bool(self._restore)
+
+    def open(self) -> None:
+        """Begin to route; does nothing if it is open."""
+        if self.is_open:
+            return
+        for name in ("stdout", "stderr"):
+            self._route_stream(name)
+        handler = _TaskLogs()
+        root = logging.getLogger()
+        root.addHandler(handler)
+        self._restore.append(lambda: root.removeHandler(handler))
+        self._follow_threads()
+
+    def close(self) -> None:
+        """Put everything back as it was."""
+        while self._restore:
+            self._restore.pop()()
+
+    def _route_stream(self, name: str) -> None:
+        stream: Any = getattr(sys, name)
+        if stream is None:
+            return
+        base = type(stream)
+        try:
+            # Swapping the class also reaches whoever keeps the stream object, such as a logging handler.
+            stream.__class__ = _routed_class(base, name)
+        except TypeError:  # a stream written in C, as in a plain script
+            routed = _Routed(stream, name)
+            setattr(sys, name, routed)
+
+            def restore() -> None:
+                if getattr(sys, name) is routed:
+                    setattr(sys, name, stream)
+
+            self._restore.append(restore)
+        else:
+
+            def restore_class() -> None:
+                inner = stream.__dict__.pop("_orch_inner", None)
+                stream.__class__ = base
+                if inner is not None:
+                    stream.write = inner
+
+            self._restore.append(restore_class)
+
+    def _follow_threads(self) -> None:
+        start, submit = threading.Thread.start, concurrent.futures.ThreadPoolExecutor.submit
+
+        def start_in_context(thread: threading.Thread) -> None:
+            if current.get() is not None:
+                context, run = contextvars.copy_context(), thread.run
+                thread.run = lambda: context.run(run)  # type: ignore[method-assign]
+            start(thread)
+
+        def submit_in_context(pool: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            if current.get() is None:
+                return submit(pool, fn, *args, **kwargs)
+            return submit(pool, contextvars.copy_context().run, fn, *args, **kwargs)
+
+        threading.Thread.start = start_in_context  # type: ignore[method-assign,assignment]
+        concurrent.futures.ThreadPoolExecutor.submit = submit_in_context  # type: ignore[method-assign]
+
+        def restore() -> None:
+            if threading.Thread.start is start_in_context:
+                threading.Thread.start = start  # type: ignore[method-assign]
+            if concurrent.futures.ThreadPoolExecutor.submit is submit_in_context:
+                concurrent.futures.ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
+
+        self._restore.append(restore)

@@ -1,0 +1,299 @@
+"""Carries out what the machine decides, and feeds back what came of it.
+
+One blocking loop per run.  The machine is asked under one lock by whichever thread has an outcome to report; the loop
+itself only wakes for what time brings: retries that fall due, timeouts, and requests filed by other processes.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from orch_notebook.errors import StoreError
+from orch_notebook.model.events import Event, RunStateChanged, TaskStateChanged
+from orch_notebook.model.machine import AwaitRetry, Command, EndRun, EndTask, RunMachine, StartTask, StopTask
+from orch_notebook.model.runs import iso
+from orch_notebook.model.states import State, StateType
+from orch_notebook.runtime.calls import Call, TaskStopped, describe_failure
+from orch_notebook.runtime.clock import Clock
+from orch_notebook.runtime.ledger import Journal, Ledger
+from orch_notebook.runtime.runners import Runner
+from orch_notebook.runtime.store import Lease
+
+__all__ = ["Engine", "Perform"]
+
+logger = logging.getLogger("orch_notebook")
+
+#: Does the work of one attempt; what it returns goes into the event of its completion.
+Perform = Callable[[str, int], Mapping[str, Any] | None]
+
+RUNNING = State(StateType.RUNNING)
+RETRYING = State(StateType.RUNNING, "Retrying")
+COMPLETED = State(StateType.COMPLETED)
+CACHED = State(StateType.COMPLETED, "Cached")
+
+
+class Engine:
+    """Runs the tasks of one flow run to their end.
+
+    Parameters
+    ----------
+    machine : RunMachine
+        Decides.
+    perform : callable
+        ``perform(task, attempt)`` does a task's work in a place of the runner.
+    runner : Runner
+        Where work is performed; closed when the run ends.
+    ledger : Ledger
+        Where facts enter the store.
+    lease : Lease
+        The right to write this run's history.
+    clock : Clock
+        The time.
+    seq : int
+        Number of the last event already recorded.
+    ask : callable, optional
+        Returns requests that others filed (``"cancel"``); asked every `ask_every` seconds.
+    settled : callable, optional
+        Told the name of each task of which no further attempt will follow.
+    draw : callable
+        A number between 0 and 1, for the jitter of retries.
+    """
+
+    def __init__(
+        self,
+        machine: RunMachine,
+        perform: Perform,
+        runner: Runner,
+        ledger: Ledger,
+        lease: Lease,
+        clock: Clock,
+        *,
+        seq: int = 0,
+        ask: Callable[[], list[str]] | None = None,
+        ask_every: float = 0.5,
+        settled: Callable[[str], object] | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._machine = machine
+        self._perform = perform
+        self._runner = runner
+        self._ledger = ledger
+        self._clock = clock
+        self._ask = ask
+        self._ask_every = ask_every
+        self._draw = draw
+        self._settled = settled
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._calls: dict[str, Call] = {}
+        self._timers: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._timer_count = 0
+        self._error: BaseException | None = None
+        self._final: State | None = None
+        self._journal = ledger.open(lease, self._abandon, seq)
+
+    @property
+    def journal(self) -> Journal:
+        """Where this run's facts are recorded; logs go there too."""
+        return self._journal
+
+    @property
+    def running(self) -> list[str]:
+        """The tasks whose attempt is being performed right now."""
+        return [name for name, call in list(self._calls.items()) if call.has_begun]
+
+    def run(self) -> State:
+        """Run to the end and return the final state, which is stored by then.
+
+        Raises
+        ------
+        StoreError
+            The run could not be recorded any further; its tasks were stopped.
+        """
+        with self._lock:
+            if self._machine.run_type is not StateType.CANCELLING:
+                self._apply(RunStateChanged(self._clock.now(), RUNNING))
+            self._carry_out(deque(self._machine.begin()))
+        while self._final is None and self._error is None:
+            self._clock.wait(self._wake, self._until_next())
+            self._wake.clear()
+            self._fire()
+        self._runner.close()
+        self._ledger.close_journal(self._journal)
+        error = self._error or self._journal.error
+        if error is not None:
+            raise error
+        assert self._final is not None
+        return self._final
+
+    def cancel(self, message: str = "") -> None:
+        """Stop what runs, start nothing more; returns at once."""
+        with self._lock:
+            if self._machine.is_over or self._machine.run_type is StateType.CANCELLING or self._error is not None:
+                return
+            state = State(StateType.CANCELLING, "Cancelling", message)
+            self._carry_out(self._apply(RunStateChanged(self._clock.now(), state)))
+
+    # What is decided, and what is done about it
+
+    def _apply(self, event: Event) -> deque[Command]:
+        """Record a fact and return what the machine makes of it."""
+        commands = self._machine.take(event)
+        self._journal.record(event)
+        if self._settled is not None and isinstance(event, TaskStateChanged) and self._machine.is_settled(event.task):
+            self._settled(event.task)
+        return deque(commands)
+
+    def _carry_out(self, commands: deque[Command], *, keep_one: bool = False) -> Call | None:
+        """Do what the machine commands; with `keep_one`, leave one call to the thread that asks."""
+        kept: Call | None = None
+        while commands:
+            match commands.popleft():
+                case StartTask(task, attempt):
+                    call = Call(task, attempt, self._begin, self._perform, self._end)
+                    self._calls[task] = call
+                    if keep_one and kept is None:
+                        kept = call
+                    else:
+                        self._runner.start(call)
+                case EndTask(task, state, culprit):
+                    details = {"culprit": culprit} if culprit else None
+                    attempt = self._machine.attempt_of(task)
+                    commands.extend(self._apply(TaskStateChanged(self._clock.now(), task, attempt, state, details)))
+                case AwaitRetry() as retry:
+                    commands.extend(self._await_retry(retry))
+                case StopTask(task):
+                    self._stop(task, "cancel")
+                case EndRun(state):
+                    self._apply(RunStateChanged(self._clock.now(), state))
+                    self._final = state
+                    self._wake.set()
+        if kept is not None and not self._record_start(kept):
+            return None
+        return kept
+
+    def _await_retry(self, retry: AwaitRetry) -> deque[Command]:
+        now = self._clock.now()
+        due_at = now + timedelta(seconds=retry.delay * (1 + retry.jitter * self._draw()))
+        state = State(StateType.SCHEDULED, "AwaitingRetry")
+        details = {"due_at": iso(due_at)}
+        commands = self._apply(TaskStateChanged(now, retry.task, retry.attempt - 1, state, details))
+
+        def start() -> None:
+            self._carry_out(deque(self._machine.start_retry(retry.task, retry.attempt)))
+
+        self._at(due_at, start)
+        return commands
+
+    def _record_start(self, call: Call) -> bool:
+        if self._final is not None or self._error is not None or self._calls.get(call.task) is not call:
+            return False
+        if self._machine.state_of(call.task) not in (StateType.PENDING, StateType.SCHEDULED):
+            return False  # cancelled while it waited for room
+        call.has_begun = True
+        now = self._clock.now()
+        self._apply(TaskStateChanged(now, call.task, call.attempt, RUNNING if call.attempt == 1 else RETRYING))
+        timeout = self._machine.timeout_of(call.task)
+        if timeout is not None:
+            self._at(now + timedelta(seconds=timeout), lambda: self._time_out(call, timeout))
+        return True
+
+    # Called by the runner, in the place where the work is done
+
+    def _begin(self, call: Call) -> bool:
+        try:
+            with self._lock:
+                return self._record_start(call)
+        except BaseException as error:  # noqa: BLE001 - a run must end, whatever happens
+            self._break(error)
+            return False
+
+    def _end(self, call: Call, details: Mapping[str, Any] | None, error: BaseException | None) -> Call | None:
+        try:
+            state = CACHED if details and "cached_from" in details else COMPLETED
+            if error is not None or call.stop_reason:
+                state, details = self._outcome(call, details, error)
+            with self._lock:
+                if self._calls.get(call.task) is call:
+                    del self._calls[call.task]
+                if self._error is not None or self._final is not None:
+                    return None
+                event = TaskStateChanged(self._clock.now(), call.task, call.attempt, state, details)
+                return self._carry_out(self._apply(event), keep_one=True)
+        except BaseException as broken:  # noqa: BLE001
+            self._break(broken)
+            return None
+
+    def _outcome(
+        self, call: Call, details: Mapping[str, Any] | None, error: BaseException | None
+    ) -> tuple[State, Mapping[str, Any] | None]:
+        if error is None:
+            return COMPLETED, details  # it was told to stop, and was done before it heard
+        if call.stop_reason == "cancel" and isinstance(error, TaskStopped | KeyboardInterrupt):
+            return State(StateType.CANCELLED, "Cancelled"), None
+        if call.stop_reason and isinstance(error, TaskStopped):
+            return State(StateType.FAILED, "TimedOut", call.stop_reason), {"error": call.stop_reason}
+        found = describe_failure(error)
+        return State(StateType.FAILED, "Failed", found["error"].splitlines()[0][:300] if found["error"] else ""), found
+
+    # What time brings
+
+    def _at(self, due_at: datetime, act: Callable[[], None]) -> None:
+        self._timer_count += 1
+        heapq.heappush(self._timers, (due_at, self._timer_count, act))
+        if self._timers[0][0] == due_at:
+            self._wake.set()
+
+    def _until_next(self) -> float | None:
+        with self._lock:
+            due_at = self._timers[0][0] if self._timers else None
+        seconds = None if due_at is None else max(0.0, (due_at - self._clock.now()).total_seconds())
+        if self._ask is not None:
+            return self._ask_every if seconds is None else min(seconds, self._ask_every)
+        return seconds
+
+    def _fire(self) -> None:
+        try:
+            if self._ask is not None and self._final is None and "cancel" in self._ask():
+                self.cancel("Cancelled by request.")
+            with self._lock:
+                now = self._clock.now()
+                while self._timers and self._timers[0][0] <= now and self._final is None:
+                    heapq.heappop(self._timers)[2]()
+        except StoreError as error:
+            # Requests could not be read this time; what is recorded tells whether the store is really gone.
+            logger.warning("Could not look for requests: %s", error)
+        except BaseException as error:  # noqa: BLE001
+            self._break(error)
+
+    def _time_out(self, call: Call, timeout: float) -> None:
+        if self._calls.get(call.task) is call:
+            self._stop(call.task, f"It took longer than its timeout of {timeout:g} s.")
+
+    def _stop(self, task: str, reason: str) -> None:
+        call = self._calls.get(task)
+        if call is None or call.stop_reason:
+            return
+        call.stop_reason = reason
+        self._runner.stop(call)
+
+    # When nothing more can be recorded
+
+    def _abandon(self, error: StoreError) -> None:
+        self._break(error)
+
+    def _break(self, error: BaseException) -> None:
+        if self._error is None:
+            self._error = error
+        for call in list(self._calls.values()):
+            if not call.stop_reason:
+                call.stop_reason = "cancel"
+                self._runner.stop(call)
+        self._wake.set()

@@ -1,0 +1,226 @@
+"""The one door by which facts enter the store: stored first, then told.
+
+``Journal.record(event)`` returns at once.  One writer thread gathers what all runs of the process recorded in the last
+ten milliseconds, stores it in one transaction per run, and only then tells the subscribers, so nobody is shown what
+is not yet stored.  ``flush()`` returns when everything recorded before it is stored.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from orch_notebook.errors import HistoryConflict, LeaseLost, StoreError
+from orch_notebook.model.events import Event
+from orch_notebook.runtime.clock import Clock, SystemClock
+from orch_notebook.runtime.store import Lease, Store
+
+__all__ = ["Journal", "Ledger", "Subscriber"]
+
+logger = logging.getLogger("orch_notebook")
+
+#: Told after each stored batch of one run: its id, and the events with their numbers.
+Subscriber = Callable[[str, Sequence[tuple[int, Event]]], object]
+
+
+class Journal:
+    """The pen of one run's owner.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where events go.
+    lease : Lease
+        The right to write this run.
+    seq : int
+        The last number used so far.
+    lost : callable
+        Called once, with the error, when this process may or can no longer write the run.
+    """
+
+    __slots__ = ("error", "lease", "lost", "queue", "seq", "wake")
+
+    def __init__(self, ledger: Ledger, lease: Lease, seq: int, lost: Callable[[StoreError], object]) -> None:
+        self.lease = lease
+        self.seq = seq
+        self.lost = lost
+        self.error: StoreError | None = None
+        # A deque, because a list swapped between threads loses events.
+        self.queue: deque[Event] = deque()
+        self.wake = ledger.wake
+
+    def record(self, event: Event) -> None:
+        """Hand over a fact; it is stored within some ten milliseconds, in the order of the calls."""
+        self.queue.append(event)
+        self.wake()
+
+
+class Ledger:
+    """Stores what journals record, in groups, and tells subscribers.
+
+    Parameters
+    ----------
+    store : Store
+        Where facts rest.
+    clock : Clock
+        Decides how long a lease lasts.
+    lease_seconds : float
+        How long a lease lasts without renewal; it is renewed three times as often.
+    interval : float
+        Seconds over which facts are gathered into one transaction.
+    """
+
+    def __init__(
+        self, store: Store, *, clock: Clock | None = None, lease_seconds: float = 9.0, interval: float = 0.01
+    ) -> None:
+        self.store = store
+        self.clock = clock or SystemClock()
+        self.lease_seconds = lease_seconds
+        self._interval = interval
+        self._journals: list[Journal] = []
+        self._subscribers: list[Subscriber] = []
+        self._lock = threading.Lock()
+        self._stored = threading.Condition(self._lock)
+        self._signal = threading.Event()
+        self._is_asleep = False
+        self._is_urgent = False
+        self._is_closing = False
+        self._rounds = 0
+        self._thread: threading.Thread | None = None
+
+    # Called for every event of every task: a flag is looked at before the costlier Event is touched.
+    def wake(self) -> None:
+        """Let the writer know that there is something to store."""
+        if self._is_asleep:
+            self._signal.set()
+
+    def open(self, lease: Lease, lost: Callable[[StoreError], object], seq: int = 0) -> Journal:
+        """Begin or take up the journal of a run this process owns."""
+        journal = Journal(self, lease, seq, lost)
+        with self._lock:
+            if self._is_closing:
+                raise StoreError("The ledger is closed.")
+            self._journals.append(journal)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._write, name="orch-ledger", daemon=True)
+                self._thread.start()
+        self.wake()  # the writer may be asleep without a date: now it has leases to renew
+        return journal
+
+    def close_journal(self, journal: Journal, *, release: bool = True) -> None:
+        """End a journal: everything is stored, and the lease is given back."""
+        self.flush()
+        with self._lock:
+            if journal in self._journals:
+                self._journals.remove(journal)
+        if release and journal.error is None:
+            self.store.release(journal.lease)
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Have `subscriber` told of every stored batch, on the writer's thread; returns the way to end that."""
+        with self._lock:
+            self._subscribers.append(subscriber)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                if subscriber in self._subscribers:
+                    self._subscribers.remove(subscriber)
+
+        return unsubscribe
+
+    def flush(self) -> None:
+        """Return when everything recorded before this call is stored and told, or cannot be stored."""
+        with self._stored:
+            if self._thread is None or self._thread is threading.current_thread():
+                return
+            # The round now under way may have passed our events already; the one after it has not.
+            target = self._rounds + 2
+            self._is_urgent = True
+            self._signal.set()
+            while self._rounds < target and self._thread is not None and self._thread.is_alive():
+                self._stored.wait(1.0)
+                self._is_urgent = True
+                self._signal.set()
+
+    def close(self) -> None:
+        """Store what is left and end the writer."""
+        self.flush()
+        with self._lock:
+            self._is_closing = True
+            thread = self._thread
+        self._is_asleep = True
+        self._signal.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=5.0)
+
+    def _write(self) -> None:
+        renewed_at = self.clock.now()
+        while not self._is_closing:
+            self._signal.clear()
+            self._is_asleep = True
+            if not self._is_urgent and not any(journal.queue for journal in self._journals):
+                # Asleep until somebody records, or until the leases of live runs want renewal.
+                self._signal.wait(self.lease_seconds / 3 if self._journals else None)
+            self._is_asleep = False
+            if not self._is_urgent and any(journal.queue for journal in self._journals):
+                self._signal.clear()
+                self._signal.wait(self._interval)  # gathers a group; a flush cuts it short
+            with self._lock:
+                self._is_urgent = False
+                journals = tuple(self._journals)
+            now = self.clock.now()
+            renew = (now - renewed_at).total_seconds() >= self.lease_seconds / 3
+            if renew:
+                renewed_at = now
+            for journal in journals:
+                self._store(journal, renew)
+            with self._stored:
+                self._rounds += 1
+                self._stored.notify_all()
+
+    def _store(self, journal: Journal, renew: bool) -> None:
+        queue = journal.queue
+        batch: list[tuple[int, Event]] = []
+        seq = journal.seq
+        while queue and len(batch) < 20_000:
+            seq += 1
+            batch.append((seq, queue.popleft()))
+        if journal.error is not None or not (batch or renew):
+            return
+        try:
+            expires_at = self.clock.now() + timedelta(seconds=self.lease_seconds)
+            if batch:
+                self.store.append(journal.lease, batch, expires_at)
+                journal.seq = seq
+            elif not self.store.renew(journal.lease, expires_at):
+                raise LeaseLost(f"Run {journal.lease.run_id} is owned by another process now.")
+        except StoreError as error:
+            self._fail(journal, error)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the writer must live on for the other runs
+            self._fail(journal, StoreError(f"The store refused what run {journal.lease.run_id} recorded: {error}"))
+            return
+        if batch:
+            self._tell(journal.lease.run_id, batch)
+
+    def _fail(self, journal: Journal, error: StoreError) -> None:
+        journal.error = error
+        if not isinstance(error, LeaseLost | HistoryConflict):
+            logger.error("Run %s stops: %s", journal.lease.run_id, error)
+        try:
+            journal.lost(error)
+        except Exception:
+            logger.exception("Stopping run %s failed.", journal.lease.run_id)
+
+    def _tell(self, run_id: str, batch: Sequence[tuple[int, Event]]) -> None:
+        for subscriber in tuple(self._subscribers):
+            try:
+                subscriber(run_id, batch)
+            except Exception:
+                logger.exception("A subscriber failed and is told nothing more: %r", subscriber)
+                with self._lock:
+                    if subscriber in self._subscribers:
+                        self._subscribers.remove(subscriber)

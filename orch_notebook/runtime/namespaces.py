@@ -1,0 +1,315 @@
+"""Performs task cells: each body in a namespace of its own, made of the environment and the versions it is bound to.
+
+A version is one binding of a name by one task (``df@load``, ``df@clean``).  A body sees exactly the versions that
+running the cells top to bottom would show it, whatever else runs meanwhile; what it binds becomes new versions when it
+completes, and nothing does when it fails.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import linecache
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, MutableMapping
+from types import CodeType, FunctionType
+from typing import Any, Protocol
+
+from orch_notebook.model.cells import Wiring
+from orch_notebook.model.flows import CellFlow, CellTask
+from orch_notebook.runtime.capture import Capture, capturing
+from orch_notebook.runtime.keys import Keys
+from orch_notebook.runtime.results import Results
+
+__all__ = ["CellHooks", "CellProgram", "PlainHooks"]
+
+Version = tuple[str, str]
+
+TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+
+class CellHooks(Protocol):
+    """What a face adds to the execution of a task cell; all are called in the thread that performs it."""
+
+    def filename(self, cell: CellTask) -> str:
+        """Return the name under which tracebacks find the cell's lines."""
+        ...
+
+    def begin(self, cell: CellTask, capture: Capture) -> None:
+        """Take note that an attempt begins."""
+        ...
+
+    def show(self, value: Any, capture: Capture) -> None:
+        """Put the value of the last expression into the capture."""
+        ...
+
+    def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
+        """Take note that an attempt has ended, well or with an error."""
+        ...
+
+
+class PlainHooks:
+    """Hooks for when there is no Jupyter: text only."""
+
+    def filename(self, cell: CellTask) -> str:
+        """Return ``<task NAME>`` and let tracebacks find its lines."""
+        name = f"<task {cell.name}>"
+        lines = [f"{line}\n" for line in cell.body.splitlines()]
+        linecache.cache[name] = (len(cell.body), None, lines, name)
+        return name
+
+    def begin(self, cell: CellTask, capture: Capture) -> None:
+        """Do nothing."""
+
+    def show(self, value: Any, capture: Capture) -> None:
+        """Put the value's repr into the capture."""
+        if value is not None:
+            data = {"text/plain": repr(value)}
+            capture.put({"output_type": "execute_result", "data": data, "metadata": {}, "execution_count": None})
+
+    def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
+        """Do nothing."""
+
+
+class CellProgram:
+    """The bodies of one flow run.
+
+    Parameters
+    ----------
+    flow : CellFlow
+        As it stood when the run began.
+    environment : MutableMapping
+        The live namespace: what plain cells defined is read from it, and what tasks bind is published to it.
+    selected : collection of str
+        The tasks that run; the others' versions come from `kept`.
+    kept : Mapping
+        Versions that earlier runs of this session left.
+    line : callable
+        ``line(task, attempt, level, text)`` records one line of output.
+    hooks : CellHooks
+        What the face adds.
+    results : Results or None
+        Where ``--cache`` keeps values.
+    log_limit : int
+        Characters of output kept per attempt.
+    """
+
+    def __init__(
+        self,
+        flow: CellFlow,
+        environment: MutableMapping[str, Any],
+        *,
+        selected: frozenset[str],
+        kept: Mapping[Version, Any],
+        line: Callable[[str, int, int, str], object],
+        run_id: str = "",
+        hooks: CellHooks | None = None,
+        results: Results | None = None,
+        log_limit: int = 1_000_000,
+    ) -> None:
+        self._flow = flow
+        self._wiring: Wiring = flow.wiring
+        self._environment = environment
+        # Taken once: a plain cell executed while the run goes on must not change what its tasks see.
+        self._base = dict(environment)
+        self._line = line
+        self._run_id = run_id
+        self._hooks = hooks or PlainHooks()
+        self._log_limit = log_limit
+        self._lock = threading.Lock()
+        self._order = {task.name: order for order, task in enumerate(flow)}
+        self._published: dict[str, int] = {}
+        self._readers: Counter[Version] = Counter()
+        for name in selected:
+            for version in self._bound(name).values():
+                self._readers[version] += 1
+        last: dict[str, str] = {}
+        for task in flow:
+            for written in self._made(task.name):
+                last[written] = task.name
+        self._last = frozenset(last.items())
+        #: The versions that are alive: those some task can still read, and the last of each name.
+        self.versions: dict[Version, Any] = dict(kept)
+        self._keys = Keys(flow, self._base)
+        self._results = results
+
+    def _bound(self, task: str) -> dict[str, Version]:
+        """Return the versions a task is given, by name."""
+        return {
+            name: (name, maker)
+            for name, maker in self._wiring.bindings[task].items()
+            if maker is not None and ":" not in name
+        }
+
+    def _made(self, task: str) -> list[str]:
+        """Return the names of which a task makes a version."""
+        effects = self._wiring.effects[task]
+        return [name for name in sorted(effects.writes | effects.mutates) if ":" not in name]
+
+    def perform(self, task: str, attempt: int) -> dict[str, Any] | None:
+        """Run one attempt of a task; what it binds is published when it completes."""
+        cell = self._flow[task]
+        capture = Capture(lambda level, text: self._line(task, attempt, level, text), self._log_limit)
+        with capturing(capture):
+            self._hooks.begin(cell, capture)
+            try:
+                details = self._run(cell, capture)
+            except BaseException as error:
+                capture.finish()
+                self._hooks.end(cell, capture, error)
+                raise
+            capture.finish()
+            self._hooks.end(cell, capture, None)
+            return details
+
+    def _run(self, cell: CellTask, capture: Capture) -> dict[str, Any] | None:
+        key, note = self._key(cell)
+        if key is not None and (found := self._reuse(cell, key)) is not None:
+            return found
+        namespace = self._namespace(cell.name)
+        self._execute(cell, namespace, capture)
+        made = {name: namespace[name] for name in self._made(cell.name) if name in namespace}
+        if key is not None:
+            note = self._keep(cell, key, made)
+        self._publish(cell.name, made)
+        return {"note": note} if note else None
+
+    def _namespace(self, task: str) -> dict[str, Any]:
+        namespace = dict(self._base)
+        with self._lock:
+            given = {name: self.versions[version] for name, version in self._bound(task).items() if version in self.versions}
+        namespace.update(given)
+        _rebind(namespace, set(given))
+        return namespace
+
+    def _execute(self, cell: CellTask, namespace: dict[str, Any], capture: Capture) -> None:
+        body, last = compile_cell(cell.body, self._hooks.filename(cell))
+        if body is not None:
+            _evaluate(body, namespace)
+        if last is not None:
+            self._hooks.show(_evaluate(last, namespace), capture)
+
+    def _publish(self, task: str, made: Mapping[str, Any]) -> None:
+        order = self._order[task]
+        with self._lock:
+            for name, value in made.items():
+                if self._readers[(name, task)] or (name, task) in self._last:
+                    self.versions[(name, task)] = value
+                # A task higher up that ends later must not cover what a lower one has published.
+                if order >= self._published.get(name, -1):
+                    self._published[name] = order
+                    self._environment[name] = value
+            for name in self._wiring.effects[task].deletes:
+                if name not in made and order >= self._published.get(name, -1):
+                    self._published[name] = order
+                    self._environment.pop(name, None)
+
+    def settled(self, task: str) -> None:
+        """Free the versions that only this task still had to read; call it when no attempt will follow."""
+        with self._lock:
+            for version in self._bound(task).values():
+                self._readers[version] -= 1
+                if self._readers[version] <= 0 and version not in self._last:
+                    self.versions.pop(version, None)
+
+    # What --cache keeps
+
+    def _key(self, cell: CellTask) -> tuple[str | None, str]:
+        if not cell.header.cache or self._results is None:
+            return None, ""
+        return self._keys.key(cell.name)
+
+    def _reuse(self, cell: CellTask, key: str) -> dict[str, Any] | None:
+        assert self._results is not None
+        found = self._results.load(key)
+        limit = cell.header.cache
+        if found is None or (limit is not True and limit is not None and self._keys.age(found.made_at) > limit):
+            return None
+        self._publish(cell.name, found.values)
+        return {"cached_from": found.made_by, "note": "Same source and same inputs as when it was kept."}
+
+    def _keep(self, cell: CellTask, key: str, made: Mapping[str, Any]) -> str:
+        assert self._results is not None
+        try:
+            self._results.keep(key, made, f"{self._run_id}/{cell.name}")
+        except Exception as error:  # noqa: BLE001 - what cannot be kept is no failure: the task always runs
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            return f"Not kept, so it always runs: {reason[:200]}"
+        return ""
+
+
+def compile_cell(source: str, filename: str) -> tuple[CodeType | None, CodeType | None]:
+    """Compile a cell's body, and its last expression apart when its value is to be shown (no ``;`` behind it).
+
+    Examples
+    --------
+    >>> body, last = compile_cell("x = 2\\nx + 1", "<cell>")
+    >>> namespace = {}
+    >>> exec(body, namespace)
+    >>> eval(last, namespace)
+    3
+    >>> compile_cell("1;", "<cell>")[1] is None
+    True
+    """
+    tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT)
+    last: CodeType | None = None
+    if tree.body and isinstance(tree.body[-1], ast.Expr) and not _is_silenced(source):
+        value = tree.body.pop().value
+        last = compile(ast.Expression(value), filename, "eval", TOP_LEVEL_AWAIT)
+    body = compile(tree, filename, "exec", TOP_LEVEL_AWAIT) if tree.body else None
+    return body, last
+
+
+def _is_silenced(source: str) -> bool:
+    """Whether the last statement ends in ``;`` as IPython reads it (comments behind it do not count)."""
+    lines = [line for line in source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return bool(lines) and lines[-1].split("#")[0].rstrip().endswith(";")
+
+
+def _evaluate(code: CodeType, namespace: dict[str, Any]) -> Any:
+    result = eval(code, namespace)  # noqa: S307 - running the user's code is the purpose
+    if code.co_flags & inspect.CO_COROUTINE:
+        return asyncio.run(result)
+    return result
+
+
+def _rebind(namespace: dict[str, Any], given: set[str]) -> None:
+    """Let functions of the notebook see the versions that this task was given.
+
+    A function reads its globals when it is called.  Those of the notebook's functions are another namespace than the
+    task's, so every function that reads a given name, or calls one that does, is rebuilt over this namespace.
+    """
+    names = set(given)
+    functions = {
+        name: value
+        for name, value in namespace.items()
+        if isinstance(value, FunctionType) and value.__globals__.get("__name__") == "__main__"
+    }
+    found = True
+    while found:
+        found = False
+        for name, function in list(functions.items()):
+            if _global_names(function.__code__) & names:
+                namespace[name] = _over(function, namespace)
+                names.add(name)
+                del functions[name]
+                found = True
+
+
+def _global_names(code: CodeType) -> set[str]:
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= _global_names(constant)
+    return names
+
+
+def _over(function: FunctionType, namespace: dict[str, Any]) -> FunctionType:
+    twin = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
+    twin.__kwdefaults__ = function.__kwdefaults__
+    twin.__annotations__ = function.__annotations__
+    twin.__dict__.update(function.__dict__)
+    twin.__doc__, twin.__module__, twin.__qualname__ = function.__doc__, function.__module__, function.__qualname__
+    return twin

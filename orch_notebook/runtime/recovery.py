@@ -1,0 +1,85 @@
+"""Ends the runs whose owner is gone.
+
+An owner that dies leaves its run RUNNING in the store.  Whoever looks next (a worker, every second; any other process
+when it opens the store) takes the lease over, which shuts the old owner out for good, replays the run's own events,
+and records that what was being performed has crashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from orch_notebook.errors import StoreError
+from orch_notebook.model.events import Event, RunStateChanged, TaskStateChanged
+from orch_notebook.model.machine import RunMachine
+from orch_notebook.model.runs import FlowRun
+from orch_notebook.model.states import State, StateType
+from orch_notebook.runtime.owners import is_dead
+from orch_notebook.runtime.store import Lease, Store
+
+__all__ = ["end_lost_run", "recover"]
+
+CRASHED_TASK = State(StateType.CRASHED, "Lost", "The process that performed it is gone.")
+NEVER_RAN = State(StateType.CANCELLED, "Cancelled", "The run crashed before it could start.")
+
+
+def recover(
+    store: Store, owner: str, now: datetime, *, ended: Callable[[FlowRun], object] = lambda run: None
+) -> list[str]:
+    """End every run whose lease has run out or whose owner is known to be dead.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    owner : str
+        Who takes them over.
+    now : datetime
+        The present instant.
+    ended : callable
+        Told of each run, as it was, while the lease is still held: the place to arrange for its retry.
+
+    Returns
+    -------
+    list of str
+        The runs that were ended here.
+    """
+    found = []
+    for lease in store.owned_runs():
+        if lease.owner == owner or (lease.expires_at > now and not is_dead(lease.owner)):
+            continue
+        mine = store.take_over(lease, owner, now + timedelta(seconds=30))
+        if mine is None:
+            continue
+        why = "The process that executed it died." if is_dead(lease.owner) else "Its heartbeat stopped."
+        run = store.run(lease.run_id)
+        if run is not None and end_lost_run(store, mine, State(StateType.CRASHED, "Crashed", why), now):
+            ended(run)
+            found.append(lease.run_id)
+        store.release(mine)
+    return found
+
+
+def end_lost_run(store: Store, lease: Lease, state: State, now: datetime) -> bool:
+    """Record the end of a run that nobody performs any more; False if it had ended already."""
+    run = store.run(lease.run_id)
+    if run is None or run.state.is_final:
+        return False
+    events: list[Event] = []
+    history = [event for _, event in store.events(lease.run_id)]
+    if history and type(history[0]).__name__ == "RunCreated":
+        machine = RunMachine.replay(history)
+        for task in run.tasks:
+            kind = machine.state_of(task.name)
+            if kind in (StateType.RUNNING, StateType.CANCELLING):
+                events.append(TaskStateChanged(now, task.name, task.attempt, CRASHED_TASK))
+            elif not task.state.is_final:
+                events.append(TaskStateChanged(now, task.name, task.attempt, NEVER_RAN))
+    events.append(RunStateChanged(now, state))
+    seq = store.last_seq(lease.run_id)
+    try:
+        store.append(lease, list(enumerate(events, seq + 1)), now + timedelta(seconds=30))
+    except StoreError:
+        return False  # somebody was quicker; they end it
+    return True

@@ -1,0 +1,127 @@
+"""What tasks left, kept in files.
+
+A result is a set of named values, kept under the key of the task that made them.  Files are written beside their
+place and moved there, so a result is there whole or not at all.  They are signed with a key that only this
+installation has, because unpickling runs code: what was not written here is not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from orch_notebook.errors import StoreUnavailable
+
+__all__ = ["Result", "Results", "write_atomically"]
+
+MAGIC = b"orch-result-1\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A kept result: its values by name, when it was made, and which task run made it."""
+
+    values: Mapping[str, Any]
+    made_at: datetime
+    made_by: str
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file of mode 0600 that others see whole or not at all, also across a power cut."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+class Results:
+    """Results in a local folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are kept; its ``key`` file signs them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     results = Results(Path(folder))
+    ...     results.keep("k1", {"n": 41}, "run/load")
+    ...     results.load("k1").values
+    {'n': 41}
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._key: bytes | None = None
+
+    def _secret(self) -> bytes:
+        if self._key is None:
+            path = self._folder / "key"
+            if not path.exists():
+                # Linked into place, so that of two processes that begin at once one wins and both use its key.
+                mine = self._folder / f".key.{os.getpid()}.{secrets.token_hex(4)}"
+                write_atomically(mine, secrets.token_bytes(32))
+                try:
+                    os.link(mine, path)
+                except FileExistsError:
+                    pass
+                finally:
+                    mine.unlink(missing_ok=True)
+            self._key = path.read_bytes()
+        return self._key
+
+    def _path(self, key: str) -> Path:
+        return self._folder / hashlib.sha256(key.encode()).hexdigest()[:40]
+
+    def keep(self, key: str, values: Mapping[str, Any], made_by: str) -> None:
+        """Keep values under a key, replacing what is there.
+
+        Raises
+        ------
+        Exception
+            Whatever cloudpickle raises for a value that cannot be pickled; nothing is kept then.
+        StoreUnavailable
+            The folder cannot be written.
+        """
+        import cloudpickle
+
+        data = cloudpickle.dumps((dict(values), datetime.now(UTC), made_by))
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            signature = hmac.digest(self._secret(), data, "sha256")
+            write_atomically(self._path(key), MAGIC + signature + data)
+        except OSError as error:
+            raise StoreUnavailable(f"The result store {self._folder} cannot be written: {error.strerror}.") from None
+
+    def load(self, key: str) -> Result | None:
+        """Return what is kept under a key; None if nothing is, or if it was not written by this installation."""
+        try:
+            content = self._path(key).read_bytes()
+        except OSError:
+            return None
+        head, signature, data = content[: len(MAGIC)], content[len(MAGIC) :][:32], content[len(MAGIC) + 32 :]
+        if head != MAGIC or not hmac.compare_digest(signature, hmac.digest(self._secret(), data, "sha256")):
+            return None
+        import cloudpickle
+
+        try:
+            values, made_at, made_by = cloudpickle.loads(data)
+        except Exception:  # noqa: BLE001 - made with other versions of the libraries: as good as not there
+            return None
+        return Result(values, made_at, made_by)

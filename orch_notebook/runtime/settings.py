@@ -1,0 +1,102 @@
+"""What can be set from outside, in one table: environment variables, their defaults and their meaning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orch_notebook.errors import UsageError
+
+__all__ = ["SETTINGS", "Setting", "Settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable."""
+
+    name: str
+    default: str
+    help: str
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("ORCH_HOME", "~/.orch", "Folder of the store, the results and the executed notebooks."),
+    Setting("ORCH_THREADS", "16", "Task runs performed at once by the thread runner of one flow run."),
+    Setting("ORCH_LEASE", "9", "Seconds without a heartbeat after which a run counts as lost."),
+    Setting("ORCH_LATE", "15", "Seconds past its due time after which a run that has not started is Late."),
+    Setting("ORCH_LOG_LIMIT", "1000000", "Characters of output kept per attempt of a task; the rest is counted."),
+    Setting("ORCH_RUN_ID", "", "Set by a worker in the kernel it starts: the run that this notebook execution is."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings in force.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of everything that is kept.
+    threads : int
+        Width of the thread runner.
+    lease : float
+        Seconds without a heartbeat after which a run counts as lost.
+    late : float
+        Seconds past its due time after which a waiting run is Late.
+    log_limit : int
+        Characters of output kept per attempt.
+    parent_run_id : str or None
+        The run a worker started this process for.
+    """
+
+    home: Path
+    threads: int = 16
+    lease: float = 9.0
+    late: float = 15.0
+    log_limit: int = 1_000_000
+    parent_run_id: str | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings from environment variables.
+
+        Raises
+        ------
+        UsageError
+            A variable does not hold a positive number where one is needed.
+        """
+        environment = os.environ if environment is None else environment
+        values = {setting.name: environment.get(setting.name) or setting.default for setting in SETTINGS}
+
+        def number(name: str) -> float:
+            try:
+                value = float(values[name])
+            except ValueError:
+                value = 0.0
+            if not value > 0:
+                raise UsageError(f"{name} must be a positive number, not {values[name]!r}.")
+            return value
+
+        return cls(
+            home=Path(values["ORCH_HOME"]).expanduser().absolute(),
+            threads=int(number("ORCH_THREADS")) or 1,
+            lease=number("ORCH_LEASE"),
+            late=number("ORCH_LATE"),
+            log_limit=int(number("ORCH_LOG_LIMIT")),
+            parent_run_id=values["ORCH_RUN_ID"] or None,
+        )
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.home / "orch.db"
+
+    def folder(self, *parts: str) -> Path:
+        """Return a folder under the home that only its owner can read, made if need be."""
+        path = self.home
+        for part in ("", *parts):
+            path = path / part
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path

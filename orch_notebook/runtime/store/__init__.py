@@ -1,0 +1,212 @@
+"""Where facts rest.
+
+The store keeps runs, their events, task runs, logs, requests, deployments and workers.  It decides nothing; what must
+be decided between several processes (who gets a run, who may write its history) it settles by one statement each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
+from orch_notebook.model.events import Event
+from orch_notebook.model.runs import FlowRun
+
+__all__ = ["Lease", "LogLine", "Store", "WorkerRow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write one run's history: who holds it, its fencing token, and when it ends unless renewed."""
+
+    run_id: str
+    owner: str
+    token: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One stored line of output."""
+
+    seq: int
+    at: datetime
+    task: str
+    attempt: int
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker as it last showed life."""
+
+    owner: str
+    name: str
+    slots: int
+    started_at: datetime
+    heartbeat_at: datetime
+
+
+class Store(Protocol):
+    """What every store can do; each method is one short transaction."""
+
+    # runs
+    def create_run(
+        self,
+        run: FlowRun,
+        *,
+        schedule_id: str | None = None,
+        plan: Plan | None = None,
+        owner: str | None = None,
+        lease_expires_at: datetime | None = None,
+    ) -> bool:
+        """Insert a run; False when its due time or its retry already has one."""
+        ...
+
+    def run(self, run_id: str) -> FlowRun | None:
+        """Return a run with its tasks."""
+        ...
+
+    def plan(self, run_id: str) -> Plan | None:
+        """Return how a worker executes a run."""
+        ...
+
+    def run_ids_like(self, prefix: str) -> list[str]:
+        """Return up to three ids that begin with `prefix`."""
+        ...
+
+    def runs(
+        self,
+        *,
+        deployment: str | None = None,
+        state: str | None = None,
+        parent_run_id: str | None = None,
+        flow: str | None = None,
+        limit: int = 100,
+    ) -> list[FlowRun]:
+        """Return runs, newest first, without their tasks."""
+        ...
+
+    def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
+        """Return the recorded events of a run with their numbers, logs left out."""
+        ...
+
+    def logs(self, run_id: str, task: str | None = None, *, after: int = 0, limit: int = 10_000) -> list[LogLine]:
+        """Return the newest lines of a run or of one of its tasks, oldest first."""
+        ...
+
+    # a run's history
+    def append(self, lease: Lease, events: Sequence[tuple[int, Event]], expires_at: datetime) -> None:
+        """Add to a run's history and renew its lease.
+
+        Raises
+        ------
+        LeaseLost
+            Somebody else owns the run now.
+        HistoryConflict
+            A number is taken.
+        """
+        ...
+
+    def last_seq(self, run_id: str) -> int:
+        """Return the number of the last recorded event or line, 0 if there is none."""
+        ...
+
+    def set_executed_notebook(self, lease: Lease, path: str) -> None:
+        """Note where the executed notebook is."""
+        ...
+
+    # leases
+    def claim_run(self, run_id: str, owner: str, worker: str, expires_at: datetime) -> Lease | None:
+        """Take a waiting run; None when somebody else was quicker."""
+        ...
+
+    def owned_runs(self) -> list[Lease]:
+        """Return every lease that is held."""
+        ...
+
+    def take_over(self, lease: Lease, owner: str, expires_at: datetime) -> Lease | None:
+        """Replace a lease whose holder is gone; None when somebody else was quicker."""
+        ...
+
+    def renew(self, lease: Lease, expires_at: datetime) -> bool:
+        """Prolong a lease; False when it is lost."""
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease back."""
+        ...
+
+    # due runs
+    def due_runs(self, now: datetime, limit: int) -> list[str]:
+        """Return the ids of waiting runs that are due, earliest first."""
+        ...
+
+    def next_due_at(self) -> datetime | None:
+        """Return when the earliest waiting run is due."""
+        ...
+
+    def mark_late(self, before: datetime) -> int:
+        """Name Late every waiting run due before this instant."""
+        ...
+
+    # requests
+    def request(self, run_id: str, kind: str, now: datetime) -> None:
+        """File what a person asks of a run."""
+        ...
+
+    def take_requests(self, run_id: str, now: datetime) -> list[str]:
+        """Return the open requests of a run, once."""
+        ...
+
+    # deployments
+    def save_deployment(self, deployment: Deployment) -> Deployment:
+        """Insert or replace a deployment and its schedules; return it with its new version."""
+        ...
+
+    def deployment(self, name: str) -> Deployment | None:
+        """Return a deployment."""
+        ...
+
+    def deployments(self) -> list[Deployment]:
+        """Return all deployments by name."""
+        ...
+
+    def pause_deployment(self, name: str, is_paused: bool, now: datetime) -> bool:
+        """Let the schedules of a deployment rest, or wake them; False if there is none of that name."""
+        ...
+
+    def schedules(self) -> list[ScheduleRow]:
+        """Return every schedule."""
+        ...
+
+    def advance_schedule(
+        self, schedule: ScheduleRow, until: datetime, runs: Sequence[tuple[FlowRun, Plan | None]]
+    ) -> bool:
+        """Insert the runs of the due times up to `until`, all or none; False when another worker was quicker."""
+        ...
+
+    # workers
+    def beat(self, owner: str, name: str, slots: int, now: datetime) -> None:
+        """Show that a worker lives."""
+        ...
+
+    def remove_worker(self, owner: str) -> None:
+        """Forget a worker that has ended."""
+        ...
+
+    def workers(self) -> list[WorkerRow]:
+        """Return the workers that have not said good-bye."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return what ``orch doctor`` shows: kind, place, version, size."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...

@@ -1,0 +1,192 @@
+-- Every statement the SQLite store runs.  Each says why it is safe when several processes run it at once.
+-- All writes happen inside BEGIN IMMEDIATE, so between a read and the write that follows nobody else writes.
+
+-- name: create_run!
+-- Safe: the primary key and the two unique indexes decide; a second insert of the same due time or retry is ignored.
+INSERT INTO runs (
+    run_id, flow, deployment, schedule_id, parent_run_id, retry_of, state_type, state_name, state_message, attempt,
+    parameters, plan, due_at, created_at, ended_at, notebook, executed_notebook, worker, owner, lease_token,
+    lease_expires_at
+) VALUES (
+    :run_id, :flow, :deployment, :schedule_id, :parent_run_id, :retry_of, :state_type, :state_name, :state_message,
+    :attempt, :parameters, :plan, :due_at, :created_at, :ended_at, :notebook, :executed_notebook, :worker,
+    :owner, :lease_token, :lease_expires_at
+) ON CONFLICT DO NOTHING;
+
+-- name: select_run^
+-- Safe: reads one row.
+SELECT * FROM runs WHERE run_id = :run_id;
+
+-- name: select_run_ids_like
+-- Safe: reads; the prefix holds only hexadecimal digits and dashes.
+SELECT run_id FROM runs WHERE run_id >= :prefix AND run_id < :prefix || 'z' ORDER BY run_id LIMIT 3;
+
+-- name: select_runs
+-- Safe: reads.  Children are shown only when asked for by their parent, or when nothing narrows the list.
+SELECT * FROM runs
+WHERE (:deployment IS NULL OR deployment = :deployment)
+  AND (:state IS NULL OR state_type = upper(:state) OR lower(state_name) = lower(:state))
+  AND (:parent_run_id IS NULL OR parent_run_id = :parent_run_id)
+  AND (:flow IS NULL OR flow = :flow)
+ORDER BY created_at DESC, run_id DESC LIMIT :limit;
+
+-- name: update_run_state!
+-- Safe: runs in the transaction that has just checked the lease token.
+UPDATE runs SET state_type = :state_type, state_name = :state_name, state_message = :state_message,
+    started_at = CASE WHEN :state_type = 'RUNNING' THEN coalesce(started_at, :at) ELSE started_at END,
+    ended_at = CASE WHEN :state_type IN ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED') THEN :at ELSE NULL END
+WHERE run_id = :run_id;
+
+-- name: update_run_parameters!
+-- Safe: runs in the transaction that has just checked the lease token.
+UPDATE runs SET parameters = :parameters WHERE run_id = :run_id;
+
+-- name: select_graph$
+-- Safe: reads the first fact of a run, which never changes.
+SELECT data FROM events WHERE run_id = :run_id AND kind = 'RunCreated' ORDER BY seq LIMIT 1;
+
+-- name: update_executed_notebook!
+-- Safe: only the owner knows the token.
+UPDATE runs SET executed_notebook = :path WHERE run_id = :run_id AND lease_token = :token;
+
+-- name: renew_lease!
+-- Safe: the fencing check.  No row is touched once somebody else has taken the run over.
+UPDATE runs SET lease_expires_at = :expires_at
+WHERE run_id = :run_id AND lease_token = :token AND owner IS NOT NULL;
+
+-- name: claim_run!
+-- Safe: the condition is checked and the token raised by one statement, so one of two claimants gets 0 rows.
+UPDATE runs SET owner = :owner, worker = :worker, lease_token = lease_token + 1, lease_expires_at = :expires_at,
+    state_type = 'PENDING', state_name = 'Pending', state_message = ''
+WHERE run_id = :run_id AND owner IS NULL AND state_type = 'SCHEDULED';
+
+-- name: take_over_run!
+-- Safe: as claim_run; only the lease that was found expired (or its owner dead) is replaced.
+UPDATE runs SET owner = :owner, lease_token = lease_token + 1, lease_expires_at = :expires_at
+WHERE run_id = :run_id AND lease_token = :token AND owner IS NOT NULL;
+
+-- name: release_run!
+-- Safe: only the holder of the token gives the lease back.
+UPDATE runs SET owner = NULL, lease_expires_at = NULL WHERE run_id = :run_id AND lease_token = :token;
+
+-- name: select_due_runs
+-- Safe: reads; who gets a run is decided by claim_run.
+SELECT run_id FROM runs
+WHERE state_type = 'SCHEDULED' AND owner IS NULL AND plan IS NOT NULL AND due_at <= :now
+ORDER BY due_at, run_id LIMIT :limit;
+
+-- name: select_next_due_at$
+-- Safe: reads.
+SELECT min(due_at) FROM runs WHERE state_type = 'SCHEDULED' AND owner IS NULL AND plan IS NOT NULL;
+
+-- name: mark_late!
+-- Safe: touches only runs nobody owns, and only their name.
+UPDATE runs SET state_name = 'Late' WHERE state_type = 'SCHEDULED' AND state_name = 'Scheduled' AND owner IS NULL
+    AND plan IS NOT NULL AND due_at < :before;
+
+-- name: select_owned_runs
+-- Safe: reads.
+SELECT run_id, owner, lease_token, lease_expires_at FROM runs WHERE owner IS NOT NULL;
+
+-- name: insert_events*!
+-- Safe: the primary key refuses a number that is taken, so two owners cannot both write.
+INSERT INTO events (run_id, seq, at, kind, task, attempt, state_type, state_name, message, data)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_logs*!
+-- Safe: as insert_events.
+INSERT INTO logs (run_id, seq, at, task, attempt, level, text) VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: upsert_task_runs*!
+-- Safe: runs in the transaction that has just checked the lease token.
+INSERT INTO task_runs (run_id, task, spec, attempt, state_type, state_name, state_message, started_at, ended_at, details)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run_id, task) DO UPDATE SET
+    attempt = excluded.attempt, state_type = excluded.state_type, state_name = excluded.state_name,
+    state_message = excluded.state_message, started_at = coalesce(excluded.started_at, started_at),
+    ended_at = excluded.ended_at,
+    details = CASE WHEN excluded.state_type = 'RUNNING' THEN details ELSE excluded.details END;
+
+-- name: select_events
+-- Safe: reads.
+SELECT * FROM events WHERE run_id = :run_id AND seq > :after ORDER BY seq;
+
+-- name: select_last_seq$
+-- Safe: reads, in the transaction that takes the run over.
+SELECT max(coalesce((SELECT max(seq) FROM events WHERE run_id = :run_id), 0),
+           coalesce((SELECT max(seq) FROM logs WHERE run_id = :run_id), 0));
+
+-- name: select_task_runs
+-- Safe: reads.
+SELECT * FROM task_runs WHERE run_id = :run_id;
+
+-- name: select_logs
+-- Safe: reads; the newest lines, oldest first.
+SELECT * FROM (
+    SELECT * FROM logs
+    WHERE run_id = :run_id AND seq > :after AND (:task IS NULL OR task = :task)
+    ORDER BY seq DESC LIMIT :limit
+) ORDER BY seq;
+
+-- name: insert_request!
+-- Safe: requests only add up; the run's owner takes each once.
+INSERT INTO requests (run_id, kind, created_at) VALUES (:run_id, :kind, :now);
+
+-- name: select_requests
+-- Safe: reads.
+SELECT request_id, run_id, kind FROM requests WHERE run_id = :run_id AND taken_at IS NULL ORDER BY request_id;
+
+-- name: take_requests!
+-- Safe: only the owner of a run asks for its requests.
+UPDATE requests SET taken_at = :now WHERE run_id = :run_id AND taken_at IS NULL;
+
+-- name: upsert_deployment!
+-- Safe: one statement; the version counts up under the write lock.
+INSERT INTO deployments (name, version, flow, plan, parameters, schema, is_paused, created_at, updated_at)
+VALUES (:name, 1, :flow, :plan, :parameters, :schema, 0, :now, :now)
+ON CONFLICT (name) DO UPDATE SET version = version + 1, flow = excluded.flow, plan = excluded.plan,
+    parameters = excluded.parameters, schema = excluded.schema, updated_at = excluded.updated_at;
+
+-- name: select_deployment^
+-- Safe: reads.
+SELECT * FROM deployments WHERE name = :name;
+
+-- name: select_deployments
+-- Safe: reads.
+SELECT * FROM deployments ORDER BY name;
+
+-- name: pause_deployment!
+-- Safe: one statement.
+UPDATE deployments SET is_paused = :is_paused, updated_at = :now WHERE name = :name;
+
+-- name: delete_schedules!
+-- Safe: runs in the transaction that writes the deployment's new schedules.
+DELETE FROM schedules WHERE deployment = :deployment;
+
+-- name: insert_schedule!
+-- Safe: as delete_schedules.
+INSERT INTO schedules (schedule_id, deployment, rule, seen_until)
+VALUES (:schedule_id, :deployment, :rule, :seen_until);
+
+-- name: select_schedules
+-- Safe: reads.
+SELECT s.*, d.is_paused FROM schedules s JOIN deployments d ON d.name = s.deployment
+WHERE :deployment IS NULL OR s.deployment = :deployment ORDER BY s.deployment, s.schedule_id;
+
+-- name: advance_schedule!
+-- Safe: only forward, in the transaction that inserts the rows of the due times passed; if another worker was here
+-- first, nothing is touched and the caller starts again.
+UPDATE schedules SET seen_until = :until WHERE schedule_id = :schedule_id AND seen_until = :since;
+
+-- name: upsert_worker!
+-- Safe: every worker writes only its own row.
+INSERT INTO workers (owner, name, slots, started_at, heartbeat_at) VALUES (:owner, :name, :slots, :now, :now)
+ON CONFLICT (owner) DO UPDATE SET heartbeat_at = excluded.heartbeat_at;
+
+-- name: delete_worker!
+-- Safe: as upsert_worker.
+DELETE FROM workers WHERE owner = :owner;
+
+-- name: select_workers
+-- Safe: reads.
+SELECT * FROM workers ORDER BY started_at;
