@@ -84,6 +84,10 @@ class OrchError(Exception):
 class UsageError(OrchError):
     """What a person asked cannot be done as asked."""
 
+    def _render_traceback_(self) -> list[str]:
+        # In a notebook the line says it all; where in our code it was found helps nobody.
+        return [f"{type(self).__name__}: {self}"]
+
 
 class HeaderError(UsageError):
     """A ``%%task`` or ``%flow`` line that does not parse."""

@@ -19,7 +19,7 @@ from orch_notebook.model.live import LiveRun
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
-from orch_notebook.promotion import deployments as promoting
+from orch_notebook.promotion import deployments, upkeep
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
 from orch_notebook.runtime.engine import Engine
@@ -151,7 +151,7 @@ class Orchestrator:
         with self._lock:
             if self._store is None:
                 self._store = SqliteStore(self.settings.database)
-                promoting.sweep(self._store, this_owner(), self.clock.now())
+                upkeep.sweep(self._store, this_owner(), self.clock.now())
                 atexit.register(self.close)
             return self._store
 
@@ -192,6 +192,7 @@ class Orchestrator:
         flow: CellFlow,
         environment: MutableMapping[str, Any],
         *,
+        base: Mapping[str, Any] | None = None,
         select: Collection[str] = (),
         kept: Mapping[Version, Any] | None = None,
         parameters: Mapping[str, Any] | None = None,
@@ -204,7 +205,9 @@ class Orchestrator:
         flow : CellFlow
             The cells.
         environment : MutableMapping
-            The live namespace: read by tasks, and given what they bind.
+            The live namespace, given what tasks bind.
+        base : Mapping, optional
+            What tasks see besides the versions they read; by default the live namespace as it stands.
         select : collection of str
             Which tasks (see :meth:`Graph.select`); what they need and nobody has kept runs too.
         kept : Mapping, optional
@@ -222,7 +225,8 @@ class Orchestrator:
             The run cannot be recorded.
         """
         flow = flow.copy()
-        flow.know(environment.keys())
+        base = dict(environment if base is None else base)
+        flow.know(base.keys())
         flow.check()
         graph = choose(flow, select, kept or {})
         now = self.clock.now()
@@ -239,6 +243,7 @@ class Orchestrator:
         program = CellProgram(
             flow,
             environment,
+            base,
             selected=frozenset(graph.by_name),
             kept=kept or {},
             line=lambda task, attempt, level, text: journal.record(
@@ -307,7 +312,7 @@ class Orchestrator:
         if handle is not None and not handle.is_over:
             handle.cancel()
         else:
-            promoting.cancel(self.store, run, this_owner(), self.clock.now())
+            upkeep.cancel(self.store, run, this_owner(), self.clock.now())
         return run
 
     # looking
@@ -326,8 +331,8 @@ class Orchestrator:
             There is no such run, or several begin like this.
         """
         found = self.store.run(run_id) or self._by_prefix(run_id)
-        promoting.sweep(self.store, this_owner(), self.clock.now())
-        return promoting.with_children(self.store, self.store.run(found.run_id) or found)
+        upkeep.sweep(self.store, this_owner(), self.clock.now())
+        return upkeep.with_children(self.store, self.store.run(found.run_id) or found)
 
     def _by_prefix(self, prefix: str) -> FlowRun:
         ids = self.store.run_ids_like(prefix) if prefix and not set(prefix.lower()) - set("0123456789abcdef-") else []
@@ -354,8 +359,8 @@ class Orchestrator:
         """
         if deployment is not None:
             self.deployment(deployment)
-        promoting.sweep(self.store, this_owner(), self.clock.now())
-        promoting.name_late(self.store, self.settings, self.clock.now())
+        upkeep.sweep(self.store, this_owner(), self.clock.now())
+        upkeep.name_late(self.store, self.settings, self.clock.now())
         return self.store.runs(deployment=deployment, state=state, parent_run_id=parent_run_id, limit=limit)
 
     def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
@@ -374,7 +379,7 @@ class Orchestrator:
 
     def promote(self, notebook: str | Path, name: str, **options: Any) -> Deployment:
         """Make a notebook runnable by itself; see :func:`orch_notebook.promotion.deployments.promote`."""
-        return promoting.promote(self.store, self.settings, self.clock.now(), Path(notebook), name, **options)
+        return deployments.promote(self.store, self.settings, self.clock.now(), Path(notebook), name, **options)
 
     def deployments(self) -> list[Deployment]:
         """Return all deployments by name."""
@@ -388,15 +393,15 @@ class Orchestrator:
         NotFound
             There is none of that name.
         """
-        return promoting.find(self.store, name)
+        return deployments.find(self.store, name)
 
     def trigger(self, name: str, parameters: Mapping[str, Any] | None = None) -> FlowRun:
         """Make a run of a deployment that is due now."""
-        return promoting.trigger(self.store, self.clock.now(), name, parameters or {})
+        return deployments.trigger(self.store, self.clock.now(), name, parameters or {})
 
     def submit(self, notebook: str | Path, parameters: Mapping[str, Any] | None = None, **options: Any) -> FlowRun:
         """Make a run of a notebook that is due now, without a deployment; `execute` performs it."""
-        return promoting.submit(self.store, self.settings, self.clock.now(), Path(notebook), parameters or {}, **options)
+        return deployments.submit(self.store, self.settings, self.clock.now(), Path(notebook), parameters or {}, **options)
 
     def pause(self, name: str, is_paused: bool = True) -> Deployment:
         """Let the schedules of a deployment rest, or wake them."""

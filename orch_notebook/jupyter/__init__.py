@@ -1,1 +1,1 @@
-"""The faces inside Jupyter: magics, live display, widgets."""
+"""The face inside a notebook: magics, badges, the panel.  Loaded by ``%load_ext orch_notebook`` and not before."""

@@ -81,7 +81,10 @@ class CellProgram:
     flow : CellFlow
         As it stood when the run began.
     environment : MutableMapping
-        The live namespace: what plain cells defined is read from it, and what tasks bind is published to it.
+        The live namespace, to which what tasks bind is published.
+    base : dict
+        What every task sees besides the versions it reads.  Taken once for the whole run: a plain cell executed while
+        it goes on must not change what its tasks see.
     selected : collection of str
         The tasks that run; the others' versions come from `kept`.
     kept : Mapping
@@ -100,6 +103,7 @@ class CellProgram:
         self,
         flow: CellFlow,
         environment: MutableMapping[str, Any],
+        base: dict[str, Any],
         *,
         selected: frozenset[str],
         kept: Mapping[Version, Any],
@@ -112,8 +116,7 @@ class CellProgram:
         self._flow = flow
         self._wiring: Wiring = flow.wiring
         self._environment = environment
-        # Taken once: a plain cell executed while the run goes on must not change what its tasks see.
-        self._base = dict(environment)
+        self._base = base
         self._line = line
         self._run_id = run_id
         self._hooks = hooks or PlainHooks()

@@ -83,8 +83,8 @@ def open_surface(receive: Callable[[Mapping[str, Any]], None], closed: Callable[
 def _answer_while_busy(comm: Any) -> None:
     """Let clicks be handled while a cell blocks the main thread.
 
-    ipykernel 7.4 hands a comm's messages to the shell that last sent on it; what a cell sent makes that the main one, so
-    ■ would wait for the cell to end (measured: 4.7 s instead of 5 to 27 ms).  The name is private, hence the guard;
+    ipykernel 7.4 hands a comm's messages to the shell that last sent on it; what a cell sent makes that the main one,
+    so ■ would wait for the cell to end (measured: 4.7 s instead of 5 to 27 ms).  The name is private, hence the guard;
     where it is missing the kernel's interrupt still cancels.
     """
     if hasattr(comm, "_reply_subshell_for"):

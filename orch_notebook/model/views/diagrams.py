@@ -16,7 +16,7 @@ from orch_notebook.model.graph import Edge, Graph
 from orch_notebook.model.runs import TaskRun
 from orch_notebook.model.states import StateType
 from orch_notebook.model.views.looks import LOOKS
-from orch_notebook.model.views.words import clip, duration, plain, progress_words, total_attempts, urgency
+from orch_notebook.model.views.words import clip, duration, plain, total_attempts, urgency
 
 __all__ = ["MAX_DRAWN", "Node", "NodeFace", "dot", "faces", "nodes"]
 
@@ -146,7 +146,8 @@ def dot(graph: Graph, limit: int = MAX_DRAWN) -> str:
     for number, box in enumerate(boxes):
         label = clip(plain(box.name), 30)
         tooltip = plain(box.name)
-        lines.append(f"  n{number} [label={_quote(label)} width={_width(label)} tooltip={_quote(clip(tooltip, 200))}]")
+        width = _width(label, group=len(box.members) > 1)
+        lines.append(f"  n{number} [label={_quote(label)} width={width} tooltip={_quote(clip(tooltip, 200))}]")
     between: dict[tuple[int, int], list[Edge]] = {}
     for edge in graph.edges:
         ends = index[edge.before], index[edge.after]
@@ -185,9 +186,9 @@ def _reason(edge: Edge) -> str:
     return f"{after} waits for {before} ({edge.rule}{': ' + name if name else ''})"
 
 
-def _width(label: str) -> float:
+def _width(label: str, *, group: bool) -> float:
     """Return a box's width in inches: the shape, the label at about 7 points a letter, and room at the side."""
-    return round(min(240, max(146, 48 + 7.2 * len(label))) / 72, 3)
+    return round(min(240, max(190 if group else 146, 48 + 7.2 * len(label))) / 72, 3)
 
 
 def _quote(text: str) -> str:
@@ -231,8 +232,13 @@ def faces(
 
 
 def _group_face(members: Sequence[TaskRun]) -> NodeFace:
-    first = LOOKS[min(members, key=urgency).state.name].tone
-    return NodeFace(first, progress_words(members))
+    look = LOOKS[min(members, key=urgency).state.name]
+    done = sum(task_run.state.type is StateType.COMPLETED for task_run in members)
+    words = [f"{done}/{len(members)} done"]
+    if done < len(members):
+        alike = sum(LOOKS[task_run.state.name] == look for task_run in members)
+        words.insert(0, f"{alike} {look.word.lower()}")
+    return NodeFace(look.tone, ", ".join(words))
 
 
 def _face(graph: Graph, task_run: TaskRun, task_runs: Mapping[str, TaskRun], now: datetime) -> NodeFace:

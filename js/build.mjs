@@ -1,0 +1,21 @@
+// Bundles the panel into two files that the widget reads: one script, one style sheet.
+import { build } from "esbuild";
+import { fileURLToPath } from "node:url";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const target = process.argv[2] ?? fileURLToPath(new URL("../orch_notebook/jupyter/widgets/static", import.meta.url));
+
+await build({
+  absWorkingDir: here,
+  entryPoints: [
+    { in: "src/main.ts", out: "panel" },
+    { in: "src/panel.css", out: "panel" },
+  ],
+  outdir: target,
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2021",
+  charset: "utf8",
+  logLevel: "warning",
+});

@@ -1,0 +1,119 @@
+"""What follows ``%flow``: one table of commands and options, from which lines are read, help is shown and docs are checked."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from orch_notebook.errors import HeaderError
+
+__all__ = ["COMMANDS", "command_help", "read_command"]
+
+SELECT = ("select", {"nargs": "*", "metavar": "SELECT", "help": "task, task+, +task or tag:word; all when left out"})
+
+#: Command → one line of help, and its arguments as argparse takes them.
+COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
+    "panel": ("show the panel: run, cancel, watch (also plain %flow)", []),
+    "run": (
+        "run the tasks, in parallel where their data allows",
+        [
+            SELECT,
+            ("--background", {"action": "store_true", "help": "return at once; go on while other cells run"}),
+            ("--quiet", {"action": "store_true", "help": "show no summary; badges change all the same"}),
+        ],
+    ),
+    "graph": (
+        "show the diagram of the tasks",
+        [
+            SELECT,
+            ("--why", {"action": "store_true", "help": "list for each edge the name and the rule behind it"}),
+            ("--dot", {"action": "store_true", "help": "print it in the DOT language"}),
+        ],
+    ),
+    "status": ("show where the latest run stands", []),
+    "cancel": ("cancel the run that goes on in the background", []),
+    "remove": ("take tasks out of the flow", [("names", {"nargs": "+", "metavar": "TASK", "help": "task to remove"})]),
+    "promote": (
+        "make the saved notebook run by itself; workers execute it (orch worker)",
+        [
+            ("name", {"metavar": "NAME", "help": "name of the deployment"}),
+            ("--cron", {"action": "append", "metavar": "EXPR", "help": "when, as cron: '0 6 * * *'"}),
+            ("--every", {"action": "append", "metavar": "LENGTH", "help": "how often: 30s, 10m, 1h30m"}),
+            ("--at", {"action": "append", "metavar": "ISO", "help": "once, at this moment: 2026-11-20T06:00"}),
+            ("--tz", {"metavar": "ZONE", "help": "time zone of --cron and --at, such as Europe/Madrid; UTC if none"}),
+            ("-p", {"action": "append", "metavar": "NAME=VALUE", "help": "value of a parameter", "dest": "parameters"}),
+            ("--retries", {"type": int, "default": 0, "metavar": "N", "help": "repetitions of a run that fails"}),
+            ("--retry-delay", {"metavar": "LENGTH", "default": "0", "help": "wait before each repetition"}),
+            ("--timeout", {"metavar": "LENGTH", "help": "the longest a run may take"}),
+            ("--kernel", {"metavar": "NAME", "help": "kernel, if not the notebook's own"}),
+            ("--notebook", {"metavar": "PATH", "help": "the notebook, where the front end does not tell it"}),
+        ],
+    ),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise HeaderError(f"{self.prog}: {message}. See {self.prog} --help.")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="%flow", description="Run, watch and promote the tasks of this notebook.", add_help=False)
+    parser.add_argument("-h", "--help", action="store_true", dest="help")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    for name, (line, arguments) in COMMANDS.items():
+        command = commands.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".", add_help=False)
+        command.add_argument("-h", "--help", action="store_true", dest="help", help="show this help")
+        for flag, options in arguments:
+            command.add_argument(flag, **options)
+    return parser
+
+
+def command_help(name: str | None = None) -> str:
+    """Return the help of ``%flow``, or of one of its commands."""
+    parser = _parser()
+    if name is None:
+        rows = "\n".join(f"  %flow {command:<9} {line}" for command, (line, _) in COMMANDS.items())
+        return f"{parser.description}\n\n{rows}\n\n%flow COMMAND --help shows the options of a command."
+    subparsers = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return str(subparsers.choices[name].format_help()).strip()
+
+
+def read_command(line: str) -> argparse.Namespace:
+    """Read what follows ``%flow``.
+
+    Raises
+    ------
+    HeaderError
+        In one line: an unknown command or option, or a bad value.
+
+    Examples
+    --------
+    >>> read_command("run train+ --background").select
+    ['train+']
+    >>> read_command("").command
+    'panel'
+    >>> read_command("rnu")
+    Traceback (most recent call last):
+    orch_notebook.errors.HeaderError: %flow has no command 'rnu'. There are panel, run, graph, status, cancel, remove, \
+promote.
+    """
+    try:
+        words = shlex.split(line, comments=True)
+    except ValueError as error:
+        raise HeaderError(f"%flow {line}: {error}.") from None
+    if words and words[0] not in COMMANDS and words[0] not in ("-h", "--help"):
+        raise HeaderError(f"%flow has no command {words[0]!r}. There are {', '.join(COMMANDS)}.")
+    if "-h" in words or "--help" in words:
+        command = words[0] if words[0] in COMMANDS else None
+        return argparse.Namespace(command=command, help=True)
+    return _parser().parse_args(words or ["panel"])
+
+
+def names_of(arguments: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+    """Return the options among a command's arguments."""
+    return [flag for flag, _ in arguments if flag.startswith("-")]

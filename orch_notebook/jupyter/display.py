@@ -1,0 +1,231 @@
+"""Badges under task cells and the summary under the cell that runs the flow, kept up to date while a run goes on.
+
+In: changes of a run, from any thread.  Out: ``update_display_data`` messages, made by one thread that lives as long as
+something runs and sends each badge at most twice a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from orch_notebook.errors import OrchError
+from orch_notebook.jupyter.outlets import Address, Outlet, TextOutlet
+from orch_notebook.model.graph import Graph
+from orch_notebook.model.runs import FlowRun, TaskRun
+from orch_notebook.model.states import StateType
+from orch_notebook.model.views import badge_html, badge_text, dot, paint, summary_html, summary_text
+from orch_notebook.runtime.capture import Capture
+from orch_notebook.runtime.layout import layout
+
+__all__ = ["LiveDisplay", "badge_bundle", "diagram_svg", "summary_bundle"]
+
+logger = logging.getLogger("orch_notebook")
+
+INTERVAL = 0.5
+#: Badges refreshed in one round: a thousand tasks that change at once must not flood the front end (1,000 messages/s).
+ROUND = 150
+
+
+def badge_bundle(task_run: TaskRun, now: datetime) -> dict[str, str]:
+    """Return a task's badge in every form."""
+    return {"text/html": badge_html(task_run, now), "text/plain": badge_text(task_run, now)}
+
+
+def diagram_svg(graph: Graph, run: FlowRun | None, now: datetime) -> str:
+    """Return the painted diagram, or nothing where it cannot be drawn: a picture must never fail a run."""
+    try:
+        return paint(layout(dot(graph)), graph, run.tasks if run is not None else (), now)
+    except OrchError as error:
+        logger.warning("The diagram could not be drawn: %s", error)
+        return ""
+
+
+def summary_bundle(run: FlowRun, now: datetime) -> dict[str, str]:
+    """Return a run's summary in every form."""
+    return {
+        "text/html": summary_html(run, diagram_svg(run.graph, run, now), now),
+        "text/plain": summary_text(run, now),
+    }
+
+
+class _Place:
+    """A task's badge: where it stands and what it last showed."""
+
+    __slots__ = ("address", "display_id", "has_outputs", "shown")
+
+    def __init__(self, address: Address, display_id: str) -> None:
+        self.address = address
+        self.display_id = display_id
+        self.shown = ""
+        self.has_outputs = False
+
+
+class LiveDisplay:
+    """Keeps the badges and the summary of one notebook's runs up to date.
+
+    Parameters
+    ----------
+    outlet : Outlet
+        The way to the cells.
+    now : callable
+        The time.
+    """
+
+    def __init__(self, outlet: Outlet | TextOutlet, now: Callable[[], datetime]) -> None:
+        self._outlet = outlet
+        self._now = now
+        self._lock = threading.Lock()
+        self._sending = threading.RLock()
+        self._places: dict[str, _Place] = {}
+        self._captures: dict[str, Capture] = {}
+        self._look: Callable[[], FlowRun | None] = lambda: None
+        self._running = Address()
+        self._summary_id = ""
+        self._summary_shown = ""
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._is_over: Callable[[], bool] = lambda: True
+
+    # badges
+
+    def place(self, name: str, display_id: str, task_run: TaskRun) -> None:
+        """Show a task's badge in the cell that is being executed; from now on it lives there."""
+        place = _Place(self._outlet.here(), display_id)
+        with self._lock:
+            self._places[name] = place
+        self._send_badge(place, task_run, is_new=True, running=place.address)
+
+    def remove(self, name: str) -> None:
+        """Forget the badge of a task that is no more."""
+        with self._lock:
+            self._places.pop(name, None)
+
+    def show(self, task_run: TaskRun) -> None:
+        """Bring one badge up to date at once."""
+        place = self._places.get(task_run.name)
+        if place is not None:
+            self._send_badge(place, task_run)
+
+    def _send_badge(
+        self, place: _Place, task_run: TaskRun, *, is_new: bool = False, running: Address | None = None
+    ) -> None:
+        bundle = badge_bundle(task_run, self._now())
+        with self._sending:
+            if bundle["text/html"] == place.shown and not is_new:
+                return
+            place.shown = bundle["text/html"]
+            kind = "display_data" if is_new else "update_display_data"
+            content = {"data": bundle, "metadata": {}, "transient": {"display_id": place.display_id}}
+            self._outlet.send(kind, content, place.address, running or self._running, place.display_id)
+
+    # what tasks put out
+
+    def begin(self, name: str, capture: Capture) -> None:
+        """Take note that a task begins to put out; what an earlier run left under its cell goes."""
+        place = self._places.get(name)
+        with self._lock:
+            self._captures[name] = capture
+        if place is None or not place.has_outputs:
+            return
+        place.has_outputs = False
+        run = self._look()
+        task_run = next((task for task in run.tasks if task.name == name), None) if run else None
+        with self._sending:
+            self._outlet.send("clear_output", {"wait": False}, place.address, self._running, place.display_id)
+            if task_run is not None:
+                self._send_badge(place, task_run, is_new=True)
+
+    def put_out(self, name: str, capture: Capture) -> None:
+        """Send what a task has put out since the last time."""
+        place = self._places.get(name)
+        with self._sending:  # one at a time, so that the outputs of a task keep their order
+            for output in capture.take():
+                self._send_output(output, place)
+
+    def _send_output(self, output: Mapping[str, Any], place: _Place | None) -> None:
+        content = {key: value for key, value in output.items() if key != "output_type"}
+        address = place.address if place is not None else self._running
+        display_id = place.display_id if place is not None else ""
+        if place is not None:
+            place.has_outputs = True
+        self._outlet.send(output["output_type"], content, address, self._running, display_id)
+
+    # one run
+
+    def follow(
+        self, look: Callable[[], FlowRun | None], is_over: Callable[[], bool], summary_id: str = ""
+    ) -> None:
+        """Begin to show a run, with its summary in the cell that is being executed if it has an id."""
+        self._stop_thread()
+        here = self._outlet.here()
+        self._look, self._is_over, self._running = look, is_over, here
+        self._summary_id, self._summary_shown = summary_id, ""
+        self._refresh()
+        self._wake.clear()
+        self._thread = threading.Thread(target=self._pump, name="orch-display", daemon=True)
+        self._thread.start()
+
+    def changed(self) -> None:
+        """Take note that the run has changed."""
+        self._wake.set()
+
+    def finish(self) -> None:
+        """Show how the run ended; nothing of it is sent after this returns."""
+        self._stop_thread()
+        self._refresh(everything=True)
+
+    def _stop_thread(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            self._wake.set()
+            thread.join(timeout=5.0)
+
+    def _pump(self) -> None:
+        me = threading.current_thread()
+        pause = threading.Event()
+        while self._thread is me:
+            self._wake.wait(INTERVAL)
+            self._wake.clear()
+            is_last = self._is_over()
+            try:
+                self._refresh(everything=is_last)
+            except Exception:
+                logger.exception("The badges could not be refreshed.")
+            if is_last or self._thread is not me:
+                return
+            pause.wait(INTERVAL)
+
+    def _refresh(self, *, everything: bool = False) -> None:
+        run = self._look()
+        if run is None:
+            return
+        for name, capture in list(self._captures.items()):
+            self.put_out(name, capture)
+        left = ROUND
+        for task_run in run.tasks:
+            place = self._places.get(task_run.name)
+            if task_run.state.is_final:
+                with self._lock:
+                    self._captures.pop(task_run.name, None)
+            if place is None or (task_run.state.type is StateType.PENDING and not place.shown):
+                continue
+            if left or everything:
+                before = place.shown
+                self._send_badge(place, task_run)
+                left -= place.shown != before
+        if self._summary_id:
+            self._send_summary(run)
+
+    def _send_summary(self, run: FlowRun) -> None:
+        bundle = summary_bundle(run, self._now())
+        with self._sending:
+            if bundle["text/html"] == self._summary_shown:
+                return
+            kind = "update_display_data" if self._summary_shown else "display_data"
+            self._summary_shown = bundle["text/html"]
+            content = {"data": bundle, "metadata": {}, "transient": {"display_id": self._summary_id}}
+            self._outlet.send(kind, content, self._running, self._running)

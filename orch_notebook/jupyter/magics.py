@@ -1,0 +1,184 @@
+"""The magics ``%%task`` and ``%flow``: they parse, call one verb of the session, and show what comes back."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+
+from orch_notebook.errors import HeaderError, UsageError
+from orch_notebook.jupyter.commands import command_help, read_command
+from orch_notebook.jupyter.display import diagram_svg, summary_bundle
+from orch_notebook.jupyter.session import NotebookSession
+from orch_notebook.jupyter.widgets import FlowPanel
+from orch_notebook.model.durations import parse_interval
+from orch_notebook.model.headers import header_usage
+from orch_notebook.model.parameters import parse_assignments
+from orch_notebook.model.views import dot, graph_html, graph_text
+from orch_notebook.promotion.deployments import read_schedules
+from orch_notebook.orchestrator import Orchestrator
+
+__all__ = ["OrchMagics", "load", "unload"]
+
+
+class ShownSyntaxError(UsageError):
+    """A syntax error in a task cell, drawn as IPython draws it, at the person's line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return list(self.details["lines"])
+
+
+# The front end shows an error under the name of its class.
+ShownSyntaxError.__name__ = "SyntaxError"
+
+
+class Bundle:
+    """Something to show, in every form it has."""
+
+    def __init__(self, data: dict[str, str]) -> None:
+        self._data = data
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return self._data
+
+    def __repr__(self) -> str:
+        return self._data.get("text/plain", "")
+
+
+@magics_class
+class OrchMagics(Magics):  # type: ignore[misc]
+    """``%%task`` defines a task, ``%flow`` runs and promotes the flow."""
+
+    def __init__(self, shell: Any, session: NotebookSession) -> None:
+        super().__init__(shell)
+        self.session = session
+
+    @cell_magic
+    def task(self, line: str, cell: str) -> None:
+        """Make this cell a task of the notebook's flow; ``%%task --help`` lists the options."""
+        if set(line.split()) & {"-h", "--help"}:
+            print(header_usage())
+            return
+        try:
+            task_run = self.session.define(line, cell)
+        except SyntaxError as error:
+            lines = self.shell.SyntaxTB.structured_traceback(type(error), error, [])
+            raise ShownSyntaxError(str(error), lines=lines) from None
+        if self.session.flow[task_run.name].header.run:
+            self.session.run([task_run.name], summary=False)
+
+    # Without its body %%task is easily typed with one % only.
+    @line_magic("task")
+    def task_line(self, line: str) -> None:
+        """Say that ``%%task`` is meant."""
+        if set(line.split()) & {"-h", "--help"}:
+            print(header_usage())
+            return
+        raise HeaderError("%task makes a whole cell a task: write %%task on the cell's first line.")
+
+    @line_magic
+    def flow(self, line: str) -> Any:
+        """Run, watch and promote the tasks of this notebook; ``%flow --help`` lists the commands."""
+        given = read_command(line)
+        if given.help:
+            print(command_help(given.command))
+            return None
+        return getattr(self, f"_{given.command}")(given)
+
+    def _panel(self, given: Namespace) -> Any:
+        session = self.session
+        if session.outlet.is_live and session.outlet.here().cell_id:
+            return FlowPanel(session)
+        # Nobody could click: executed notebooks get the static view, and no widget state.
+        return self._status(given) if session.current() else self._graph(read_command("graph"))
+
+    def _run(self, given: Namespace) -> None:
+        self.session.run(given.select, background=given.background, summary=not given.quiet)
+
+    def _graph(self, given: Namespace) -> Any:
+        graph = self.session.graph().select(given.select)
+        if given.dot:
+            print(dot(graph))
+            return None
+        run = self.session.current()
+        now = self.session.orchestrator.clock.now()
+        shown = run if run is not None and {task.name for task in run.tasks} >= set(graph.by_name) else None
+        svg = diagram_svg(graph, shown, now)
+        return Bundle({"text/html": graph_html(graph, svg, why=given.why), "text/plain": graph_text(graph)})
+
+    def _status(self, given: Namespace) -> Any:
+        run = self.session.current()
+        if run is None:
+            print("Nothing has run yet. '%flow run' runs all tasks.")
+            return None
+        return Bundle(summary_bundle(run, self.session.orchestrator.clock.now()))
+
+    def _cancel(self, given: Namespace) -> None:
+        self.session.cancel()
+
+    def _remove(self, given: Namespace) -> None:
+        for name in given.names:
+            self.session.remove(name)
+
+    def _promote(self, given: Namespace) -> Any:
+        session = self.session
+        if session.is_executed_by_worker:
+            print(f"Not promoted: this is an execution by a worker. {given.name!r} stays as it is.")
+            return None
+        path = Path(given.notebook) if given.notebook else session.promoted_path()
+        schedules = read_schedules(
+            session.orchestrator.clock.now(), given.cron or (), given.every or (), given.at or (), given.tz
+        )
+        deployment = session.orchestrator.promote(
+            path,
+            given.name,
+            schedules=schedules,
+            parameters=parse_assignments(given.parameters or ()),
+            retries=given.retries,
+            retry_delay=parse_interval(given.retry_delay),
+            timeout=parse_interval(given.timeout) if given.timeout else None,
+            kernel=given.kernel,
+        )
+        saved_at = session.saved_at(path).astimezone()
+        print(f"Promoted {path.name} as saved at {saved_at:%H:%M:%S}: deployment {deployment.name!r}, version {deployment.version}.")
+        now = session.orchestrator.clock.now()
+        for schedule in schedules:
+            following = schedule.next(now)
+            when = f", next {following.astimezone():%a %d %b %H:%M:%S %Z}" if following else ", no more due times"
+            print(f"  {schedule.words()}{when}")
+        if not schedules:
+            print(f"  no schedule: it runs when asked ('orch trigger {deployment.name}')")
+        if not session.orchestrator.workers():
+            print("No worker is running. Start one in a terminal: orch worker")
+        return None
+
+
+_sessions: dict[int, NotebookSession] = {}
+
+
+def load(shell: Any) -> None:
+    """Begin to take part in a shell; loading twice begins anew."""
+    unload(shell)
+    session = NotebookSession(shell, Orchestrator())
+    session.open()
+    _sessions[id(shell)] = session
+    shell.register_magics(OrchMagics(shell, session))
+
+
+def unload(shell: Any) -> None:
+    """Take no more part in a shell: magics, hooks and routes go, runs are cancelled."""
+    session = _sessions.pop(id(shell), None)
+    if session is None:
+        return
+    session.close()
+    for kind, name in (("cell", "task"), ("line", "task"), ("line", "flow")):
+        shell.magics_manager.magics[kind].pop(name, None)
+
+
+def session_of(shell: Any) -> NotebookSession | None:
+    """Return the session of a shell that has loaded the extension."""
+    return _sessions.get(id(shell))
+
+

@@ -1,0 +1,491 @@
+"""What an expression reads, does and may give.
+
+In: a frame and a node.  Out: the value it may have; reads and changes are noted in the frame.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from typing import Any
+
+from orch_notebook.model.cells.calls import Arguments, advance, call_method, call_special, call_value, run_code
+from orch_notebook.model.cells.frame import Frame, state_of, union
+from orch_notebook.model.cells.knowledge import PLAIN_ATTRIBUTES, SAME_MEMORY
+from orch_notebook.model.cells.magics import call_ipython
+from orch_notebook.model.cells.names import target_names
+from orch_notebook.model.cells.values import EMPTY, Value
+
+__all__ = ["assign", "evaluate", "evaluate_call"]
+
+Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+OPERATORS = {
+    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "truediv", ast.FloorDiv: "floordiv", ast.Mod: "mod",
+    ast.Pow: "pow", ast.MatMult: "matmul", ast.BitAnd: "and", ast.BitOr: "or", ast.BitXor: "xor",
+    ast.LShift: "lshift", ast.RShift: "rshift", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge",
+    ast.Eq: "eq", ast.NotEq: "ne", ast.In: "contains", ast.NotIn: "contains", ast.USub: "neg", ast.UAdd: "pos",
+    ast.Invert: "invert", ast.Not: "bool",
+}  # fmt: skip
+#: Names inside a query string that mean variables of the caller.
+CALLER_NAMES = re.compile(r"@\s*([A-Za-z_]\w*)")
+HISTORY = frozenset(("Out", "In", "_", "__", "___", "_oh", "_ih"))
+NAMESPACES = ("globals", "locals", "vars")
+
+
+def evaluate(frame: Frame, node: ast.AST | None) -> Value:
+    """Return what an expression may give."""
+    if node is None:
+        return EMPTY
+    reader = READERS.get(type(node))
+    if reader is not None:
+        return reader(frame, node)
+    # Slices, f-strings, formatted values and whatever else only looks at its parts.
+    for child in ast.iter_child_nodes(node):
+        evaluate(frame, child)
+    return EMPTY
+
+
+def read_name(frame: Frame, node: ast.Name) -> Value:
+    value = frame.load(node.id)
+    name = node.id
+    if name in HISTORY and not frame.binds(name) and frame.known(name).defined is not True:
+        frame.give_up(f"it reads {name!r}, the history of outputs")
+    return value
+
+
+def read_constant(frame: Frame, node: ast.Constant) -> Value:
+    value = node.value
+    if type(value) is str and 0 < len(value) < 200 and "\n" not in value:
+        return frozenset({(("text", value), False)})
+    return EMPTY
+
+
+def read_display(frame: Frame, node: Any) -> Value:
+    """A list, tuple or set that is written out."""
+    held = union([evaluate(frame, element) for element in node.elts])
+    return frame.new(node, ("type", "list"), holds=held)
+
+
+def read_dict(frame: Frame, node: ast.Dict) -> Value:
+    held = [evaluate(frame, key) for key in node.keys if key]
+    for key, value in zip(node.keys, node.values, strict=True):
+        found = evaluate(frame, value)
+        held.append(found if key else frame.element(found))
+    return frame.new(node, ("type", "dict"), holds=union(held))
+
+
+def read_starred(frame: Frame, node: ast.Starred) -> Value:
+    return advance(frame, evaluate(frame, node.value), node)
+
+
+def read_attribute(frame: Frame, node: ast.Attribute) -> Value:
+    value = evaluate(frame, node.value)
+    name = node.attr
+    found: list[Value] = []
+    for atom in value:
+        if atom[0][0] == "path":
+            path = f"{atom[0][1]}.{name}"
+            root = path.partition(".")[0]
+            if root not in frame.knowledge.roots or state_of(path) != "state:" + root:
+                frame.touch(state_of(path), "read")
+            found.append(frozenset({(("path", path), False)}))
+            continue
+        for kind, code in frame.tags_of(atom):
+            if kind not in ("instance", "class"):
+                continue
+            method = code.method(name)
+            if method is None:
+                continue
+            if kind == "instance" and code.has_property(name):
+                found.append(run_code(frame, method, EMPTY, Arguments(node), receiver=frozenset({atom})))
+            else:
+                found.append(frame.new(node, ("function", method), holds=frozenset({atom})))
+    if name in PLAIN_ATTRIBUTES:
+        return union(found)
+    if name in SAME_MEMORY:
+        return value | union(found)
+    return frame.element(value) | union(found)
+
+
+def read_subscript(frame: Frame, node: ast.Subscript) -> Value:
+    if (name := namespace_key(node)) is not None:
+        return frame.load_global(name)
+    value = evaluate(frame, node.value)
+    index = node.slice
+    evaluate(frame, index)
+    if frame.tags:
+        special = call_special(frame, value, "__getitem__", node, EMPTY)
+        if any(kind == "stateful" for kind, _ in frame.known_of(value)):
+            advance(frame, value, node)
+    else:
+        special = EMPTY
+    if makes_copy(index):
+        return frame.new(node, ("type", "frame"))
+    return frame.element(value) | special
+
+
+def makes_copy(index: ast.AST) -> bool:
+    """Whether an index gives a copy in arrays and frames: a mask, or a list of labels."""
+    if isinstance(index, ast.Compare | ast.List | ast.ListComp):
+        return True
+    if isinstance(index, ast.BinOp) and isinstance(index.op, ast.BitAnd | ast.BitOr):
+        return True
+    return isinstance(index, ast.UnaryOp) and isinstance(index.op, ast.Invert)
+
+
+def namespace_key(node: ast.AST) -> str | None:
+    """Return the name that ``globals()["name"]`` speaks of."""
+    if (
+        isinstance(node, ast.Subscript)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Name)
+        and node.value.func.id == "globals"
+        and isinstance(node.slice, ast.Constant)
+        and isinstance(node.slice.value, str)
+    ):
+        return node.slice.value
+    return None
+
+
+def read_call(frame: Frame, node: ast.Call) -> Value:
+    return evaluate_call(frame, node)
+
+
+def evaluate_call(frame: Frame, node: ast.Call, *, is_discarded: bool = False) -> Value:
+    """Return what a call may give; a call whose value nobody takes is judged more severely."""
+    function = node.func
+    receiver: Value | None = None
+    called = EMPTY
+    name = ""
+    if isinstance(function, ast.Attribute):
+        name = function.attr
+        if is_super(function.value):
+            receiver = (
+                frame.names.locals.get(frame.code.parameters[0], EMPTY)
+                if frame.code and frame.code.parameters
+                else EMPTY
+            )
+        else:
+            receiver = evaluate(frame, function.value)
+    else:
+        called = evaluate(frame, function)
+    positional: list[Value] = []
+    rest = EMPTY
+    constants: dict[str, object] = {}
+    for place, argument in enumerate(node.args):
+        if isinstance(argument, ast.Starred):
+            rest |= read_starred(frame, argument)
+        elif isinstance(argument, ast.GeneratorExp):
+            # It is used up by this very call, so its body runs now.
+            positional.append(read_comprehension(frame, argument))
+        else:
+            positional.append(evaluate(frame, argument))
+            if isinstance(argument, ast.Constant):
+                constants[str(place)] = argument.value
+    keywords: dict[str, Value] = {}
+    for keyword in node.keywords:
+        value = evaluate(frame, keyword.value)
+        if keyword.arg is None:
+            rest |= frame.element(value)
+        else:
+            keywords[keyword.arg] = value
+            if isinstance(keyword.value, ast.Constant):
+                constants[keyword.arg] = keyword.value.value
+    given = Arguments(node, tuple(positional), keywords, rest, constants, is_discarded)
+    if receiver is None:
+        if (
+            isinstance(function, ast.Name)
+            and (special := call_builtin(frame, function.id, called, node, given)) is not None
+        ):
+            return special
+        return call_value(frame, called, given)
+    paths = [atom[0][1] for atom in receiver if atom[0][0] == "path"]
+    if paths and paths[0].startswith("IPython.get_ipython"):
+        return call_ipython(frame, name, node)
+    if isinstance(function, ast.Attribute) and is_super(function.value):
+        return call_super(frame, receiver, name, given)
+    if name in ("query", "eval"):
+        text = constants.get("0")
+        for variable in CALLER_NAMES.findall(text) if isinstance(text, str) else ():
+            evaluate(frame, ast.Name(variable, ast.Load()))
+    return call_method(frame, receiver, name, given)
+
+
+def is_super(node: ast.AST) -> bool:
+    """Whether this is ``super()``."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
+
+
+def call_super(frame: Frame, receiver: Value, name: str, given: Arguments) -> Value:
+    """Call a method as the parents of the receiver's class have it."""
+    results: list[Value] = []
+    for atom in receiver:
+        for kind, code in frame.tags_of(atom):
+            if kind != "instance":
+                continue
+            owner = next((c for c in lineage(code) if frame.code in c.methods.values()), code)
+            if (method := owner.after(name)) is not None:
+                results.append(run_code(frame, method, EMPTY, given, receiver=frozenset({atom})))
+    if not results:
+        if name == "__init__":
+            frame.store(receiver, given.everything)
+        elif given.is_discarded:
+            frame.change(receiver)
+    return union(results)
+
+
+def lineage(code: Any) -> list[Any]:
+    """Return a class and all it inherits from."""
+    return [code, *(ancestor for parent in code.parents for ancestor in lineage(parent))]
+
+
+def call_builtin(frame: Frame, name: str, called: Value, node: ast.Call, given: Arguments) -> Value | None:
+    """Handle the builtins that reach around the names: ``exec``, ``eval``, ``globals`` …"""
+    if called != {(("path", "builtins." + name), False)}:
+        return None
+    if name in ("exec", "eval"):
+        text = given.constants.get("0")
+        if isinstance(text, str):
+            frame.linker.read_source(frame, text)
+        else:
+            frame.give_up(f"it calls {name}()", rebinds=name == "exec")
+        return frame.new(node)
+    if name in NAMESPACES and not node.args:
+        if frame.code is None or name == "globals":
+            frame.give_up(f"it uses {name}()", rebinds=True)
+        return EMPTY
+    if name == "open":
+        kind = Arguments(given.node, given.positional, given.keywords, given.rest, given.constants)
+        return call_value(frame, called, kind)
+    if name in ("len", "str", "repr", "bool", "hash", "abs", "next", "print", "round", "int", "float") and frame.tags:
+        for value in given.positional:
+            call_special(frame, value, f"__{name}__", node)
+            if name in ("print", "str", "repr"):
+                call_special(frame, value, "__str__", node)
+                call_special(frame, value, "__repr__", node)
+    if name == "next" and given.positional:
+        return advance(frame, given.positional[0], node)
+    return None
+
+
+def read_comprehension(frame: Frame, node: Comprehension) -> Value:
+    overlay: dict[str, Value] = {}
+    frame.overlays.append((overlay, False))
+    try:
+        for generator in node.generators:
+            element = advance(frame, evaluate(frame, generator.iter), generator)
+            assign_overlay(frame, overlay, generator.target, element)
+            for condition in generator.ifs:
+                evaluate(frame, condition)
+        if isinstance(node, ast.DictComp):
+            held = evaluate(frame, node.key) | evaluate(frame, node.value)
+        else:
+            held = evaluate(frame, node.elt)
+    finally:
+        frame.overlays.pop()
+    if isinstance(node, ast.GeneratorExp):
+        return frame.new(node, ("stateful", "iterator"), holds=held)
+    return frame.new(node, ("type", "dict" if isinstance(node, ast.DictComp) else "list"), holds=held)
+
+
+def assign_overlay(frame: Frame, overlay: dict[str, Value], target: ast.AST, value: Value) -> None:
+    """Bind the targets of a comprehension."""
+    value = value if isinstance(target, ast.Name) else value | frame.element(value)
+    for name in target_names(target):
+        overlay[name] = value
+
+
+def read_generator(frame: Frame, node: ast.GeneratorExp) -> Value:
+    made = read_comprehension(frame, node)
+    code = frame.linker.function_code(node, enclosing_names(frame))
+    return made | frame.new(node, ("resumes", code))
+
+
+def enclosing_names(frame: Frame) -> frozenset[str]:
+    """Return the local names that a function defined here may capture."""
+    inner = frozenset(name for overlay, is_class in frame.overlays if not is_class for name in overlay)
+    return frame.locals_known | frame.captured | inner
+
+
+def read_lambda(frame: Frame, node: ast.Lambda) -> Value:
+    return make_function(frame, node)
+
+
+def make_function(frame: Frame, node: ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef) -> Value:
+    """Return a function object: its defaults and what it captures are inside it."""
+    spec = node.args
+    held = union([evaluate(frame, default) for default in [*spec.defaults, *spec.kw_defaults] if default])
+    code = frame.linker.function_code(node, enclosing_names(frame))
+    held |= union([frame.load(name) for name in code.captured if name != code.name])
+    return frame.new(node, ("function", code), holds=held)
+
+
+def read_named(frame: Frame, node: ast.NamedExpr) -> Value:
+    value = evaluate(frame, node.value)
+    frame.bind(node.target.id, value)
+    return value
+
+
+def read_binary(frame: Frame, node: ast.BinOp) -> Value:
+    return operate(frame, node, node.op, evaluate(frame, node.left), evaluate(frame, node.right))
+
+
+def operate(frame: Frame, node: ast.AST, operator: ast.AST, left: Value, right: Value) -> Value:
+    """Return what an operator may give."""
+    left_objects = any(atom[0][0] != "text" for atom in left)
+    right_objects = any(atom[0][0] != "text" for atom in right)
+    if not left_objects and not right_objects:
+        # Numbers and texts make numbers and texts; what text, cannot be seen.
+        return EMPTY
+    name = OPERATORS.get(type(operator), "")
+    special = EMPTY
+    if frame.tags:
+        special = call_special(frame, left, f"__{name}__", node, right) | call_special(
+            frame, right, f"__r{name}__", node, left
+        )
+        known = frame.known_of(left | right)
+        if ("type", "list") in known or ("type", "dict") in known:
+            # Joining or repeating lists makes a new list of the same elements.
+            return special | frame.new(node, ("type", "list"), holds=frame.element(left) | frame.element(right))
+    return special | frame.new(node)
+
+
+def read_unary(frame: Frame, node: ast.UnaryOp) -> Value:
+    value = evaluate(frame, node.operand)
+    if not value or isinstance(node.op, ast.Not):
+        return EMPTY
+    return call_special(frame, value, f"__{OPERATORS[type(node.op)]}__", node) | frame.new(node)
+
+
+def read_compare(frame: Frame, node: ast.Compare) -> Value:
+    values = [evaluate(frame, node.left)]
+    for operator, comparator in zip(node.ops, node.comparators, strict=True):
+        if (
+            isinstance(operator, ast.In | ast.NotIn)
+            and is_namespace(comparator)
+            and isinstance(node.left, ast.Constant)
+        ):
+            frame.read_if_there(str(node.left.value))
+            continue
+        value = evaluate(frame, comparator)
+        if frame.tags:
+            if isinstance(operator, ast.In | ast.NotIn):
+                advance(frame, value, node)
+            name = OPERATORS.get(type(operator))
+            if name:
+                call_special(frame, values[-1], f"__{name}__", node, value)
+                call_special(frame, value, f"__{name}__", node, values[-1])
+        values.append(value)
+    if any(atom[0][0] != "text" for value in values for atom in value):
+        return frame.new(node)
+    return EMPTY
+
+
+def is_namespace(node: ast.AST) -> bool:
+    """Whether this is a bare ``globals()`` or one of its kin."""
+    return (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in NAMESPACES and not node.args
+    )
+
+
+def read_choice(frame: Frame, node: ast.IfExp) -> Value:
+    evaluate(frame, node.test)
+    before = frame.names.fork()
+    value = evaluate(frame, node.body)
+    after = frame.names
+    frame.names = before
+    value |= evaluate(frame, node.orelse)
+    frame.join([after, frame.names])
+    return value
+
+
+def read_boolean(frame: Frame, node: ast.BoolOp) -> Value:
+    values = [evaluate(frame, node.values[0])]
+    has_walrus = any(isinstance(child, ast.NamedExpr) for value in node.values[1:] for child in ast.walk(value))
+    before = frame.names.fork() if has_walrus else frame.names
+    values += [evaluate(frame, value) for value in node.values[1:]]
+    if has_walrus:
+        frame.join([before, frame.names])
+    return union(values)
+
+
+def read_await(frame: Frame, node: ast.Await) -> Value:
+    value = evaluate(frame, node.value)
+    return value | advance(frame, value, node)
+
+
+def read_yield(frame: Frame, node: ast.Yield) -> Value:
+    frame.summary.returned |= evaluate(frame, node.value)
+    return EMPTY
+
+
+def read_yield_from(frame: Frame, node: ast.YieldFrom) -> Value:
+    frame.summary.returned |= advance(frame, evaluate(frame, node.value), node)
+    return EMPTY
+
+
+def assign(frame: Frame, target: ast.AST, value: Value) -> None:
+    """Store a value into a name, an attribute, an element, or several of them."""
+    if isinstance(target, ast.Name):
+        frame.bind(target.id, value)
+    elif isinstance(target, ast.Tuple | ast.List):
+        element = advance(frame, value, target)
+        for inner in target.elts:
+            if isinstance(inner, ast.Starred):
+                assign(frame, inner.value, frame.new(inner, ("type", "list"), holds=element))
+            else:
+                assign(frame, inner, element)
+    elif isinstance(target, ast.Attribute):
+        receiver = evaluate(frame, target.value)
+        note_change(frame, receiver, target.attr)
+        frame.store(receiver, value)
+    elif isinstance(target, ast.Subscript):
+        if (name := namespace_key(target)) is not None:
+            frame.names.globals[name] = value
+            return
+        receiver = evaluate(frame, target.value)
+        index = evaluate(frame, target.slice)
+        note_change(frame, receiver)
+        if ("type", "frame") not in frame.known_of(receiver):
+            frame.store(receiver, value | index)
+        if frame.tags:
+            call_special(frame, receiver, "__setitem__", target, EMPTY, value)
+    elif isinstance(target, ast.Starred):
+        assign(frame, target.value, value)
+
+
+def note_change(frame: Frame, receiver: Value, attribute: str = "") -> None:
+    """Note that an attribute or element of a value is set or deleted."""
+    for atom in receiver:
+        if atom[0][0] == "path":
+            frame.touch(state_of(f"{atom[0][1]}.{attribute}" if attribute else atom[0][1]))
+    frame.change(frozenset(atom for atom in receiver if atom[0][0] != "path"))
+
+
+READERS: dict[type[ast.AST], Callable[[Frame, Any], Value]] = {
+    ast.Name: read_name,
+    ast.Constant: read_constant,
+    ast.Attribute: read_attribute,
+    ast.Subscript: read_subscript,
+    ast.Call: read_call,
+    ast.List: read_display,
+    ast.Tuple: read_display,
+    ast.Set: read_display,
+    ast.Dict: read_dict,
+    ast.Starred: read_starred,
+    ast.ListComp: read_comprehension,
+    ast.SetComp: read_comprehension,
+    ast.DictComp: read_comprehension,
+    ast.GeneratorExp: read_generator,
+    ast.Lambda: read_lambda,
+    ast.NamedExpr: read_named,
+    ast.BinOp: read_binary,
+    ast.UnaryOp: read_unary,
+    ast.Compare: read_compare,
+    ast.IfExp: read_choice,
+    ast.BoolOp: read_boolean,
+    ast.Await: read_await,
+    ast.Yield: read_yield,
+    ast.YieldFrom: read_yield_from,
+}

@@ -1,0 +1,374 @@
+"""What is known of libraries: which calls change what, which share memory, which touch hidden state.
+
+One table, as data.  :data:`FUNCTIONS` speaks of functions and classes by their dotted path (``numpy.random.*`` covers
+all that begins so; the longest match wins), :data:`METHODS` of methods by their bare name, whoever the receiver is.
+What the table does not name follows the plain rule: a call whose value is used changes nothing and may share what it
+was given; a call whose value is thrown away changes its receiver, or its arguments.
+
+Users extend it::
+
+    KNOWLEDGE.extend(functions={"mylib.tidy": Rule(changes=(0,))}, methods={"refresh": Rule(changes=("self",))})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orch_notebook.model.cells.rules import Knowledge, Rule
+
+__all__ = ["FUNCTIONS", "KNOWLEDGE", "MAGICS", "METHODS"]
+
+
+ITERATOR = (("stateful", "iterator"),)
+RANDOM = "state:numpy.random"
+STYLE = "state:matplotlib.rcParams"
+FRAME = (("type", "frame"),)
+FIGURE = (("exclusive", "pyplot"),)
+SEEDED = (("carries", RANDOM),)
+
+PURE = Rule()
+PLAIN = Rule(gives="plain")
+VIEW = Rule(gives="view")
+HOLDER = Rule(gives="holder")
+COPY = Rule(gives="copy")
+CHANGES_SELF = Rule(changes=("self",), gives="holder")
+PLOTS = Rule(exclusive="pyplot", sees=(STYLE,), gives="holder", kind=FIGURE)
+
+
+def _each(names: str, rule: Rule, prefix: str = "") -> dict[str, Rule]:
+    return {prefix + name: rule for name in names.split()}
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+#: Functions and classes by dotted path.
+FUNCTIONS: Mapping[str, Rule] = {
+    # Builtins.
+    **_each(
+        "abs all any ascii bin bool bytes callable chr complex divmod float format hasattr hash hex id int isinstance "
+        "issubclass len oct ord pow range repr round str type display help dir print",
+        PLAIN,
+        "builtins.",
+    ),
+    **_each("max min sum getattr vars", Rule(gives="view"), "builtins."),
+    **_each("list", Rule(gives="copy", kind=(("type", "list"),)), "builtins."),
+    **_each("tuple sorted", Rule(gives="copy", kind=(("type", "list"),)), "builtins."),
+    **_each("set frozenset", Rule(gives="copy", kind=(("type", "list"),)), "builtins."),
+    "builtins.dict": Rule(gives="copy", kind=(("type", "dict"),)),
+    **_each("bytearray slice object super memoryview property staticmethod classmethod", HOLDER, "builtins."),
+    **_each("enumerate filter iter map reversed zip", Rule(gives="holder", kind=ITERATOR), "builtins."),
+    "builtins.next": Rule(changes=(0,), gives="view"),
+    "builtins.setattr": Rule(changes=(0,), stores=True),
+    "builtins.delattr": Rule(changes=(0,)),
+    "builtins.input": PLAIN,
+    "builtins.open": Rule(gives="new", kind=(("stateful", "file"),), reads_file=0),
+    "builtins.compile": PURE,
+    **_each("itertools.*", Rule(gives="holder", kind=ITERATOR)),
+    "functools.partial": HOLDER,
+    "functools.reduce": Rule(gives="view"),
+    "functools.*": HOLDER,
+    **_each("copy.copy", COPY),
+    "copy.deepcopy": PURE,
+    **_each("math.* time.* datetime.* string.* re.* json.* textwrap.* statistics.* operator.* typing.*", PURE),
+    "collections.*": HOLDER,
+    "operator.itemgetter": HOLDER,
+    **_each("heapq.heappop heapq.heapify", Rule(changes=(0,), gives="view")),
+    **_each("heapq.heappush heapq.heappushpop bisect.insort", Rule(changes=(0,), stores=True)),
+    "dataclasses.replace": HOLDER,
+    "json.dump": Rule(changes=(1,)),
+    "json.load": Rule(changes=(0,)),
+    "pickle.dump": Rule(changes=(1,)),
+    "pickle.load": Rule(changes=(0,)),
+    "pickle.*": PURE,
+    "csv.*": Rule(gives="holder", kind=ITERATOR),
+    # Process-wide settings.
+    "warnings.*": Rule(state=("state:warnings",)),
+    "warnings.warn": PLAIN,
+    "logging.getLogger": PURE,
+    "logging.*": Rule(state=("state:logging",)),
+    **_each("logging.debug logging.info logging.warning logging.error logging.exception", PLAIN),
+    "locale.*": Rule(state=("state:locale",)),
+    "os.chdir": Rule(state=("state:cwd",)),
+    "os.getcwd": Rule(sees=("state:cwd",), gives="plain"),
+    **_each(
+        "os.putenv os.unsetenv os.environ.update os.environ.setdefault os.environ.pop", Rule(state=("state:environ",))
+    ),
+    **_each("os.getenv os.environ.get os.environ.items os.environ.keys", Rule(sees=("state:environ",), gives="plain")),
+    "os.path.*": PLAIN,
+    **_each(
+        "os.path.exists os.path.isfile os.path.isdir os.path.getsize os.listdir os.scandir os.stat",
+        Rule(gives="new", reads_file=0),
+    ),
+    **_each("glob.glob os.walk glob.iglob", Rule(gives="new", reads_file=0)),
+    **_each(
+        "os.makedirs os.mkdir os.remove os.unlink os.rmdir shutil.rmtree os.rename os.replace",
+        Rule(gives="plain", writes_file=0),
+    ),
+    **_each(
+        "shutil.copy shutil.copyfile shutil.move shutil.copytree", Rule(gives="plain", reads_file=0, writes_file=1)
+    ),
+    **_each("contextlib.redirect_stdout contextlib.redirect_stderr", Rule(state=("state:stdout",), gives="holder")),
+    "sys.setrecursionlimit": Rule(state=("state:sys",)),
+    "gc.*": PLAIN,
+    # Random numbers.
+    "random.*": Rule(state=("state:random",), gives="view"),
+    "random.shuffle": Rule(state=("state:random",), changes=(0,), gives="plain"),
+    **_each("random.Random random.SystemRandom", Rule(kind=(("stateful", "rng"),))),
+    "numpy.random.*": Rule(state=(RANDOM,)),
+    "numpy.random.shuffle": Rule(state=(RANDOM,), changes=(0,), gives="plain"),
+    **_each(
+        "default_rng RandomState Generator PCG64 MT19937 Philox SeedSequence",
+        Rule(gives="holder", kind=(("stateful", "rng"),)),
+        "numpy.random.",
+    ),
+    **_each(
+        "torch.manual_seed torch.seed torch.rand torch.randn torch.randint torch.randperm", Rule(state=("state:torch",))
+    ),
+    "torch.nn.*": Rule(state=("state:torch",), gives="holder", kind=(("carries", "state:torch"),)),
+    "torch.Generator": Rule(kind=(("stateful", "rng"),)),
+    "tensorflow.random.*": Rule(state=("state:tensorflow",)),
+    # NumPy.
+    "numpy.*": PURE,
+    **_each(
+        "asarray asanyarray ascontiguousarray atleast_1d atleast_2d atleast_3d broadcast_to broadcast_arrays diagonal "
+        "expand_dims flip fliplr flipud moveaxis ravel real imag reshape rollaxis rot90 squeeze swapaxes transpose "
+        "array_split split hsplit vsplit dsplit lib.stride_tricks.sliding_window_view nan_to_num require",
+        VIEW,
+        "numpy.",
+    ),
+    **_each("nditer ndenumerate", Rule(gives="holder", kind=ITERATOR), "numpy."),
+    **_each("copyto fill_diagonal place put put_along_axis putmask", Rule(changes=(0,), gives="plain"), "numpy."),
+    **_each("set_printoptions seterr seterrcall", Rule(state=("state:display",)), "numpy."),
+    **_each("load loadtxt genfromtxt fromfile", Rule(reads_file=0), "numpy."),
+    **_each("save savetxt savez savez_compressed", Rule(gives="plain", writes_file=0), "numpy."),
+    **_each("vectorize frompyfunc poly1d", HOLDER, "numpy."),
+    # pandas.
+    "pandas.*": Rule(kind=FRAME),
+    **_each("set_option reset_option options option_context", Rule(state=("state:display",), gives="new"), "pandas."),
+    **_each("DataFrame Series Index Categorical", Rule(gives="holder", kind=FRAME), "pandas."),
+    **_each(
+        "read_csv read_excel read_json read_parquet read_pickle read_feather read_hdf read_table read_html read_xml "
+        "read_stata read_sas read_spss read_fwf read_orc",
+        Rule(reads_file=0, kind=FRAME),
+        "pandas.",
+    ),
+    "pandas.ExcelWriter": Rule(writes_file=0, gives="holder", kind=(("stateful", "file"),)),
+    "pandas.HDFStore": Rule(writes_file=0, gives="holder", kind=(("stateful", "file"),)),
+    "pandas.plotting.*": PLOTS,
+    # Drawing.
+    "matplotlib.*": Rule(gives="holder"),
+    **_each(
+        "use rc rcdefaults rc_file style.use style.context rc_context interactive", Rule(state=(STYLE,)), "matplotlib."
+    ),
+    "matplotlib.pyplot.*": PLOTS,
+    **_each(
+        "rc rcdefaults rc_context style.use style.context style.reload_library ion ioff switch_backend set_cmap xkcd "
+        "viridis gray jet hot",
+        Rule(state=(STYLE,), exclusive="pyplot"),
+        "matplotlib.pyplot.",
+    ),
+    "matplotlib.pyplot.cm.*": PURE,
+    "matplotlib.pyplot.get_cmap": PURE,
+    "matplotlib.pyplot.imread": Rule(reads_file=0),
+    "matplotlib.pyplot.savefig": Rule(gives="plain", writes_file=0, exclusive="pyplot"),
+    "matplotlib.pyplot.imsave": Rule(gives="plain", writes_file=0, exclusive="pyplot"),
+    "seaborn.*": PLOTS,
+    **_each(
+        "set set_theme set_style set_context set_palette reset_defaults reset_orig set_color_codes "
+        "axes_style plotting_context",
+        Rule(state=(STYLE,), exclusive="pyplot"),
+        "seaborn.",
+    ),
+    **_each("load_dataset color_palette get_dataset_names", Rule(kind=FRAME), "seaborn."),
+    # scikit-learn and friends.
+    "sklearn.*": Rule(gives="holder"),
+    **_each("sklearn.metrics.* sklearn.datasets.* sklearn.preprocessing.* sklearn.feature_extraction.*", PURE),
+    "sklearn.base.clone": PURE,
+    "sklearn.set_config": Rule(state=("state:display",)),
+    "sklearn.datasets.make_*": Rule(state=(RANDOM,), unless="random_state"),
+    **_each("train_test_split", Rule(state=(RANDOM,), unless="random_state"), "sklearn.model_selection."),
+    **_each("shuffle resample", Rule(state=(RANDOM,), unless="random_state"), "sklearn.utils."),
+    **_each(
+        "cross_val_score cross_validate cross_val_predict learning_curve validation_curve",
+        Rule(gives="new"),
+        "sklearn.model_selection.",
+    ),
+    **_each(
+        "ensemble.RandomForestClassifier ensemble.RandomForestRegressor ensemble.ExtraTreesClassifier "
+        "ensemble.ExtraTreesRegressor ensemble.GradientBoostingClassifier ensemble.GradientBoostingRegressor "
+        "ensemble.BaggingClassifier ensemble.BaggingRegressor ensemble.AdaBoostClassifier ensemble.AdaBoostRegressor "
+        "ensemble.IsolationForest ensemble.RandomTreesEmbedding ensemble.HistGradientBoostingClassifier "
+        "ensemble.HistGradientBoostingRegressor cluster.KMeans cluster.MiniBatchKMeans cluster.SpectralClustering "
+        "cluster.BisectingKMeans tree.DecisionTreeClassifier tree.DecisionTreeRegressor tree.ExtraTreeClassifier "
+        "mixture.GaussianMixture mixture.BayesianGaussianMixture decomposition.PCA decomposition.TruncatedSVD "
+        "decomposition.NMF decomposition.FastICA decomposition.LatentDirichletAllocation decomposition.SparsePCA "
+        "manifold.TSNE manifold.MDS manifold.SpectralEmbedding manifold.LocallyLinearEmbedding "
+        "neural_network.MLPClassifier neural_network.MLPRegressor neural_network.BernoulliRBM "
+        "linear_model.SGDClassifier linear_model.SGDRegressor linear_model.LogisticRegression "
+        "linear_model.Perceptron linear_model.RANSACRegressor svm.SVC svm.LinearSVC "
+        "model_selection.RandomizedSearchCV model_selection.ShuffleSplit model_selection.StratifiedShuffleSplit "
+        "random_projection.GaussianRandomProjection random_projection.SparseRandomProjection "
+        "preprocessing.QuantileTransformer feature_selection.mutual_info_classif",
+        Rule(gives="holder", kind=SEEDED, unless="random_state"),
+        "sklearn.",
+    ),
+    **_each("scipy.*", PURE),
+    **_each("joblib.dump", Rule(gives="plain", writes_file=1)),
+    **_each("joblib.load", Rule(reads_file=0)),
+    **_each("tqdm.* tqdm.auto.* tqdm.notebook.*", HOLDER),
+    # Files and connections.
+    "pathlib.*": Rule(gives="path"),
+    **_each("sqlite3.connect", Rule(gives="holder", kind=(("stateful", "connection"),), writes_file=0)),
+    **_each("sqlalchemy.create_engine", Rule(gives="holder", kind=(("stateful", "connection"),))),
+    "io.*": Rule(gives="holder", kind=(("stateful", "file"),)),
+    **_each("requests.get requests.post requests.head urllib.request.urlopen", PURE),
+    **_each("tempfile.* uuid.* hashlib.* zlib.* base64.*", PURE),
+    **_each("IPython.display.* ipywidgets.*", HOLDER),
+    "IPython.display.display": PLAIN,
+    "IPython.display.clear_output": PLAIN,
+    # What nothing can be said about.
+    "subprocess.*": Rule(opaque="it starts another program"),
+    "os.system": Rule(opaque="it starts another program"),
+    "os.popen": Rule(opaque="it starts another program"),
+}
+
+#: Methods by name.
+METHODS: Mapping[str, Rule] = {
+    # Change the receiver and give something back.
+    **_each("popitem popleft setdefault", Rule(changes=("self",), gives="view", stores=True)),
+    "pop": Rule(changes=("self",), gives="view"),
+    **_each(
+        "append appendleft extend extendleft insert add update discard remove put put_nowait send register "
+        "add_argument subscribe add_module register_buffer",
+        Rule(changes=("self",), gives="plain", stores=True),
+    ),
+    **_each("clear sort reverse fill resize partition setflags itemset", Rule(changes=("self",), gives="plain")),
+    **_each(
+        "fit partial_fit set_params train eval compile set_output",
+        Rule(changes=("self",), gives="self"),
+    ),
+    **_each(
+        "fit_transform fit_predict fit_resample train_on_batch train_step training_step backward step zero_grad "
+        "train_one_epoch fit_generator learn",
+        Rule(changes=("self",), gives="new"),
+    ),
+    **_each(
+        "read readline readlines seek tell write writelines flush close fetchone fetchall fetchmany execute "
+        "executemany executescript commit rollback recv get_nowait __next__ send throw",
+        Rule(changes=("self",), gives="new"),
+    ),
+    # Add to a parsed tree, a figure, a network …
+    **_each(
+        "plot scatter bar barh hist hist2d hexbin contour contourf imshow pcolormesh errorbar fill_between pie "
+        "boxplot violinplot step stem axhline axvline axhspan axvspan annotate arrow text legend grid set_title "
+        "set_xlabel set_ylabel set_xlim set_ylim set_xticks set_yticks set_xticklabels set_yticklabels set_axis_off "
+        "plot_surface plot_wireframe scatter3D plot3D view_init colorbar add_patch add_artist add_subplot add_axes "
+        "subplots tight_layout subplots_adjust set_aspect set_xscale set_yscale tick_params suptitle twinx twiny "
+        "set_size_inches add_gridspec autofmt_xdate set_facecolor invert_yaxis invert_xaxis streamplot quiver matshow",
+        Rule(changes=("self",), gives="view", exclusive="", sees=(STYLE,)),
+    ),
+    "savefig": Rule(gives="plain", writes_file=0, exclusive="pyplot"),
+    # Look, and change nothing.
+    **_each(
+        "abs agg aggregate all any apply applymap argmax argmin argsort assign asfreq astype between bfill capitalize "
+        "casefold center choice clip combine combine_first compare copy corr corrwith count cov cummax cummin cumprod "
+        "cumsum decode describe diff div dot drop drop_duplicates droplevel dropna duplicated encode endswith eq "
+        "equals eval ewm expandtabs explode ffill fillna filter find first flatten floordiv format format_map ge "
+        "get_dummies gt head hexdigest idxmax idxmin index info insert_ infer_objects interpolate intersection "
+        "isalnum isalpha isdecimal isdigit isin islower isna isnull isnumeric isspace issubset issuperset istitle "
+        "isupper item join kurt last le ljust lower lstrip lt mad map mask max mean median melt memory_usage merge "
+        "min mod mode mul ne nlargest nonzero notna notnull nsmallest nunique partition_ pct_change pivot pivot_table "
+        "pow prod product ptp quantile query rank rdiv reindex reindex_like rename rename_axis reorder_levels repeat "
+        "replace resample reset_index rfind rindex rjust rolling round rpartition rsplit rstrip rsub sample score "
+        "searchsorted sem set_axis set_index shift skew slice_shift sort_index sort_values split splitlines stack "
+        "startswith std strftime strip sub sum swapcase tail take title to_dict to_frame to_json to_list to_numpy "
+        "to_string tolist to_markdown to_html to_latex to_period to_timestamp tobytes trace transform translate "
+        "transpose truncate truediv tz_convert tz_localize union unique unstack upper value_counts var where xs "
+        "zfill total_seconds timestamp isoformat weekday isocalendar date time "
+        "predict predict_proba predict_log_proba decision_function inverse_transform score_samples kneighbors "
+        "get_params get_feature_names_out get_feature_names most_common elements numpy cpu detach size dim "
+        "exists is_file is_dir resolve absolute relative_to with_suffix with_name as_posix symmetric_difference "
+        "difference isdisjoint is_integer bit_length conjugate as_integer_ratio to_datetime get_group ngroup",
+        PURE,
+    ),
+    **_each(
+        "view reshape ravel swapaxes squeeze T diagonal real imag set_option unsqueeze permute expand flatten_", VIEW
+    ),
+    **_each(
+        "groupby rolling expanding ewm resample items keys values iterrows itertuples iteritems get __getitem__",
+        Rule(gives="view"),
+    ),
+    **_each("iteritems iterrows itertuples", Rule(gives="holder", kind=ITERATOR)),
+    "sample": Rule(state=(RANDOM,), unless="random_state"),
+    # Write what they hold.
+    **_each(
+        "to_csv to_excel to_parquet to_pickle to_feather to_hdf to_stata",
+        Rule(gives="plain", writes_file=0),
+    ),
+    "to_sql": Rule(gives="plain", changes=(1, "con")),
+    "tofile": Rule(gives="plain", writes_file=0),
+}
+
+#: Line and cell magics by name: ``"nothing"`` changes nothing a task could see, ``"code"`` runs its text as Python,
+#: ``"display"`` changes how things are shown, ``"state:…"`` changes that state; what is not listed is opaque.
+MAGICS: Mapping[str, str] = {
+    **dict.fromkeys(
+        _words(
+            "matplotlib pinfo pinfo2 psearch load_ext reload_ext unload_ext autoreload lsmagic quickref magic pdoc "
+            "pdef psource pfile page html HTML markdown latex svg SVG javascript js alias_magic doctest_mode "
+            "xmode pprint automagic tb gui history hist notebook aimport"
+        ),
+        "nothing",
+    ),
+    **dict.fromkeys(_words("time timeit prun capture memit mprun lprun"), "code"),
+    **dict.fromkeys(_words("precision config colors"), "state:display"),
+    "cd": "state:cwd",
+    "env": "state:environ",
+    "set_env": "state:environ",
+    "writefile": "file",
+    "pwd": "nothing",
+}
+#: The table that everything uses unless told otherwise.
+KNOWLEDGE = Knowledge(FUNCTIONS, METHODS, MAGICS)
+
+#: What a name means when nothing in sight binds it: how people import these libraries.
+USUAL_NAMES: Mapping[str, str] = {
+    "np": "numpy",
+    "pd": "pandas",
+    "plt": "matplotlib.pyplot",
+    "mpl": "matplotlib",
+    "sns": "seaborn",
+    "os": "os",
+    "sys": "sys",
+    "random": "random",
+    "torch": "torch",
+    "tf": "tensorflow",
+    "display": "IPython.display.display",
+    "get_ipython": "IPython.get_ipython",
+}
+
+#: Attributes that are the same memory as the object they hang on.
+SAME_MEMORY: frozenset[str] = _words("loc iloc at iat T values flat real imag data")
+
+#: Attributes that nobody can change in place.
+PLAIN_ATTRIBUTES: frozenset[str] = _words(
+    "shape size ndim dtype dtypes empty name __name__ __doc__ __class__ columns index"
+)
+
+#: State that any task may depend on without saying so: whoever changes it waits for all above, and all below wait.
+AMBIENT: frozenset[str] = _words(
+    "state:warnings state:logging state:locale state:cwd state:environ state:stdout state:sys state:display"
+)
+
+#: Where attributes of modules that can be changed keep their state.
+ATTRIBUTE_STATE: Mapping[str, str] = {
+    "os.environ": "state:environ",
+    "sys.path": "state:sys",
+    "sys.stdout": "state:stdout",
+    "sys.stderr": "state:stdout",
+    "pandas.options": "state:display",
+    "matplotlib.pyplot.rcParams": STYLE,
+    "matplotlib.rcParams": STYLE,
+}

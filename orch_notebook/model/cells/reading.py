@@ -1,0 +1,207 @@
+"""Sources read to the end: cells, and the functions that they define and call.
+
+In: source text and what the names around it are known to be.  Out: a summary, kept while what it rests on holds.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from orch_notebook.model.cells.effects import Effects, effects_of
+from orch_notebook.model.cells.expressions import evaluate
+from orch_notebook.model.cells.frame import Frame
+from orch_notebook.model.cells.knowledge import KNOWLEDGE, USUAL_NAMES
+from orch_notebook.model.cells.names import code_of
+from orch_notebook.model.cells.rules import Knowledge
+from orch_notebook.model.cells.statements import execute
+from orch_notebook.model.cells.values import EMPTY, NOTHING_KNOWN, ClassCode, Entry, FunctionCode, Summary
+
+__all__ = ["Reader", "analyse", "library_entry"]
+
+#: How many calls deep functions of the notebook are followed.
+DEEPEST = 24
+#: How many different surroundings a body is remembered for.
+REMEMBERED = 8
+BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
+IPYTHON_NAMES = frozenset(
+    ("In", "Out", "_", "__", "___", "_oh", "_ih", "_dh", "exit", "quit", "get_ipython", "display")
+)
+
+
+@lru_cache(maxsize=4096)
+def parse(source: str) -> ast.Module:
+    """Return the syntax tree of a cell, which may await at its top level."""
+    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    tree = compile(source, "<cell>", "exec", flags, dont_inherit=True)
+    assert isinstance(tree, ast.Module)
+    return tree
+
+
+@lru_cache(maxsize=4096)
+def library_entry(name: str) -> Entry:
+    """Return what a name means that nothing in sight binds."""
+    if name in USUAL_NAMES and name not in BUILTINS:
+        return Entry(frozenset({(("path", USUAL_NAMES[name]), False)}), False, defined=None)
+    if name in BUILTINS:
+        return Entry(frozenset({(("path", "builtins." + name), False)}), False, defined=False)
+    if name in IPYTHON_NAMES:
+        return Entry(EMPTY, False, defined=False)
+    return NOTHING_KNOWN
+
+
+class _Memory:
+    """Summaries of one body, each with what it rests on; hung on the node, so it goes when the source goes."""
+
+    __slots__ = ("codes", "summaries")
+
+    def __init__(self) -> None:
+        self.summaries: dict[Any, list[Summary]] = {}
+        self.codes: dict[Any, Any] = {}
+
+
+def memory_of(node: ast.AST) -> _Memory:
+    """Return what is remembered of a node."""
+    found: _Memory | None = getattr(node, "_memory", None)
+    if found is None:
+        found = _Memory()
+        node._memory = found  # type: ignore[attr-defined]
+    return found
+
+
+class Reader:
+    """Reads cells and follows calls, with one table of knowledge."""
+
+    def __init__(self, knowledge: Knowledge = KNOWLEDGE) -> None:
+        self.knowledge = knowledge
+        self._under_way: dict[FunctionCode, Summary] = {}
+        self._assumed: set[FunctionCode] = set()
+
+    def read_cell(self, source: str, entry: Callable[[str], Entry]) -> Summary:
+        """Return what a cell does where its names are known so."""
+        tree = parse(source)
+        memory = memory_of(tree).summaries.setdefault(self.knowledge, [])
+        for summary in memory:
+            if all(entry(name) == known for name, known in summary.needs.items()):
+                return summary
+        frame = Frame(self, self.knowledge, entry)
+        execute(frame, tree.body)
+        summary = frame.finish()
+        summary.late = late_reads(frame, summary)
+        memory.insert(0, summary)
+        del memory[REMEMBERED:]
+        return summary
+
+    def summarise(self, code: FunctionCode, given: Mapping[str, Entry], caller: Frame) -> Summary:
+        """Return what a function does when called with this from there."""
+        key = (self.knowledge, frozenset(given.items()))
+        memory = memory_of(code.node).summaries.setdefault(key, [])
+        for summary in memory:
+            if all(caller.peek(name) == known for name, known in summary.needs.items()):
+                return summary
+        if code in self._under_way or caller.depth > DEEPEST:
+            self._assumed.add(code)
+            return self._under_way.get(code, Summary())
+        assumed_before = self._assumed
+        self._assumed = set()
+        self._under_way[code] = Summary()
+        try:
+            summary = self._read_function(code, given, caller)
+            if code in self._assumed:
+                # It calls itself: read it again, knowing what it does at least.
+                self._under_way[code] = summary
+                summary = self._read_function(code, given, caller)
+        finally:
+            del self._under_way[code]
+            pending = self._assumed - {code}
+            self._assumed = assumed_before | pending
+        if not pending:
+            memory.insert(0, summary)
+            del memory[REMEMBERED:]
+        return summary
+
+    def _read_function(self, code: FunctionCode, given: Mapping[str, Entry], caller: Frame) -> Summary:
+        frame = Frame(self, self.knowledge, caller.peek, code, given, caller.depth + 1)
+        node = code.node
+        if isinstance(node, ast.Lambda):
+            frame.summary.returned = evaluate(frame, node.body)
+        elif isinstance(node, ast.GeneratorExp):
+            made = evaluate(frame, ast.ListComp(node.elt, node.generators))
+            frame.summary.returned = frame.element(made)
+        elif execute(frame, node.body):
+            frame.exits.append(frame.names)
+        frame.join(frame.exits)
+        return frame.finish()
+
+    def read_source(self, frame: Frame, source: str) -> None:
+        """Read Python text as if it stood in the frame's body."""
+        try:
+            tree = parse(source)
+        except (SyntaxError, ValueError):
+            frame.give_up("it runs text that is not plain Python")
+            return
+        execute(frame, tree.body)
+
+    def function_code(self, node: ast.AST, enclosing: frozenset[str]) -> FunctionCode:
+        """Return the one code of that node."""
+        codes = memory_of(node).codes
+        if enclosing not in codes:
+            codes[enclosing] = code_of(node, enclosing)  # type: ignore[arg-type]
+        found: FunctionCode = codes[enclosing]
+        return found
+
+    def class_code(
+        self,
+        node: ast.ClassDef,
+        parents: tuple[ClassCode, ...],
+        methods: Mapping[str, FunctionCode],
+        properties: frozenset[str],
+    ) -> ClassCode:
+        """Return the one code of that class with those parents."""
+        codes = memory_of(node).codes
+        key = (parents, tuple(methods.items()), properties)
+        if key not in codes:
+            codes[key] = ClassCode(node, parents, methods, properties)
+        found: ClassCode = codes[key]
+        return found
+
+
+def late_reads(frame: Frame, summary: Summary) -> dict[str, frozenset[str]]:
+    """Return for every function and class that a cell binds the globals its body names."""
+    found: dict[str, frozenset[str]] = {}
+    for name, (value, _) in summary.writes.items():
+        for kind, code in frame.known_of(value):
+            if kind == "function":
+                found[name] = code.free
+            elif kind == "class":
+                found[name] = frozenset().union(*(method.free for method in code.all_methods().values()))
+    return found
+
+
+READER = Reader()
+
+
+@lru_cache(maxsize=4096)
+def analyse(source: str) -> Effects:
+    """Return what a cell does to names, seen by itself.
+
+    Parameters
+    ----------
+    source : str
+        Plain Python, which may await at its top level.
+
+    Raises
+    ------
+    SyntaxError
+        It is no Python.
+
+    Examples
+    --------
+    >>> effects = analyse("df = df.dropna(); model.fit(df); print(df)")
+    >>> sorted(effects.reads), sorted(effects.writes), sorted(effects.mutates)
+    (['df', 'model'], ['df'], ['model'])
+    """
+    return effects_of(Reader().read_cell(source, library_entry))

@@ -1,0 +1,116 @@
+"""The form of what is known of libraries: rules for calls, and the table that finds them.
+
+The table's contents are in :mod:`orch_notebook.model.cells.knowledge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+__all__ = ["Knowledge", "Rule"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one call does.
+
+    Parameters
+    ----------
+    changes : tuple
+        What it changes in place: positions or keywords of arguments, ``"self"`` for the receiver, ``"*"`` for all
+        arguments.
+    gives : str
+        What comes back: ``"new"`` an object of its own; ``"plain"`` something nobody can change; ``"self"`` the
+        receiver; ``"first"`` the first argument; ``"view"`` a part of the receiver or the first argument, or the
+        same memory; ``"holder"`` a new object that holds receiver and arguments; ``"copy"`` a new container with
+        the same elements as the receiver or the first argument.
+    kind : tuple of tags
+        What is known of what comes back, such as ``("stateful", "iterator")``.
+    state : tuple of str
+        Hidden state it changes.
+    sees : tuple of str
+        Hidden state it depends on.
+    unless : str
+        The keyword that makes it independent of `state`.
+    reads_file, writes_file : int or None
+        Position of the argument that names the file.
+    exclusive : str
+        What no two tasks may use at a time.
+    stores : bool
+        Whether the receiver holds the arguments afterwards.
+    opaque : str
+        Why nothing is certain after it.
+    """
+
+    changes: tuple[int | str, ...] = ()
+    gives: str = "new"
+    kind: tuple[tuple[str, str], ...] = ()
+    state: tuple[str, ...] = ()
+    sees: tuple[str, ...] = ()
+    unless: str = ""
+    reads_file: int | None = None
+    writes_file: int | None = None
+    exclusive: str = ""
+    stores: bool = False
+    opaque: str = ""
+
+
+class Knowledge:
+    """The table, with what users added; equal only to itself.
+
+    Examples
+    --------
+    >>> known = Knowledge({"numpy.random.*": Rule(state=("state:numpy.random",))}, {}, {})
+    >>> known = known.extend(functions={"mylib.tidy": Rule(changes=(0,))})
+    >>> known.function("mylib.tidy").changes
+    (0,)
+    >>> known.function("numpy.random.normal").state
+    ('state:numpy.random',)
+    """
+
+    def __init__(
+        self,
+        functions: Mapping[str, Rule],
+        methods: Mapping[str, Rule],
+        magics: Mapping[str, str],
+    ) -> None:
+        self.functions = dict(functions)
+        self.methods = dict(methods)
+        self.magics = dict(magics)
+        self._found: dict[str, Rule | None] = {}
+
+    def extend(
+        self,
+        functions: Mapping[str, Rule] | None = None,
+        methods: Mapping[str, Rule] | None = None,
+        magics: Mapping[str, str] | None = None,
+    ) -> Knowledge:
+        """Return a table that knows more; what is given goes before what was there."""
+        return Knowledge(
+            self.functions | dict(functions or {}), self.methods | dict(methods or {}), self.magics | dict(magics or {})
+        )
+
+    def function(self, path: str) -> Rule | None:
+        """Return the rule for a dotted path, by the longest match."""
+        try:
+            return self._found[path]
+        except KeyError:
+            pass
+        rule = self.functions.get(path)
+        stem = path
+        while rule is None and stem:
+            stem = stem.rpartition(".")[0]
+            rule = self.functions.get(stem + ".*")
+        self._found[path] = rule
+        return rule
+
+    def method(self, name: str) -> Rule | None:
+        """Return the rule for a method of that name."""
+        return self.methods.get(name)
+
+    @cached_property
+    def roots(self) -> frozenset[str]:
+        """The top-level packages that the table speaks of."""
+        return frozenset(path.partition(".")[0] for path in self.functions)

@@ -1,0 +1,441 @@
+"""What statements do to names and objects, one after the other, branches joined where they meet.
+
+In: a frame and a list of statements.  Out: whether the end is reached; all else is noted in the frame.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from orch_notebook.model.cells.calls import Arguments, advance, call_special, call_value
+from orch_notebook.model.cells.expressions import assign, evaluate, evaluate_call, make_function, note_change, operate
+from orch_notebook.model.cells.frame import Frame, Names, union
+from orch_notebook.model.cells.values import EMPTY, FunctionCode, Value
+
+__all__ = ["execute"]
+
+
+def execute(frame: Frame, body: Iterable[ast.stmt]) -> bool:
+    """Read statements in order; return False if the end of them is surely not reached."""
+    return all(EXECUTORS[type(statement)](frame, statement) is not False for statement in body)
+
+
+def do_expression(frame: Frame, node: ast.Expr) -> None:
+    value = node.value
+    inner = value.value if isinstance(value, ast.Await) else value
+    if isinstance(inner, ast.Call):
+        found = evaluate_call(frame, inner, is_discarded=True)
+        if inner is not value:
+            advance(frame, found, value)
+        return
+    found = evaluate(frame, value)
+    if frame.tags:
+        for name in ("__repr__", "__str__", "_repr_html_", "_repr_mimebundle_", "_repr_svg_", "_repr_png_"):
+            call_special(frame, found, name, node)
+
+
+def do_assign(frame: Frame, node: ast.Assign) -> None:
+    targets = node.targets
+    if (
+        len(targets) == 1
+        and isinstance(targets[0], ast.Name)
+        and targets[0].id == "_"
+        and isinstance(node.value, ast.Call)
+    ):
+        assign(frame, targets[0], evaluate_call(frame, node.value, is_discarded=True))
+        return
+    if len(targets) == 1 and unpacks_evenly(targets[0], node.value):
+        # `a, b = b, a` keeps each value with its own name.
+        values = [evaluate(frame, element) for element in node.value.elts]  # type: ignore[attr-defined]
+        for target, value in zip(targets[0].elts, values, strict=True):  # type: ignore[attr-defined]
+            assign(frame, target, value)
+        return
+    value = evaluate(frame, node.value)
+    for target in targets:
+        assign(frame, target, value)
+
+
+def unpacks_evenly(target: ast.AST, value: ast.AST) -> bool:
+    """Whether targets and values stand one for one."""
+    return (
+        isinstance(target, ast.Tuple | ast.List)
+        and isinstance(value, ast.Tuple | ast.List)
+        and len(target.elts) == len(value.elts)
+        and not any(isinstance(part, ast.Starred) for part in [*target.elts, *value.elts])
+    )
+
+
+def do_annotated(frame: Frame, node: ast.AnnAssign) -> None:
+    if node.simple == 0 or frame.code is None:
+        evaluate(frame, node.annotation)
+    if node.value is not None:
+        assign(frame, node.target, evaluate(frame, node.value))
+
+
+def do_augmented(frame: Frame, node: ast.AugAssign) -> None:
+    target = node.target
+    added = evaluate(frame, node.value)
+    before = evaluate(frame, as_load(target))
+    objects = frozenset(atom for atom in before if atom[0][0] not in ("text", "path"))
+    if not objects:
+        result = operate(frame, target, node.op, before, added)
+    else:
+        # A list or an array changes in place; a number or a text is replaced.  Both may be so.
+        frame.change(objects)
+        frame.store(objects, frame.element(added) | added)
+        special = call_special(frame, objects, f"__i{type(node.op).__name__.lower()}__", node, added)
+        result = objects | special
+    if isinstance(target, ast.Name):
+        assign(frame, target, result)
+    else:
+        receiver = evaluate(frame, target.value)
+        note_change(frame, receiver, getattr(target, "attr", ""))
+        frame.store(receiver, result)
+
+
+def as_load(node: ast.expr) -> ast.expr:
+    """Return the expression that reads what a target writes."""
+    if isinstance(node, ast.Name):
+        return ast.Name(node.id, ast.Load())
+    if isinstance(node, ast.Attribute):
+        return ast.Attribute(node.value, node.attr, ast.Load())
+    if isinstance(node, ast.Subscript):
+        return ast.Subscript(node.value, node.slice, ast.Load())
+    return node
+
+
+def do_delete(frame: Frame, node: ast.Delete) -> None:
+    for target in node.targets:
+        for part in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
+            if isinstance(part, ast.Name):
+                frame.unbind(part.id)
+            elif isinstance(part, ast.Attribute | ast.Subscript):
+                receiver = evaluate(frame, part.value)
+                if isinstance(part, ast.Subscript):
+                    evaluate(frame, part.slice)
+                    call_special(frame, receiver, "__delitem__", part)
+                note_change(frame, receiver, getattr(part, "attr", ""))
+
+
+def do_if(frame: Frame, node: ast.If) -> bool:
+    evaluate(frame, node.test)
+    before = frame.names.fork()
+    reached: list[Names] = []
+    if execute(frame, node.body):
+        reached.append(frame.names)
+    frame.names = before
+    if execute(frame, node.orelse):
+        reached.append(frame.names)
+    frame.join(reached)
+    return bool(reached)
+
+
+def do_for(frame: Frame, node: ast.For | ast.AsyncFor) -> None:
+    source = evaluate(frame, node.iter)
+    runs_surely = runs_at_least_once(node.iter)
+    before = frame.names.fork()
+    skipped = [] if runs_surely else [before]
+    # Twice, because the second turn meets what the first one left.
+    for _ in range(2):
+        assign(frame, node.target, advance(frame, source, node.iter))
+        turn = frame.names.fork() if jumps(node.body) else None
+        execute(frame, node.body)
+        if turn is not None:
+            frame.join([turn, frame.names])
+    frame.join([*skipped, frame.names])
+    if node.orelse:
+        done = frame.names.fork()
+        execute(frame, node.orelse)
+        if jumps(node.body):
+            frame.join([done, frame.names])
+
+
+def runs_at_least_once(node: ast.expr) -> bool:
+    """Whether a loop over this surely takes a first turn.
+
+    Examples
+    --------
+    >>> [runs_at_least_once(ast.parse(text, mode="eval").body) for text in ("range(3)", "[a, b]", "xs", "range(n)")]
+    [True, True, False, False]
+    """
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return any(not isinstance(element, ast.Starred) for element in node.elts)
+    if isinstance(node, ast.Dict):
+        return bool(node.keys) and all(node.keys)
+    if isinstance(node, ast.Constant):
+        return bool(node.value)
+    if not isinstance(node, ast.Call):
+        return False
+    if isinstance(node.func, ast.Name) and node.func.id == "range":
+        numbers = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+        if len(numbers) == len(node.args) and all(isinstance(number, int) for number in numbers):
+            return len(range(*numbers)) > 0  # type: ignore[arg-type]
+        return False
+    if isinstance(node.func, ast.Name) and node.func.id in ("enumerate", "sorted", "list", "reversed", "zip", "tuple"):
+        return bool(node.args) and all(runs_at_least_once(argument) for argument in node.args)
+    if isinstance(node.func, ast.Attribute) and node.func.attr in ("items", "keys", "values"):
+        return isinstance(node.func.value, ast.Dict) and runs_at_least_once(node.func.value)
+    return False
+
+
+def jumps(body: Sequence[ast.stmt]) -> bool:
+    """Whether a loop's body may leave a turn before its end."""
+    for statement in body:
+        if isinstance(statement, ast.Break | ast.Continue):
+            return True
+        if isinstance(statement, ast.If | ast.With | ast.Try | ast.Match | ast.TryStar | ast.AsyncWith):
+            for child in ast.walk(statement):
+                if isinstance(child, ast.Break | ast.Continue):
+                    return True
+    return False
+
+
+def do_while(frame: Frame, node: ast.While) -> None:
+    evaluate(frame, node.test)
+    before = frame.names.fork()
+    for _ in range(2):
+        turn = frame.names.fork() if jumps(node.body) else None
+        execute(frame, node.body)
+        if turn is not None:
+            frame.join([turn, frame.names])
+        evaluate(frame, node.test)
+    if not (isinstance(node.test, ast.Constant) and node.test.value):
+        frame.join([before, frame.names])
+    execute(frame, node.orelse)
+
+
+def do_with(frame: Frame, node: ast.With | ast.AsyncWith) -> bool | None:
+    before = frame.names.fork()
+    swallows = False
+    for item in node.items:
+        value = evaluate(frame, item.context_expr)
+        entered = union([call_special(frame, value, "__enter__", node), call_special(frame, value, "__aenter__", node)])
+        call_special(frame, value, "__exit__", node)
+        call_special(frame, value, "__aexit__", node)
+        if item.optional_vars is not None:
+            assign(frame, item.optional_vars, value | entered)
+        swallows = swallows or may_swallow(item.context_expr)
+    reached = execute(frame, node.body)
+    if swallows:
+        frame.join([before, frame.names])
+        return None
+    return reached
+
+
+def may_swallow(node: ast.expr) -> bool:
+    """Whether a context manager may hide that its body stopped half-way."""
+    name = node.func if isinstance(node, ast.Call) else node
+    last = name.attr if isinstance(name, ast.Attribute) else getattr(name, "id", "")
+    return last in ("suppress", "raises", "assertRaises", "ExitStack", "TestCase")
+
+
+def do_try(frame: Frame, node: ast.Try | ast.TryStar) -> bool:
+    before = frame.names.fork()
+    guarded = names_guarded(node)
+    reached: list[Names] = []
+    known_reads = dict(frame.summary.reads)
+    is_whole = execute(frame, node.body)
+    for name in guarded:
+        # `try: x` / `except NameError:` asks whether the name is there.
+        if name in frame.summary.reads and name not in known_reads:
+            frame.summary.reads[name] = False
+    after_body = frame.names.fork()
+    if is_whole and execute(frame, node.orelse):
+        reached.append(frame.names)
+    for handler in node.handlers:
+        frame.names = before.fork()
+        frame.join([before.fork(), after_body.fork()])
+        if handler.type is not None:
+            evaluate(frame, handler.type)
+        overlay = {handler.name: frame.new(handler)} if handler.name else {}
+        # The exception's name is gone after its handler, so it is nobody's but the handler's.
+        frame.overlays.append((overlay, False))
+        try:
+            goes_on = execute(frame, handler.body)
+        finally:
+            frame.overlays.pop()
+        if goes_on:
+            reached.append(frame.names)
+    if node.finalbody:
+        if reached:
+            frame.join(reached)
+        else:
+            frame.names = after_body
+        return execute(frame, node.finalbody) and bool(reached)
+    frame.join(reached)
+    return bool(reached)
+
+
+def names_guarded(node: ast.Try | ast.TryStar) -> set[str]:
+    """Return the names whose absence the handlers deal with."""
+    for handler in node.handlers:
+        caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+        for kind in caught:
+            if kind is None or (isinstance(kind, ast.Name) and kind.id in ("NameError", "Exception", "BaseException")):
+                return {child.id for part in node.body for child in ast.walk(part) if isinstance(child, ast.Name)}
+    return set()
+
+
+def do_match(frame: Frame, node: ast.Match) -> bool:
+    subject = evaluate(frame, node.subject)
+    element = subject | frame.inside(subject)
+    before = frame.names.fork()
+    reached: list[Names] = []
+    is_total = False
+    for case in node.cases:
+        frame.names = before.fork()
+        for part in ast.walk(case.pattern):
+            name = part.rest if isinstance(part, ast.MatchMapping) else getattr(part, "name", None)
+            if name:
+                frame.bind(name, subject if part is case.pattern else element)
+            if isinstance(part, ast.MatchValue):
+                evaluate(frame, part.value)
+            elif isinstance(part, ast.MatchClass):
+                evaluate(frame, part.cls)
+        # A case that is tried and not taken may have bound its names all the same.
+        before = frame.names.fork()
+        if case.guard is not None:
+            evaluate(frame, case.guard)
+        elif isinstance(case.pattern, ast.MatchAs) and case.pattern.pattern is None:
+            is_total = True
+        if execute(frame, case.body):
+            reached.append(frame.names)
+    if not is_total:
+        reached.append(before)
+    frame.join(reached)
+    return bool(reached)
+
+
+def do_function(frame: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    decorators = [evaluate(frame, decorator) for decorator in node.decorator_list]
+    spec = node.args
+    for arg in [*spec.posonlyargs, *spec.args, *spec.kwonlyargs, spec.vararg, spec.kwarg]:
+        if arg is not None and arg.annotation is not None:
+            evaluate(frame, arg.annotation)
+    evaluate(frame, node.returns)
+    frame.bind(node.name, decorate(frame, node, make_function(frame, node), decorators))
+
+
+def decorate(
+    frame: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, made: Value, decorators: list[Value]
+) -> Value:
+    """Return what the decorators make of a function or class."""
+    for decorator, value in zip(reversed(node.decorator_list), reversed(decorators), strict=True):
+        if isinstance(decorator, ast.Name) and decorator.id in ("staticmethod", "classmethod", "property"):
+            continue
+        followed = any(kind in ("function", "class", "instance") for kind, _ in frame.known_of(value))
+        if followed:
+            made = call_value(frame, value, Arguments(decorator, (made,)))
+        else:
+            # A library's decorator: what it gives may call, or be, what it was given.
+            frame.store(made, value)
+    return made
+
+
+def do_class(frame: Frame, node: ast.ClassDef) -> None:
+    decorators = [evaluate(frame, decorator) for decorator in node.decorator_list]
+    bases = [evaluate(frame, base) for base in node.bases]
+    for keyword in node.keywords:
+        evaluate(frame, keyword.value)
+    parents = tuple({code: None for value in bases for kind, code in frame.known_of(value) if kind == "class"})
+    body: dict[str, Value] = {}
+    frame.overlays.append((body, True))
+    try:
+        execute(frame, node.body)
+    finally:
+        frame.overlays.pop()
+    methods: dict[str, FunctionCode] = {}
+    held: Value = EMPTY
+    for name, value in body.items():
+        code = next((code for kind, code in frame.known_of(value) if kind == "function"), None)
+        if code is not None:
+            methods[name] = code
+            held |= frame.element(value)
+        else:
+            held |= value
+    properties = frozenset(
+        part.name
+        for part in node.body
+        if isinstance(part, ast.FunctionDef) and any(is_property(decorator) for decorator in part.decorator_list)
+    )
+    code = frame.linker.class_code(node, parents, methods, properties)
+    made = frame.new(node, ("class", code), holds=held | union(bases))
+    frame.bind(node.name, decorate(frame, node, made, decorators))
+
+
+def is_property(node: ast.expr) -> bool:
+    """Whether a decorator makes a method run when its attribute is loaded."""
+    name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    return name in ("property", "cached_property", "setter")
+
+
+def do_return(frame: Frame, node: ast.Return) -> bool:
+    frame.summary.returned |= evaluate(frame, node.value)
+    frame.exits.append(frame.names.fork())
+    return False
+
+
+def do_raise(frame: Frame, node: ast.Raise) -> bool:
+    evaluate(frame, node.exc)
+    evaluate(frame, node.cause)
+    return False
+
+
+def do_assert(frame: Frame, node: ast.Assert) -> None:
+    evaluate(frame, node.test)
+    evaluate(frame, node.msg)
+
+
+def do_import(frame: Frame, node: ast.Import) -> None:
+    for alias in node.names:
+        name, path = alias.name.partition(".")[0], alias.name
+        if alias.asname:
+            frame.bind(alias.asname, frozenset({(("path", path), False)}))
+        else:
+            frame.bind(name, frozenset({(("path", name), False)}))
+
+
+def do_import_from(frame: Frame, node: ast.ImportFrom) -> None:
+    module = "." * node.level + (node.module or "")
+    for alias in node.names:
+        if alias.name == "*":
+            frame.give_up(f"it imports everything from {module}", rebinds=True)
+        else:
+            frame.bind(alias.asname or alias.name, frozenset({(("path", f"{module}.{alias.name}"), False)}))
+
+
+def do_nothing(frame: Frame, node: ast.AST) -> None:
+    pass
+
+
+EXECUTORS: dict[type[ast.AST], Callable[[Frame, Any], bool | None]] = {
+    ast.Expr: do_expression,
+    ast.Assign: do_assign,
+    ast.AnnAssign: do_annotated,
+    ast.AugAssign: do_augmented,
+    ast.Delete: do_delete,
+    ast.If: do_if,
+    ast.For: do_for,
+    ast.AsyncFor: do_for,
+    ast.While: do_while,
+    ast.With: do_with,
+    ast.AsyncWith: do_with,
+    ast.Try: do_try,
+    ast.TryStar: do_try,
+    ast.Match: do_match,
+    ast.FunctionDef: do_function,
+    ast.AsyncFunctionDef: do_function,
+    ast.ClassDef: do_class,
+    ast.Return: do_return,
+    ast.Raise: do_raise,
+    ast.Assert: do_assert,
+    ast.Import: do_import,
+    ast.ImportFrom: do_import_from,
+    ast.Global: do_nothing,
+    ast.Nonlocal: do_nothing,
+    ast.Pass: do_nothing,
+    ast.Break: do_nothing,
+    ast.Continue: do_nothing,
+}

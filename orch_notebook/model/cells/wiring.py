@@ -1,0 +1,430 @@
+"""Which task waits for which, and why: hazards between cells, as an out-of-order processor tracks them.
+
+In: cells in definition order.  Out: a :class:`Wiring`.  A read binds to the nearest earlier writer; rebinding a name
+makes a new version and waits for nobody; changing an object in place waits for its producer and for all who read it,
+through whatever name; whoever reads it afterwards waits for the change.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from orch_notebook.model.cells.effects import Cell, Effects, effects_of
+from orch_notebook.model.cells.knowledge import AMBIENT, KNOWLEDGE
+from orch_notebook.model.cells.reading import Reader, library_entry
+from orch_notebook.model.cells.regions import Region, Version, describe, reach
+from orch_notebook.model.cells.rules import Knowledge
+from orch_notebook.model.cells.values import Atom, Base, Entry, Summary, Value
+from orch_notebook.model.graph import Edge
+
+__all__ = ["Wiring", "wire"]
+
+UNDEFINED = Entry(defined=False)
+OUTSIDE = Entry(defined=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What waits for what in a flow of cells, and from where each name comes.
+
+    Parameters
+    ----------
+    edges : tuple of Edge
+        Between tasks, each with its rule and name.
+    bindings : mapping
+        For every task and name it takes in, the task whose version it gets; ``None`` means the environment.
+    effects : mapping
+        For every cell by name, what it does with overrides applied and calls followed.
+    undefined : mapping
+        For every task that has some, the names it needs and nothing above defines.
+    notes : mapping
+        For every task that has some, sentences on overrides that do not fit what its source shows.
+    """
+
+    edges: tuple[Edge, ...] = ()
+    bindings: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    effects: Mapping[str, Effects] = field(default_factory=dict)
+    undefined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class _Wirer:
+    """The wiring of a sequence of cells, one more at a time."""
+
+    def __init__(self, known: frozenset[str], knowledge: Knowledge) -> None:
+        self.known = known
+        self.knowledge = knowledge
+        self.reader = Reader(knowledge)
+        self.cells: list[Cell] = []
+        self.tasks: list[str] = []
+        self.edges: dict[tuple[str, str, str, str], Edge] = {}
+        self.pairs: set[tuple[str, str]] = set()
+        self.bindings: dict[str, dict[str, str | None]] = {}
+        self.effects: dict[str, Effects] = {}
+        self.undefined: dict[str, tuple[str, ...]] = {}
+        self.notes: dict[str, tuple[str, ...]] = {}
+        self.versions: dict[str, Version] = {}
+        self.states: dict[str, Region] = {}
+        self.ambient: dict[str, tuple[str | None, int]] = {}
+        self.barrier: tuple[str, str] | None = None
+        self.since_barrier = 0
+        self.anything = False
+        self.anything_by: str | None = None
+        self.epoch = 0
+
+    # What names are known to be.
+
+    def entry(self, name: str) -> Entry:
+        version = self.versions.get(name)
+        if version is not None:
+            return UNDEFINED if version.is_deleted else describe(version, self.epoch)
+        found = library_entry(name)
+        if found.defined is False or found.direct:
+            return found
+        if name in self.known:
+            return OUTSIDE
+        return found if self.anything else UNDEFINED
+
+    # One cell.
+
+    def add(self, cell: Cell) -> None:
+        summary = self.reader.read_cell(cell.source, self.entry)
+        task = cell.name if cell.is_task else None
+        effects = summary_effects(summary)
+        if cell.inputs is not None or cell.outputs is not None or cell.mutates:
+            summary, effects = self._override(cell, summary, effects)
+        self.cells.append(cell)
+        self.effects[cell.name] = effects
+        bound = self._bind_reads(cell, summary, task)
+        _Placement(self, task, summary, bound).perform()
+        if task is not None:
+            self._touch_states(task, effects)
+            self._keep_order(cell, effects)
+            self.tasks.append(task)
+        if effects.opaque and effects.rebinds:
+            self.anything = True
+            self.anything_by = task
+            for name, version in list(self.versions.items()):
+                if task is not None and not version.is_deleted:
+                    self.versions[name] = Version(name, task, version.roots, version.direct)
+
+    def _override(self, cell: Cell, summary: Summary, effects: Effects) -> tuple[Summary, Effects]:
+        notes: list[str] = []
+        reads, writes, changed = dict(summary.reads), dict(summary.writes), set(summary.changed)
+        deletes, opaque, rebinds = dict(summary.deletes), summary.opaque, summary.rebinds
+        if cell.inputs is not None:
+            unseen = [name for name in cell.inputs if name not in reads and not opaque]
+            notes += [f"--inputs names {name!r}, which the cell does not read." for name in unseen]
+            keep = {*cell.inputs, *cell.mutates}
+            missed = sorted(base[1] for base, _ in changed if base[0] == "in" and base[1] not in keep)
+            notes += [f"The cell changes {name!r}, which --inputs leaves out." for name in missed]
+            reads = dict.fromkeys(cell.inputs, True)
+            changed = {atom for atom in changed if atom[0][0] != "in" or atom[0][1] in keep}
+        if cell.outputs is not None:
+            unseen = [name for name in cell.outputs if name not in writes and not opaque]
+            notes += [f"--outputs names {name!r}, which the cell does not bind." for name in unseen]
+            fresh: Value = frozenset({(("new", cell.name), False)})
+            writes = {name: writes.get(name, (fresh, True)) for name in cell.outputs}
+            deletes = {name: is_sure for name, is_sure in deletes.items() if name in writes}
+        for name in cell.mutates:
+            reads[name] = True
+            changed.add((("in", name), True))
+        if cell.inputs is not None and cell.outputs is not None:
+            # Whoever declares both ends vouches for what lies between.
+            opaque, rebinds = "", False
+        changed_summary = replace(
+            summary, reads=reads, writes=writes, changed=changed, deletes=deletes, opaque=opaque, rebinds=rebinds
+        )
+        if notes:
+            self.notes[cell.name] = tuple(notes)
+        return changed_summary, effects_of(changed_summary)
+
+    def _bind_reads(self, cell: Cell, summary: Summary, task: str | None) -> dict[str, Version]:
+        bound: dict[str, Version] = {}
+        missing: list[str] = []
+        for name, is_sure in summary.reads.items():
+            version = self._find(name)
+            if version is not None:
+                bound[name] = version
+            elif is_sure and not self._is_excused(name):
+                missing.append(name)
+        if task is None:
+            return bound
+        if summary.opaque:
+            for name, version in self.versions.items():
+                if not version.is_deleted:
+                    bound.setdefault(name, version)
+        mine: dict[str, str | None] = {}
+        self.bindings[task] = mine
+        for name, version in bound.items():
+            self._activate(version)
+            mine[name] = version.producer
+            if version.producer is not None:
+                self._edge(version.producer, task, "read-after-write", name)
+        for name in missing if self.anything else ():
+            mine[name] = self.anything_by
+        if missing and not self.anything:
+            self.undefined[task] = tuple(missing)
+        return bound
+
+    def _is_excused(self, name: str) -> bool:
+        found = library_entry(name)
+        return found.defined is False
+
+    def _find(self, name: str) -> Version | None:
+        version = self.versions.get(name)
+        if version is not None:
+            return None if version.is_deleted else version
+        if name in self.known:
+            found = library_entry(name)
+            version = Version(name, None, () if found.direct else (Region(),), found.direct)
+            self.versions[name] = version
+            return version
+        return None
+
+    def _activate(self, version: Version) -> None:
+        """Let a write that may not happen take in the version it falls back on, now that somebody reads it."""
+        while version.is_pending:
+            version.is_pending = False
+            earlier, task = version.previous, version.producer
+            assert earlier is not None
+            if task is None:
+                return
+            name = version.name
+            self.bindings[task] = {**self.bindings[task], name: earlier.producer}
+            effects = self.effects[task]
+            self.effects[task] = replace(effects, reads=effects.reads | {name})
+            if earlier.producer is not None:
+                self._edge(earlier.producer, task, "read-after-write", name)
+            version = earlier
+
+    def _edge(self, before: str, after: str, rule: str, name: str) -> None:
+        if before == after:
+            return
+        if rule == "alias" and (before, after) in self.pairs:
+            return
+        key = (before, after, rule, name)
+        if key not in self.edges:
+            self.edges[key] = Edge(before, after, rule, name)
+            self.pairs.add((before, after))
+
+    # Memory.
+
+    def read_region(self, region: Region, task: str, name: str) -> None:
+        if region.writer is not None and region.writer != task:
+            self._edge(region.writer, task, "alias", name)
+        region.readers[task] = name
+
+    def change_region(self, region: Region, task: str, name: str) -> None:
+        if region.writer is not None and region.writer != task:
+            self._edge(region.writer, task, "alias", name)
+        for reader, through in region.readers.items():
+            if reader != task:
+                self._edge(reader, task, "write-after-read" if through == name else "alias", name)
+        region.writer = task
+        region.readers = {}
+
+    # Order without data.
+
+    def _touch_states(self, task: str, effects: Effects) -> None:
+        for state in sorted(effects.state_changes | effects.state_reads):
+            if state not in AMBIENT:
+                self._touch(task, state, is_change=state in effects.state_changes)
+        for state in AMBIENT & effects.state_changes:
+            writer, start = self.ambient.get(state, (None, 0))
+            for other in self.tasks[start:]:
+                self._edge(other, task, "hidden-state", state)
+            self.ambient[state] = (task, len(self.tasks) + 1)
+            if writer is not None:
+                self._edge(writer, task, "hidden-state", state)
+        for state, (writer, _) in self.ambient.items():
+            if writer is not None and writer != task:
+                self._edge(writer, task, "hidden-state", state)
+
+    def _touch(self, task: str, state: str, *, is_change: bool) -> None:
+        rule = "file" if state.startswith("file:") else "hidden-state"
+        overlapping = [state]
+        if rule == "file":
+            overlapping = [other for other in self.states if other.startswith("file:") and may_overlap(state, other)]
+        if state not in self.states:
+            self.states[state] = Region()
+        for other in overlapping if state in overlapping else [*overlapping, state]:
+            region = self.states[other]
+            if region.writer is not None:
+                self._edge(region.writer, task, rule, state)
+            if is_change:
+                for reader in region.readers:
+                    self._edge(reader, task, rule, state)
+        mine = self.states[state]
+        if is_change:
+            mine.writer = task
+            mine.readers = {}
+        else:
+            mine.readers[task] = state
+
+    def _keep_order(self, cell: Cell, effects: Effects) -> None:
+        for other in cell.after:
+            self.edges[other, cell.name, "after", ""] = Edge(other, cell.name, "after", "")
+        if self.barrier is not None:
+            self._edge(self.barrier[0], cell.name, "barrier", self.barrier[1])
+        if effects.opaque:
+            for other in self.tasks[self.since_barrier :]:
+                self._edge(other, cell.name, "barrier", effects.opaque)
+            self.barrier = (cell.name, effects.opaque)
+            self.since_barrier = len(self.tasks) + 1
+
+    def result(self) -> Wiring:
+        return Wiring(
+            tuple(self.edges.values()),
+            MappingProxyType(dict(self.bindings)),
+            MappingProxyType(dict(self.effects)),
+            MappingProxyType(dict(self.undefined)),
+            MappingProxyType(dict(self.notes)),
+        )
+
+
+class _Placement:
+    """One cell's summary put among the regions of the flow."""
+
+    def __init__(self, wirer: _Wirer, task: str | None, summary: Summary, bound: Mapping[str, Version]) -> None:
+        self.wirer = wirer
+        self.task = task
+        self.summary = summary
+        self.bound = bound
+        self.made: dict[Base, tuple[Region, ...]] = {}
+
+    def roots(self, base: Base) -> tuple[Region, ...]:
+        kind, key = base
+        if kind == "in":
+            version = self.bound.get(key)
+            if version is None:
+                # Only carried over by a write that may not happen.
+                version = self.wirer.versions.get(key)
+            return version.roots if version is not None else ()
+        if kind == "new":
+            found = self.made.get(base)
+            if found is None:
+                found = self.made[base] = (Region(self.summary.tags.get(base, frozenset())),)
+            return found
+        return ()
+
+    def place(self, value: Iterable[Atom]) -> dict[Region, None]:
+        found: dict[Region, None] = {}
+        for base, is_deep in value:
+            roots = self.roots(base)
+            found.update(reach(roots) if is_deep else dict.fromkeys(roots))
+        return found
+
+    def perform(self) -> None:
+        summary, task, wirer = self.summary, self.task, self.wirer
+        for base, held in summary.contents.items():
+            inside = self.place(held)
+            for region in self.roots(base):
+                before = len(region.parts)
+                region.parts.update(inside)
+                region.parts.pop(region, None)
+                if base[0] == "in" and len(region.parts) != before:
+                    wirer.epoch += 1
+        if task is not None:
+            for name in summary.reads:
+                if (version := self.bound.get(name)) is not None:
+                    for region in reach(version.roots):
+                        wirer.read_region(region, task, name)
+        changed_names: dict[str, None] = {}
+        for base, is_deep in sorted(summary.changed, key=str):
+            if base[0] != "in":
+                continue
+            changed_names[base[1]] = None
+            if task is not None:
+                for region in self.place([(base, is_deep)]):
+                    wirer.change_region(region, task, base[1])
+        self._bind(changed_names)
+
+    def _bind(self, changed_names: Iterable[str]) -> None:
+        summary, task, versions = self.summary, self.task, self.wirer.versions
+        made: dict[str, Version] = {}
+        for name, (value, is_sure) in summary.writes.items():
+            direct = frozenset(atom for atom in value if atom[0][0] in ("path", "text"))
+            roots = tuple(self.place(value - direct if direct else value))
+            earlier = None if is_sure else versions.get(name)
+            if earlier is not None and earlier.is_deleted:
+                earlier = None
+            made[name] = Version(name, task, roots, direct, earlier)
+        for name in changed_names:
+            version = versions.get(name)
+            # A plain cell runs when it is executed, so what it changes still is its producer's version.
+            if name not in made and version is not None and task is not None:
+                made[name] = Version(name, task, version.roots, version.direct)
+        for name, is_sure in summary.deletes.items():
+            if is_sure:
+                made[name] = Version(name, task, is_deleted=True)
+        versions.update(made)
+
+
+def summary_effects(summary: Summary) -> Effects:
+    """Return a summary's effects, made once."""
+    if summary.effects is None:
+        summary.effects = effects_of(summary)
+    found: Effects = summary.effects
+    return found
+
+
+def may_overlap(one: str, other: str) -> bool:
+    """Whether two files by path may be the same, or one a folder that holds the other.
+
+    Examples
+    --------
+    >>> may_overlap("file:data/a.csv", "file:./data/a.csv"), may_overlap("file:data", "file:data/a.csv")
+    (True, True)
+    >>> may_overlap("file:a.csv", "file:b.csv")
+    False
+    """
+    if one == other or "file:*" in (one, other):
+        return True
+    first, second = posixpath.normpath(one[5:]), posixpath.normpath(other[5:])
+    return first == second or first.startswith(second + "/") or second.startswith(first + "/")
+
+
+#: The last wiring, kept warm: defining one more task then costs that task alone.
+_warm: list[_Wirer] = []
+
+
+def wire(cells: Sequence[Cell], known: Collection[str] = (), knowledge: Knowledge = KNOWLEDGE) -> Wiring:
+    """Work out which task waits for which.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        Tasks and plain cells in definition order.
+    known : collection of str
+        Names the live namespace has besides what the cells bind.
+    knowledge : Knowledge, optional
+        What is known of libraries.
+
+    Raises
+    ------
+    SyntaxError
+        A source is no Python.
+
+    Examples
+    --------
+    >>> wiring = wire([Cell("load", "xs = [3, 1, 2]"), Cell("show", "print(xs)"), Cell("sort", "xs.sort()")])
+    >>> for edge in wiring.edges:
+    ...     print(edge.before, "->", edge.after, edge.rule, edge.name)
+    load -> show read-after-write xs
+    load -> sort read-after-write xs
+    show -> sort write-after-read xs
+    """
+    names = frozenset(known)
+    # Taken out while in use, so two threads never share one.
+    wirer = _warm.pop() if _warm else None
+    done = len(wirer.cells) if wirer is not None else 0
+    if wirer is None or wirer.known != names or wirer.knowledge is not knowledge or wirer.cells != list(cells[:done]):
+        wirer, done = _Wirer(names, knowledge), 0
+    for cell in cells[done:]:
+        wirer.add(cell)
+    _warm[:] = [wirer]
+    return wirer.result()

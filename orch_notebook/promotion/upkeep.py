@@ -1,0 +1,84 @@
+"""What keeps the record of scheduled runs true: lost runs end, failed ones are repeated, late ones say so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from orch_notebook.errors import UsageError
+from orch_notebook.model.deployments import Plan
+from orch_notebook.model.runs import FlowRun
+from orch_notebook.model.states import State, StateType
+from orch_notebook.runtime.clock import new_run_id
+from orch_notebook.runtime.recovery import end_lost_run, recover
+from orch_notebook.runtime.settings import Settings
+from orch_notebook.runtime.store import Store
+
+__all__ = ["cancel", "name_late", "repeat", "sweep", "with_children"]
+
+
+def sweep(store: Store, owner: str, now: datetime) -> list[str]:
+    """End every run whose owner is gone, and arrange for the retries of those that have any left."""
+    return recover(store, owner, now, ended=lambda run: repeat(store, run, store.plan(run.run_id), now))
+
+
+def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> FlowRun | None:
+    """Make the run that repeats one which failed or crashed; None when it has no retries left.
+
+    A run that ended stays ended: its repetition is a run of its own (``retry_of``), one attempt further.
+    """
+    if plan is None or run.attempt > plan.retries:
+        return None
+    due_at = now + timedelta(seconds=plan.retry_delay)
+    again = FlowRun(
+        run_id=new_run_id(now),
+        flow=run.flow,
+        state=State(StateType.SCHEDULED, "AwaitingRetry", f"Repeats run {run.run_id[:8]}."),
+        created_at=now,
+        attempt=run.attempt + 1,
+        deployment=run.deployment,
+        retry_of=run.run_id,
+        due_at=due_at,
+        parameters=run.parameters,
+        notebook=run.notebook,
+    )
+    return again if store.create_run(again, plan=plan) else None
+
+
+def name_late(store: Store, settings: Settings, now: datetime) -> int:
+    """Name Late what should have started and has not; return how many there were."""
+    return store.mark_late(now - timedelta(seconds=settings.late))
+
+
+def cancel(store: Store, run: FlowRun, owner: str, now: datetime) -> None:
+    """Cancel a run that another process performs, or that still waits.
+
+    Raises
+    ------
+    UsageError
+        It has ended already.
+    """
+    if run.state.is_final:
+        raise UsageError(f"Run {run.run_id[:8]} has already ended: {run.state.name}.", run_id=run.run_id)
+    if run.state.type is StateType.SCHEDULED:
+        lease = store.claim_run(run.run_id, owner, "", now + timedelta(seconds=30))
+        if lease is not None:
+            end_lost_run(store, lease, State(StateType.CANCELLED, "Cancelled", "Cancelled before it started."), now)
+            store.release(lease)
+            return
+    store.request(run.run_id, "cancel", now)
+
+
+def with_children(store: Store, run: FlowRun) -> FlowRun:
+    """Return a run with the tasks of the runs that its notebook started, oldest first, added to its own."""
+    children = store.runs(parent_run_id=run.run_id, limit=1000)
+    if not children:
+        return run
+    tasks = list(run.tasks)
+    graph = run.graph
+    for child in reversed(children):
+        found = store.run(child.run_id)
+        if found is not None:
+            tasks.extend(found.tasks)
+            graph = found.graph if not graph.tasks else graph
+    return replace(run, tasks=tuple(tasks), graph=graph)
