@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orch_notebook.jupyter.commands import COMMANDS
 from orch_notebook.model.headers import OPTIONS, Option, parse_header
 from orch_notebook.model.states import NAMES, StateType
 from orch_notebook.runtime.settings import SETTINGS, Setting
@@ -38,6 +39,20 @@ def test_the_reference_describes_each_option_of_a_task(option: Option) -> None:
     assert row(code(f"{option.flag} {option.metavar}".rstrip()), option.help) in REFERENCE
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_reference_describes_each_command_of_flow(command: str) -> None:
+    """Each command of ``%flow`` has its row, and each of its arguments too, in the words of its help."""
+    does, arguments = COMMANDS[command]
+    assert row(code(f"%flow {command}"), does) in section("`%flow`")
+    if not arguments:
+        return
+    part = next(part for part in REFERENCE.split("\n### ") if part.startswith(f"`%flow {command}`"))
+    for flag, options in arguments:
+        words = [flag] if flag.startswith("-") else []
+        words += [options["metavar"]] if "metavar" in options else []
+        assert row(code(" ".join(words)), options["help"]) in part
+
+
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_the_reference_describes_each_setting(setting: Setting) -> None:
     """Each environment variable has its row, with its default."""
@@ -48,6 +63,8 @@ def test_the_reference_describes_nothing_that_is_not_there() -> None:
     """Options and variables that were renamed or removed have left the tables too; the order is the code's."""
     options = re.findall(r"^\| `(--[\w-]+)", section("`%%task`"), re.MULTILINE)
     assert options == [option.flag for option in OPTIONS]
+    commands = re.findall(r"^\| `%flow (\w+)`", section("`%flow`"), re.MULTILINE)
+    assert commands == list(COMMANDS)
     variables = re.findall(r"^\| `(\w+)`", section("Settings"), re.MULTILINE)
     assert variables == [setting.name for setting in SETTINGS]
 
