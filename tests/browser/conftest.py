@@ -28,7 +28,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def chromium() -> str:
+    """The path of Chromium; without it the test is skipped, or fails where CI asks for everything."""
+    executable = find_chromium()
+    if executable is None:
+        reason = f"There is no Chromium here. {HOW_TO_INSTALL}"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    return executable
+
+
+@pytest.fixture(scope="session")
+def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The Jupyter server of the session; its notebooks lie in ``server.folder``."""
     root = tmp_path_factory.mktemp("lab")
     with Server(root / "notebooks", {**os.environ, "ORCH_HOME": str(root / "orch")}) as running:
@@ -36,13 +46,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def browser(server: Server) -> Iterator[Browser]:
-    """Chromium, looking at the server; without it the test is skipped, or fails where CI asks for everything."""
-    executable = find_chromium()
-    if executable is None:
-        reason = f"There is no Chromium here. {HOW_TO_INSTALL}"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
-    with Browser(executable, server) as running:
+def browser(chromium: str, server: Server) -> Iterator[Browser]:
+    """Chromium, looking at the server."""
+    with Browser(chromium, server) as running:
         yield running
 
 

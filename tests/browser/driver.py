@@ -342,7 +342,11 @@ class Page:
         """Take a picture of the page, or of a part of it, in the light or the dark theme."""
         name = "JupyterLab Dark" if theme == "dark" else "JupyterLab Light"
         self.command("apputils:change-theme", theme=name)
-        self.wait("light => document.body.dataset.jpThemeLight === light", str(theme == "light").lower())
+        # Lab veils the page while a theme loads.
+        self.wait(
+            "light => document.body.dataset.jpThemeLight === light && !document.getElementById('jupyterlab-splash')",
+            str(theme == "light").lower(),
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         (of or self.playwright).screenshot(path=path)
         return path
