@@ -10,9 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, NotFound, StoreError
+from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, NotFound
 from orch_notebook.model.deployments import Deployment
-from orch_notebook.model.events import Event, LogWritten, RunCreated, RunStateChanged, TaskStateChanged
+from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.live import LiveRun
@@ -113,9 +113,13 @@ def check_outcome(run: FlowRun) -> FlowRun:
         raise FlowRunCancelled(f"Flow {run.flow!r} was cancelled.", run_id=run.run_id)
     failed = [task for task in run.tasks if task.state.type in (StateType.FAILED, StateType.CRASHED)]
     lines = [f"{run.state.message or run.state.name}"]
-    lines += [f"  {task.name}: {task.details.get('error') or task.state.message or task.state.name}" for task in failed[:5]]
+    lines += [
+        f"  {task.name}: {task.details.get('error') or task.state.message or task.state.name}" for task in failed[:5]
+    ]
     names = [task.name for task in failed]
-    raise FlowRunFailed(f"Flow {run.flow!r} ended {run.state.name}. " + "\n".join(lines), run_id=run.run_id, tasks=names)
+    raise FlowRunFailed(
+        f"Flow {run.flow!r} ended {run.state.name}. " + "\n".join(lines), run_id=run.run_id, tasks=names
+    )
 
 
 class Orchestrator:
@@ -226,7 +230,7 @@ class Orchestrator:
         """
         flow = flow.copy()
         base = dict(environment if base is None else base)
-        flow.know(base.keys())
+        flow.know(base.keys(), flow.tools)
         flow.check()
         graph = choose(flow, select, kept or {})
         now = self.clock.now()
@@ -286,7 +290,7 @@ class Orchestrator:
             watcher(run_id)
 
     def watch(self, callback: Callable[[str], object]) -> Callable[[], None]:
-        """Have `callback(run_id)` called after each stored change of a run of this process; returns the way to end it."""
+        """Have `callback(run_id)` called after each stored change of this process's runs; returns the way to end it."""
         with self._lock:
             self._watchers.append(callback)
 
@@ -401,7 +405,9 @@ class Orchestrator:
 
     def submit(self, notebook: str | Path, parameters: Mapping[str, Any] | None = None, **options: Any) -> FlowRun:
         """Make a run of a notebook that is due now, without a deployment; `execute` performs it."""
-        return deployments.submit(self.store, self.settings, self.clock.now(), Path(notebook), parameters or {}, **options)
+        return deployments.submit(
+            self.store, self.settings, self.clock.now(), Path(notebook), parameters or {}, **options
+        )
 
     def pause(self, name: str, is_paused: bool = True) -> Deployment:
         """Let the schedules of a deployment rest, or wake them."""
@@ -445,5 +451,3 @@ def open_orchestrator(settings: Settings | None = None) -> Iterator[Orchestrator
         yield orchestrator
     finally:
         orchestrator.close()
-
-

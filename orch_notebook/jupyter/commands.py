@@ -1,4 +1,4 @@
-"""What follows ``%flow``: one table of commands and options, from which lines are read, help is shown and docs are checked."""
+"""What follows ``%flow``: one table of commands and options; lines are read, help shown and docs checked from it."""
 
 from __future__ import annotations
 

@@ -156,9 +156,7 @@ class LiveDisplay:
 
     # one run
 
-    def follow(
-        self, look: Callable[[], FlowRun | None], is_over: Callable[[], bool], summary_id: str = ""
-    ) -> None:
+    def follow(self, look: Callable[[], FlowRun | None], is_over: Callable[[], bool], summary_id: str = "") -> None:
         """Begin to show a run, with its summary in the cell that is being executed if it has an id."""
         self._stop_thread()
         here = self._outlet.here()

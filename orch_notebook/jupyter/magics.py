@@ -17,8 +17,8 @@ from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.headers import header_usage
 from orch_notebook.model.parameters import parse_assignments
 from orch_notebook.model.views import dot, graph_html, graph_text
-from orch_notebook.promotion.deployments import read_schedules
 from orch_notebook.orchestrator import Orchestrator
+from orch_notebook.promotion.deployments import read_schedules
 
 __all__ = ["OrchMagics", "load", "unload"]
 
@@ -142,7 +142,10 @@ class OrchMagics(Magics):  # type: ignore[misc]
             kernel=given.kernel,
         )
         saved_at = session.saved_at(path).astimezone()
-        print(f"Promoted {path.name} as saved at {saved_at:%H:%M:%S}: deployment {deployment.name!r}, version {deployment.version}.")
+        print(
+            f"Promoted {path.name} as saved at {saved_at:%H:%M:%S}: "
+            f"deployment {deployment.name!r}, version {deployment.version}."
+        )
         now = session.orchestrator.clock.now()
         for schedule in schedules:
             following = schedule.next(now)
@@ -180,5 +183,3 @@ def unload(shell: Any) -> None:
 def session_of(shell: Any) -> NotebookSession | None:
     """Return the session of a shell that has loaded the extension."""
     return _sessions.get(id(shell))
-
-

@@ -79,7 +79,7 @@ class Outlet:
             kind,
             dict(content),
             parent=dict(address.parent),
-            ident=kernel.topic(kind),
+            ident=f"kernel.{kernel.ident}.{kind}".encode(),
             metadata=metadata,
         )
 
@@ -93,9 +93,7 @@ class TextOutlet:
         """Return no address in particular."""
         return Address()
 
-    def send(
-        self, kind: str, content: Mapping[str, Any], to: Address, running: Address, display_id: str = ""
-    ) -> None:
+    def send(self, kind: str, content: Mapping[str, Any], to: Address, running: Address, display_id: str = "") -> None:
         """Write what is text; updates of what was shown are left out."""
         if kind == "stream":
             stream = sys.__stderr__ if content["name"] == "stderr" else sys.__stdout__

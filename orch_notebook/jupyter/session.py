@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, HeaderError, NotebookError, OrchError, UsageError
@@ -193,13 +194,12 @@ class NotebookSession:
         }
 
     def _know(self) -> None:
-        self.flow.know(self._environment().keys() | {"get_ipython", "display"})
+        environment = self._environment()
+        self.flow.know(environment.keys() | {"get_ipython", "display"}, tools_in(environment))
 
     # running
 
-    def run(
-        self, select: Collection[str] = (), *, background: bool = False, summary: bool = True
-    ) -> RunHandle:
+    def run(self, select: Collection[str] = (), *, background: bool = False, summary: bool = True) -> RunHandle:
         """Run the flow, or the selected part of it.
 
         Parameters
@@ -359,6 +359,12 @@ class NotebookSession:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
+def tools_in(namespace: Mapping[str, Any]) -> set[str]:
+    """Return the names that hold modules, functions and classes."""
+    tools = (ModuleType, FunctionType, BuiltinFunctionType, type)
+    return {name for name, value in namespace.items() if isinstance(value, tools)}
+
+
 def positions_in(notebook: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
     """Return the positions of a notebook's cells, by cell id and by task name.
 
@@ -383,5 +389,3 @@ def positions_in(notebook: Mapping[str, Any]) -> tuple[dict[str, int], dict[str,
         if name:
             by_task[name] = index
     return by_id, by_task
-
-

@@ -6,11 +6,13 @@ person should see at once (a name nobody defines, a task that does not exist, ta
 
 from __future__ import annotations
 
+import ast
 import builtins
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import lru_cache
 
 from orch_notebook.errors import UndefinedName
 from orch_notebook.model.cells import Cell, Wiring, wire
@@ -93,8 +95,10 @@ class CellFlow:
         self.name = name
         self._cells: list[CellTask | PlainCell] = list(cells)
         self._known: frozenset[str] = frozenset()
+        self._tools: frozenset[str] = frozenset()
         self._wiring: Wiring | None = None
         self._graph: Graph | None = None
+        self._hidden: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[CellTask]:
         return (cell for cell in self._cells if isinstance(cell, CellTask))
@@ -114,15 +118,29 @@ class CellFlow:
     def copy(self) -> CellFlow:
         """Return the flow as it stands, which later definitions do not change."""
         twin = CellFlow(self.name, self._cells)
-        twin._known, twin._wiring, twin._graph = self._known, self._wiring, self._graph
+        twin._known, twin._tools = self._known, self._tools
+        twin._wiring, twin._graph = self._wiring, self._graph
         return twin
 
-    def know(self, names: Collection[str]) -> None:
-        """Take note of names that exist besides the cells: those of the live namespace."""
-        known = frozenset(names)
-        if known != self._known:
-            self._known = known
+    def know(self, names: Collection[str], tools: Collection[str] = ()) -> None:
+        """Take note of names that exist besides the cells: those of the live namespace.
+
+        Parameters
+        ----------
+        names : collection of str
+            All of them.
+        tools : collection of str
+            Those among them that hold modules, functions and classes: a task uses them, but people are shown data.
+        """
+        known, held = frozenset(names), frozenset(tools)
+        if (known, held) != (self._known, self._tools):
+            self._known, self._tools = known, held
             self._forget()
+
+    @property
+    def tools(self) -> frozenset[str]:
+        """The known names that hold modules, functions and classes."""
+        return self._tools
 
     def define(self, cell: CellTask | PlainCell) -> None:
         """Add a cell, or replace the one of the same name in place; nothing changes if it is refused.
@@ -176,7 +194,7 @@ class CellFlow:
         arranged = [cell for _, cell in sorted(zip(keys, self._cells, strict=True), key=lambda pair: pair[0])]
         placed = [
             replace(cell, cell_index=positions[cell.cell_id])
-            if isinstance(cell, CellTask) and cell.cell_id in positions
+            if isinstance(cell, CellTask) and cell.cell_id is not None and cell.cell_id in positions
             else cell
             for cell in arranged
         ]
@@ -210,6 +228,7 @@ class CellFlow:
         """
         if self._graph is None:
             wiring = self.wiring
+            self._hidden = self._tools.union(*(tool_names(c.source) for c in self._cells if isinstance(c, PlainCell)))
             self._graph = Graph(tuple(self._task(task, wiring) for task in self), tuple(wiring.edges))
         return self._graph
 
@@ -223,8 +242,8 @@ class CellFlow:
             exclusive=tuple(sorted(effects.exclusive)),
             cell_index=cell.cell_index,
             cell_id=cell.cell_id,
-            reads=shown(wiring.bindings[cell.name]),
-            writes=shown(effects.writes),
+            reads=shown(name for name in wiring.bindings[cell.name] if name not in self._hidden),
+            writes=shown(effects.writes - imported_names(cell.body)),
             mutates=shown(effects.mutates),
             opaque=effects.opaque,
         )
@@ -268,6 +287,34 @@ class CellFlow:
 def shown(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names a person knows, sorted; hidden states and files bear a colon."""
     return tuple(sorted(name for name in names if ":" not in name))
+
+
+def imported_names(source: str) -> frozenset[str]:
+    """Return the names that imports bind anywhere in a cell.
+
+    Examples
+    --------
+    >>> sorted(imported_names("import os.path, numpy as np"))
+    ['np', 'os']
+    """
+    return frozenset(
+        alias.asname or alias.name.partition(".")[0]
+        for node in ast.walk(_parsed(source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    )
+
+
+def tool_names(source: str) -> frozenset[str]:
+    """Return the names of the modules, functions and classes that a cell binds at its top level."""
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return imported_names(source) | {node.name for node in _parsed(source).body if isinstance(node, definitions)}
+
+
+@lru_cache(maxsize=2000)
+def _parsed(source: str) -> ast.Module:
+    tree: ast.Module = compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    return tree
 
 
 def _label(cell: CellTask | PlainCell) -> tuple[bool, str]:

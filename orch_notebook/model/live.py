@@ -27,8 +27,9 @@ class LiveRun:
 
     def __init__(self, run: FlowRun) -> None:
         self._run = run
-        self._tasks = {task.name: task for task in run.tasks}
-        self._seen: FlowRun | None = run
+        self._tasks = {task.name: TaskRun(run.run_id, task) for task in run.graph.tasks}
+        self._tasks.update((task.name, task) for task in run.tasks)
+        self._seen: FlowRun | None = None
 
     def take(self, events: Iterable[Event]) -> None:
         """Fold events in."""
@@ -72,5 +73,5 @@ class LiveRun:
         """The run as it stands."""
         seen = self._seen
         if seen is None:
-            seen = self._seen = replace(self._run, tasks=tuple(list(self._tasks.values())))
+            seen = self._seen = replace(self._run, tasks=tuple(self._tasks.values()))
         return seen

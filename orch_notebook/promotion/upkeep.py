@@ -23,11 +23,11 @@ def sweep(store: Store, owner: str, now: datetime) -> list[str]:
 
 
 def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> FlowRun | None:
-    """Make the run that repeats one which failed or crashed; None when it has no retries left.
+    """Make the run that repeats one which failed or crashed; None when it did neither or has no retries left.
 
     A run that ended stays ended: its repetition is a run of its own (``retry_of``), one attempt further.
     """
-    if plan is None or run.attempt > plan.retries:
+    if plan is None or run.attempt > plan.retries or run.state.type not in (StateType.FAILED, StateType.CRASHED):
         return None
     due_at = now + timedelta(seconds=plan.retry_delay)
     again = FlowRun(

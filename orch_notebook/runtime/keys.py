@@ -91,7 +91,7 @@ class Keys:
 
         try:
             data = cloudpickle.dumps(value)
-        except Exception:
+        except Exception:  # noqa: BLE001 - pickling runs the value's own code
             raise Unknown(f"it reads {name!r}, whose value cannot be pickled.") from None
         if len(data) > SIZE_LIMIT:
             raise Unknown(f"it reads {name!r} from a plain cell, which is too big to compare; make it a task.")
@@ -114,5 +114,7 @@ def _add_code(digest: Any, code: CodeType) -> set[str]:
         if isinstance(constant, CodeType):
             names |= _add_code(digest, constant)
         else:
-            digest.update(repr(constant).encode())
+            # A set's order changes from process to process.
+            members = sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant
+            digest.update(repr(members).encode())
     return names

@@ -182,7 +182,9 @@ class CellProgram:
     def _namespace(self, task: str) -> dict[str, Any]:
         namespace = dict(self._base)
         with self._lock:
-            given = {name: self.versions[version] for name, version in self._bound(task).items() if version in self.versions}
+            given = {
+                name: self.versions[version] for name, version in self._bound(task).items() if version in self.versions
+            }
         namespace.update(given)
         _rebind(namespace, set(given))
         return namespace

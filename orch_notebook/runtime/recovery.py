@@ -38,7 +38,7 @@ def recover(
     now : datetime
         The present instant.
     ended : callable
-        Told of each run, as it was, while the lease is still held: the place to arrange for its retry.
+        Told of each run, as it ended, while the lease is still held: the place to arrange for its retry.
 
     Returns
     -------
@@ -54,9 +54,11 @@ def recover(
             continue
         why = "The process that executed it died." if is_dead(lease.owner) else "Its heartbeat stopped."
         run = store.run(lease.run_id)
-        if run is not None and end_lost_run(store, mine, State(StateType.CRASHED, "Crashed", why), now):
-            ended(run)
-            found.append(lease.run_id)
+        if run is not None:
+            if end_lost_run(store, mine, State(StateType.CRASHED, "Crashed", why), now):
+                found.append(lease.run_id)
+            # Also told of a run that had ended well or badly when its owner died before giving it back.
+            ended(store.run(lease.run_id) or run)
         store.release(mine)
     return found
 

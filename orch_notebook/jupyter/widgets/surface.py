@@ -11,7 +11,12 @@ from typing import Any, Protocol
 
 from orch_notebook.errors import OrchError
 
-__all__ = ["STATIC", "Surface", "open_surface"]
+__all__ = [
+    "STATIC",
+    "Surface",
+    "front_end",
+    "open_surface",
+]
 
 #: The bundled front end, made when a wheel is built.
 STATIC = Path(__file__).parent / "static"

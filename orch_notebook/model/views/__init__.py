@@ -7,6 +7,7 @@ diagrams, as plain text, HTML, DOT or SVG.  All text that comes from users is es
 from orch_notebook.model.views.badges import badge_html, badge_text, pill
 from orch_notebook.model.views.diagrams import Node, NodeFace, dot, faces, nodes
 from orch_notebook.model.views.drawings import draw, paint
+from orch_notebook.model.views.graphs import graph_html, graph_text, reason
 from orch_notebook.model.views.looks import LOOKS, TONES, Look, Tone, icon, look_of
 from orch_notebook.model.views.summaries import TaskRow, summary_html, summary_text, task_rows
 from orch_notebook.model.views.words import (
@@ -36,6 +37,8 @@ __all__ = [
     "draw",
     "duration",
     "faces",
+    "graph_html",
+    "graph_text",
     "icon",
     "look_of",
     "nodes",
@@ -44,6 +47,7 @@ __all__ = [
     "pill",
     "plain_lines",
     "progress_words",
+    "reason",
     "run_words",
     "state_words",
     "summary_html",

@@ -15,7 +15,16 @@ from orch_notebook.model.states import StateType
 from orch_notebook.model.views.looks import LOOKS, TONES, icon
 from orch_notebook.model.views.words import attempt_words, clip, plain, state_words
 
-__all__ = ["MAX_BADGE_BYTES", "badge_html", "badge_text", "chip", "dim", "pill", "remark"]
+__all__ = [
+    "MAX_BADGE_BYTES",
+    "badge_html",
+    "badge_text",
+    "chip",
+    "dim",
+    "names_in_words",
+    "pill",
+    "remark",
+]
 
 #: A live badge is sent whole at every change, up to twice a second for each task.
 MAX_BADGE_BYTES = 2048
@@ -39,7 +48,7 @@ def pill(state_name: str, words: str) -> str:
     return (
         f'<span style="{ring}display:inline-flex;align-items:center;white-space:nowrap;padding:0 9px;line-height:20px;'
         f"border-radius:11px;font-size:12px;font-weight:600;background:rgba({red},{green},{blue},0.13);"
-        f'color:{mid};color:color-mix(in srgb,{mid} 68%,currentColor)">{icon(tone)}{escape(words)}</span>'
+        f'color:{mid};color:color-mix(in srgb,{mid} 65%,currentColor)">{icon(tone)}{escape(words)}</span>'
     )
 
 

@@ -58,7 +58,7 @@ _GREY = ("#757d8a", "#5c6470", "#a3acb9", "#f1f2f4", "#22272e")
 #: The tones by name; the order is the one in which a bar or a count lists them.
 TONES: Mapping[str, Tone] = MappingProxyType(
     {
-        "completed": Tone("✓", "M2 6.4l2.8 2.8 5.4-6", "#258a4d", "#15803d", "#6fd08c", "#e8f6ec", "#12301c"),
+        "completed": Tone("✓", "M2 6.4l2.8 2.8 5.4-6", "#258a4d", "#137a39", "#6fd08c", "#e8f6ec", "#12301c"),
         "cached": Tone(
             "↯", "M6.8 1 2.5 6.8h3L5 11l4.5-6.2H6.4z", "#12857b", "#0f766e", "#5fd0c3", "#e3f4f2", "#0f2f2c"
         ),
@@ -141,4 +141,4 @@ def icon(tone: str) -> str:
     )
     data = b64encode(drawing.encode()).decode()
     # The shape repeats what the word beside it says, so it has nothing to add for a screen reader.
-    return f'<img src="data:image/svg+xml;base64,{data}" width="12" height="12" alt="" style="margin:0 5px 0 0">'
+    return f'<img src="data:image/svg+xml;base64,{data}" width="12" height="12" alt="" style="margin:0 5px 0 0"/>'

@@ -30,7 +30,15 @@ from orch_notebook.model.views.words import (
     urgency,
 )
 
-__all__ = ["TaskRow", "summary_html", "summary_text", "task_rows"]
+__all__ = [
+    "TaskRow",
+    "cell_words",
+    "failures",
+    "summary_html",
+    "summary_text",
+    "task_row",
+    "task_rows",
+]
 
 #: So many tasks are listed; of a run with more, those that need a person.
 MOST_ROWS = 40
@@ -164,7 +172,7 @@ def _bar(tasks: Sequence[TaskRun]) -> str:
 def _diagram(svg: str, described: str) -> str:
     data = b64encode(svg.encode()).decode()
     style = "display:block;max-width:100%;height:auto;margin:12px 0 4px"
-    return f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(described)}" style="{style}">'
+    return f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(described)}" style="{style}"/>'
 
 
 def _table(run: FlowRun, now: datetime) -> str:
@@ -207,7 +215,7 @@ def _failure(task_run: TaskRun) -> str:
     where = [words for words in (attempt_words(task_run), cell_words(task_run)) if words]
     lines = plain_lines(task_run.details.get("traceback") or [task_run.details.get("error") or task_run.state.message])
     red = TONES["failed"].mid
-    last = f'<span style="color:{red};color:color-mix(in srgb,{red} 68%,currentColor)">{escape(lines[-1])}</span>'
+    last = f'<span style="color:{red};color:color-mix(in srgb,{red} 65%,currentColor)">{escape(lines[-1])}</span>'
     text = "\n".join([*map(escape, lines[:-1]), last])
     title = f"<b>{escape(clip(plain(task_run.name), 80))}</b> {dim(', '.join(where))}"
     return f'<div style="margin:10px 0 0">{title}<pre style="{_CODE}">{text}</pre></div>'

@@ -21,10 +21,13 @@ __all__ = [
     "count_tones",
     "duration",
     "outcome_words",
+    "plain",
     "plain_lines",
     "progress_words",
     "run_words",
     "state_words",
+    "total_attempts",
+    "urgency",
 ]
 
 #: Colour codes and other terminal commands; tracebacks arrive full of them.

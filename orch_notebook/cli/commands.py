@@ -1,0 +1,320 @@
+"""The commands of ``orch``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orch_notebook.cli.app import app, console, print_json
+from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table
+from orch_notebook.cli.watching import follow
+from orch_notebook.errors import UsageError
+from orch_notebook.model.durations import parse_interval
+from orch_notebook.model.graph import Graph
+from orch_notebook.model.parameters import parse_assignments
+from orch_notebook.model.runs import FlowRun, iso
+from orch_notebook.model.states import NAMES, StateType
+from orch_notebook.model.views import dot, graph_text, paint
+from orch_notebook.orchestrator import open_orchestrator
+from orch_notebook.promotion.deployments import read_schedules
+from orch_notebook.promotion.diagnosis import diagnose
+from orch_notebook.promotion.reading import read_flow
+from orch_notebook.promotion.worker import Worker
+from orch_notebook.runtime.layout import layout
+
+__all__ = ["app"]
+
+Notebook = Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="Path of the notebook.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or enough of its beginning.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the deployment.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Parameters = Annotated[
+    list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
+]
+Kernel = Annotated[str | None, typer.Option(metavar="NAME", help="Kernel, if not the notebook's own.")]
+Timeout = Annotated[str | None, typer.Option(metavar="LENGTH", help="The longest a run may take: 10m, 2h.")]
+
+
+def seconds(length: str | None) -> float | None:
+    """Return a length of time in seconds."""
+    return None if length is None else parse_interval(length)
+
+
+@app.command()
+def run(
+    notebook: Notebook, parameter: Parameters = None, kernel: Kernel = None, timeout: Timeout = None, as_json: AsJson = False
+) -> None:
+    """Execute a notebook now, and show its tasks as they go."""
+    with open_orchestrator() as orchestrator:
+        given = parse_assignments(parameter or ())
+        execution = orchestrator.execute(notebook, given, kernel=kernel, timeout=seconds(timeout))
+        try:
+            ended = follow(orchestrator, execution.run_id, lambda _: execution.is_over) if not as_json else None
+            execution.wait()
+        except KeyboardInterrupt:
+            execution.cancel()
+            execution.wait()
+        ended = orchestrator.show(execution.run_id)
+        if as_json:
+            print_json(ended.to_json(with_tasks=True))
+        else:
+            console.print(run_view(ended, orchestrator.clock.now()))
+            if ended.executed_notebook:
+                console.print(f"\nExecuted notebook: {ended.executed_notebook}", markup=False)
+    _exit_by_state(ended)
+
+
+def _exit_by_state(run: FlowRun) -> None:
+    if run.state.type is not StateType.COMPLETED:
+        raise typer.Exit(1)
+
+
+@app.command()
+def promote(
+    notebook: Notebook,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the deployment; the file's by default.")] = None,
+    cron: Annotated[list[str] | None, typer.Option(metavar="EXPR", help="When, as cron: '0 6 * * *'.")] = None,
+    every: Annotated[list[str] | None, typer.Option(metavar="LENGTH", help="How often: 30s, 10m, 1h30m.")] = None,
+    at: Annotated[list[str] | None, typer.Option(metavar="ISO", help="Once, at this moment: 2026-11-20T06:00.")] = None,
+    tz: Annotated[str | None, typer.Option(metavar="ZONE", help="Time zone of --cron and --at; UTC by default.")] = None,
+    parameter: Parameters = None,
+    retries: Annotated[int, typer.Option(metavar="N", help="Repetitions of a run that fails or crashes.")] = 0,
+    retry_delay: Annotated[str, typer.Option(metavar="LENGTH", help="Wait before each repetition.")] = "0",
+    timeout: Timeout = None,
+    kernel: Kernel = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a notebook run by itself, on a schedule or on request; workers execute it."""
+    with open_orchestrator() as orchestrator:
+        schedules = read_schedules(orchestrator.clock.now(), cron or (), every or (), at or (), tz)
+        deployment = orchestrator.promote(
+            notebook,
+            name or notebook.stem,
+            schedules=schedules,
+            parameters=parse_assignments(parameter or ()),
+            retries=retries,
+            retry_delay=parse_interval(retry_delay),
+            timeout=seconds(timeout),
+            kernel=kernel,
+        )
+        if as_json:
+            print_json(deployment.to_json())
+            return
+        now = orchestrator.clock.now()
+        console.print(f"Promoted {notebook.name}: deployment {deployment.name!r}, version {deployment.version}.", markup=False)
+        for schedule in schedules:
+            console.print(f"  {schedule.words()}; next {local(schedule.next(now))}", markup=False)
+        if not schedules:
+            console.print(f"  It runs when asked: orch trigger {deployment.name}", markup=False)
+        if not orchestrator.workers():
+            console.print("No worker is running. Start one: orch worker", markup=False)
+
+
+@app.command()
+def worker(
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when nothing runs and nothing is due.")] = False,
+    slots: Annotated[int, typer.Option(min=1, metavar="N", help="Runs executed at once.")] = 2,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name shown to people.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what goes wrong.")] = False,
+) -> None:
+    """Execute what is due, until interrupted; interrupt twice to end what runs, too."""
+    logging.basicConfig(
+        level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr
+    )
+    with open_orchestrator() as orchestrator:
+        found = Worker(orchestrator.store, orchestrator.settings, slots=slots, name=name, clock=orchestrator.clock)
+        asked = iter((found.drain, found.stop))
+
+        def ask(*_: object) -> None:
+            next(asked, found.stop)()
+
+        signal.signal(signal.SIGINT, ask)
+        signal.signal(signal.SIGTERM, ask)
+        logging.getLogger("orch_notebook.worker").info("Worker %s waits for work (%d slots).", found.name, slots)
+        found.run(until_idle=until_idle)
+
+
+@app.command()
+def deployments(as_json: AsJson = False) -> None:
+    """List the deployments."""
+    with open_orchestrator() as orchestrator:
+        found = orchestrator.deployments()
+        if as_json:
+            print_json([deployment.to_json() for deployment in found])
+        elif not found:
+            console.print("No deployments yet. Make one: orch promote NOTEBOOK --name NAME", markup=False)
+        else:
+            console.print(deployments_table(found, orchestrator.clock.now()))
+
+
+@app.command()
+def trigger(name: Name, parameter: Parameters = None, as_json: AsJson = False) -> None:
+    """Have a deployment run now."""
+    with open_orchestrator() as orchestrator:
+        made = orchestrator.trigger(name, parse_assignments(parameter or ()))
+        if as_json:
+            print_json(made.to_json())
+        else:
+            console.print(f"Run {made.run_id} waits for a worker. Watch it: orch show {made.run_id}", markup=False)
+
+
+@app.command()
+def pause(name: Name) -> None:
+    """Let the schedules of a deployment rest."""
+    with open_orchestrator() as orchestrator:
+        orchestrator.pause(name)
+
+
+@app.command()
+def unpause(name: Name) -> None:
+    """Wake the schedules of a deployment; what passed meanwhile is not made up for."""
+    with open_orchestrator() as orchestrator:
+        orchestrator.pause(name, False)
+
+
+def _check_state(state: str | None) -> str | None:
+    known = {name.lower() for names in NAMES.values() for name in names} | {kind.value.lower() for kind in StateType}
+    if state is not None and state.lower() not in known:
+        raise UsageError(f"There is no state {state!r}. States are {', '.join(n for ns in NAMES.values() for n in ns)}.")
+    return state
+
+
+@app.command()
+def runs(
+    deployment: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this deployment.")] = None,
+    state: Annotated[str | None, typer.Option(metavar="STATE", help="Only in this state: failed, late, …")] = None,
+    parent: Annotated[str | None, typer.Option(metavar="RUN", help="Only those that this run started.")] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="K", help="At most so many, the newest.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest runs."""
+    with open_orchestrator() as orchestrator:
+        found = orchestrator.runs(
+            deployment=deployment, state=_check_state(state), parent_run_id=parent, limit=limit
+        )
+        if as_json:
+            print_json([each.to_json() for each in found])
+        elif not found:
+            console.print("No runs.", markup=False)
+        else:
+            console.print(runs_table(found, orchestrator.clock.now()))
+
+
+@app.command()
+def show(
+    run_id: RunId,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the executed notebook as HTML.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one run with its tasks."""
+    with open_orchestrator() as orchestrator:
+        found = orchestrator.show(run_id)
+        if html is not None:
+            console.print(str(orchestrator.export_html(found, html)), markup=False)
+        elif as_json:
+            print_json(found.to_json(with_tasks=True))
+        else:
+            console.print(f"Run {found.run_id}", markup=False)
+            console.print(run_view(found, orchestrator.clock.now()))
+            if found.executed_notebook:
+                console.print(f"\nExecuted notebook: {found.executed_notebook}", markup=False)
+
+
+@app.command()
+def logs(
+    run_id: RunId,
+    task: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this task.")] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="K", help="At most so many lines, the newest.")] = 10_000,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a run wrote."""
+    with open_orchestrator() as orchestrator:
+        lines = orchestrator.all_logs(run_id, task, limit=limit)
+        if as_json:
+            fields = ("run_id", "task", "attempt", "level", "text")
+            print_json([{"at": iso(line.at), **{field: getattr(line, field) for field in fields}} for line in lines])
+            return
+        for line in lines:
+            mark = {40: "E", 50: "E", 30: "W"}.get(line.level, " ")
+            where = f"[{line.task}] " if line.task else ""
+            sys.stdout.write(f"{line.at.astimezone():%H:%M:%S} {mark} {where}{line.text}\n")
+
+
+@app.command()
+def cancel(run_id: RunId) -> None:
+    """Cancel a run, wherever it is executed."""
+    with open_orchestrator() as orchestrator:
+        found = orchestrator.cancel(run_id)
+        console.print(f"Run {found.run_id} is asked to stop.", markup=False)
+
+
+@app.command()
+def graph(
+    notebook: Notebook,
+    as_json: AsJson = False,
+    as_dot: Annotated[bool, typer.Option("--dot", help="Print it in the DOT language.")] = False,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the diagram as SVG.")] = None,
+) -> None:
+    """Show a notebook's tasks, what each reads and writes, and which waits for which."""
+    flow = read_flow(notebook)
+    if as_json:
+        print_json(graph_json(flow.graph, flow.wiring.bindings))
+    elif as_dot:
+        sys.stdout.write(dot(flow.graph) + "\n")
+    elif svg is not None:
+        svg.write_text(paint(layout(dot(flow.graph)), flow.graph), "utf-8")
+    else:
+        console.print(graph_text(flow.graph), markup=False)
+        problems = list(problems_of(flow))
+        for problem in problems:
+            console.print(f"! {problem}", markup=False)
+
+
+def problems_of(flow: Any) -> Iterable[str]:
+    """Return what a run of the flow would refuse."""
+    for task in flow:
+        try:
+            flow.check(task.name)
+        except UsageError as error:
+            yield str(error)
+
+
+def graph_json(graph: Graph, bindings: Any) -> dict[str, Any]:
+    """Return what ``orch graph --json`` prints."""
+    return {
+        "tasks": [
+            {
+                "name": task.name,
+                "cell_index": task.cell_index,
+                "reads": sorted(bindings[task.name]),
+                "writes": list(task.writes),
+                "mutates": list(task.mutates),
+                "opaque": task.opaque or None,
+                "bindings": dict(sorted(bindings[task.name].items())),
+            }
+            for task in graph.tasks
+        ],
+        "edges": [
+            {"from": edge.before, "to": edge.after, "rule": edge.rule, "name": edge.name} for edge in graph.edges
+        ],
+    }
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check store, kernels, workers and disk, and say what to do; exit code 1 when something is wrong."""
+    findings = diagnose()
+    if as_json:
+        print_json([json.loads(json.dumps(finding.to_json())) for finding in findings])
+    else:
+        for finding in findings:
+            console.print(f"{'✓' if finding.is_well else '✗'} {finding.subject}: {finding.text}", markup=False)
+    if not all(finding.is_well for finding in findings):
+        raise typer.Exit(1)

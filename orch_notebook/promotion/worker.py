@@ -1,0 +1,223 @@
+"""The worker: turns due times into runs, claims what is due, and executes each run in a process group of its own.
+
+Several workers may share a store.  Who gets a run is one statement in the store; a worker that dies is noticed by the
+others through its leases, its runs end CRASHED, and their retry rule speaks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from orch_notebook.errors import StoreError
+from orch_notebook.model.states import State, StateType
+from orch_notebook.promotion.deployments import materialise
+from orch_notebook.promotion.upkeep import name_late, repeat, sweep
+from orch_notebook.runtime.clock import Clock, SystemClock
+from orch_notebook.runtime.owners import this_owner
+from orch_notebook.runtime.recovery import end_lost_run
+from orch_notebook.runtime.settings import Settings
+from orch_notebook.runtime.store import Lease, Store
+
+__all__ = ["Launch", "Launcher", "Worker", "launch_process"]
+
+logger = logging.getLogger("orch_notebook.worker")
+
+#: Seconds between looks at the store when nothing is due: for runs others made, and owners that died.
+LOOK_EVERY = 1.0
+BEAT_EVERY = 3.0
+
+
+class Launch:
+    """A run that is being executed; ended by a process, or by whatever a test puts in its place."""
+
+    def __init__(self, lease: Lease, stop: Callable[[], None]) -> None:
+        self.lease = lease
+        self.stop = stop
+        self.ended = threading.Event()
+        self.said = ""
+
+
+#: Begins the execution of a claimed run, and calls the second argument when it has ended.
+Launcher = Callable[[Lease, Callable[[], None]], Launch]
+
+
+def launch_process(settings: Settings) -> Launcher:
+    """Return the launcher that executes each run in a process group of its own."""
+
+    def launch(lease: Lease, told: Callable[[], None]) -> Launch:
+        folder = settings.folder("runs", lease.run_id)
+        log_path = folder / "process.log"
+        environment = {**os.environ, "ORCH_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
+        environment.pop("JPY_PARENT_PID", None)  # else a kernel would watch the worker's parent instead of its own
+        with os.fdopen(os.open(log_path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600), "ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "orch_notebook.promotion.process", lease.run_id, lease.owner, str(lease.token)],
+                stdin=subprocess.PIPE,  # stays open as long as this worker lives
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        found = Launch(lease, process.terminate)
+
+        def wait() -> None:
+            code = process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+            _end_group(process.pid)
+            found.said = (
+                f"ended by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"ended with code {code}"
+            )
+            found.ended.set()
+            told()
+
+        threading.Thread(target=wait, name=f"orch-reap-{process.pid}", daemon=True).start()
+        return found
+
+    return launch
+
+
+def _end_group(pid: int) -> None:
+    """End what a run process left behind in its group."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+class Worker:
+    """Executes due runs, up to `slots` at once.
+
+    Parameters
+    ----------
+    store : Store
+        Shared with every other worker.
+    settings : Settings
+        Lease, lateness, folders.
+    slots : int
+        Runs executed at once.
+    name : str, optional
+        Shown to people; by default the machine's name and the process id.
+    clock : Clock, optional
+        The time.
+    launcher : callable, optional
+        How a run is executed; by default a process of its own.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        slots: int = 2,
+        name: str | None = None,
+        clock: Clock | None = None,
+        launcher: Launcher | None = None,
+        owner: str | None = None,
+    ) -> None:
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}"
+        self.owner = owner or this_owner()
+        self._store = store
+        self._settings = settings
+        self._slots = max(1, slots)
+        self._clock = clock or SystemClock()
+        self._launcher = launcher or launch_process(settings)
+        self._launches: dict[str, Launch] = {}
+        self._wake = threading.Event()
+        self._is_draining = False
+        self._beat_at: datetime | None = None
+
+    def drain(self) -> None:
+        """Claim nothing more; `run` returns when what is being executed has ended.  Safe in a signal handler."""
+        self._is_draining = True
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Claim nothing more and end what is being executed."""
+        self.drain()
+        for launch in list(self._launches.values()):
+            launch.stop()
+
+    def run(self, *, until_idle: bool = False) -> None:
+        """Work until drained, or until there is nothing left to do.
+
+        Parameters
+        ----------
+        until_idle : bool
+            Return once no run is being executed and none waits; due times still ahead are not waited for.
+        """
+        try:
+            while True:
+                wait = self.step()
+                if self._is_draining and not self._launches:
+                    return
+                if until_idle and not self._launches and self._store.next_due_at() is None:
+                    return
+                self._clock.wait(self._wake, wait)
+                self._wake.clear()
+        finally:
+            self._store.remove_worker(self.owner)
+
+    def step(self) -> float:
+        """Do everything there is to do now, and return in how many seconds to look again."""
+        try:
+            return self._step()
+        except StoreError as error:
+            # A store that is locked or full for a while must not end the worker: it looks again.
+            logger.error("%s", error)
+            return LOOK_EVERY
+
+    def _step(self) -> float:
+        now = self._clock.now()
+        if self._beat_at is None or (now - self._beat_at).total_seconds() >= BEAT_EVERY:
+            self._beat_at = now
+            self._store.beat(self.owner, self.name, self._slots, now)
+        for launch in [launch for launch in self._launches.values() if launch.ended.is_set()]:
+            self._finish(launch)
+        for run_id in sweep(self._store, self.owner, now):
+            logger.warning("Run %s was lost by its owner and has been ended as CRASHED.", run_id)
+        next_at = materialise(self._store, now, self._settings.late)
+        name_late(self._store, self._settings, now)
+        if not self._is_draining:
+            self._claim(now)
+        moments = [moment for moment in (next_at, self._store.next_due_at()) if moment is not None and moment > now]
+        ahead = (min(moments) - self._clock.now()).total_seconds() if moments else LOOK_EVERY
+        return max(0.0, min(ahead, LOOK_EVERY))
+
+    def _claim(self, now: datetime) -> None:
+        free = self._slots - len(self._launches)
+        if free <= 0:
+            return
+        # A few more than there is room for: another worker may be quicker with some.
+        for run_id in self._store.due_runs(now, free + 4):
+            if len(self._launches) >= self._slots:
+                return
+            expires_at = now + timedelta(seconds=self._settings.lease)
+            lease = self._store.claim_run(run_id, self.owner, self.name, expires_at)
+            if lease is not None:
+                self._launches[run_id] = self._launcher(lease, self._wake.set)
+                logger.info("Run %s begins.", run_id)
+
+    def _finish(self, launch: Launch) -> None:
+        """Make sure that the run of an execution that has ended is ended too, repeated if need be, and given back."""
+        lease, now = launch.lease, self._clock.now()
+        died = State(StateType.CRASHED, "Crashed", f"The process that executed it {launch.said or 'ended'}.")
+        end_lost_run(self._store, lease, died, now)
+        run = self._store.run(lease.run_id)
+        if run is not None:
+            logger.info(
+                "Run %s: %s%s", run.run_id, run.state.name, f" ({run.state.message})" if run.state.message else ""
+            )
+            again = repeat(self._store, run, self._store.plan(run.run_id), now)
+            if again is not None:
+                logger.info("Run %s repeats it (attempt %d).", again.run_id, again.attempt)
+        self._store.release(lease)
+        del self._launches[lease.run_id]
