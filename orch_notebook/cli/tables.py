@@ -16,7 +16,7 @@ from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.schedules import schedule_from_json
 from orch_notebook.model.views import TONES, duration, look_of, outcome_words, progress_words, task_rows
 
-__all__ = ["deployments_table", "run_view", "runs_table"]
+__all__ = ["deployments_table", "local", "run_view", "runs_table"]
 
 COLOURS = {
     "pending": "bright_black",

@@ -60,9 +60,7 @@ class KernelHooks:
         data, metadata = self._shell.display_formatter.format(value)
         if data:
             count = self._counts.get(cell.name, self._shell.execution_count)
-            capture.put(
-                {"output_type": "execute_result", "data": data, "metadata": metadata, "execution_count": count}
-            )
+            capture.put({"output_type": "execute_result", "data": data, "metadata": metadata, "execution_count": count})
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
         """Show the figures that are still open, or what went wrong."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Address", "Outlet", "open_outlet"]
+__all__ = ["Address", "Outlet", "TextOutlet", "open_outlet"]
 
 
 @dataclass(frozen=True, slots=True)

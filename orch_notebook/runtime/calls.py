@@ -10,7 +10,7 @@ from typing import Any
 
 from orch_notebook.errors import OrchError
 
-__all__ = ["Call", "TaskStopped", "describe_failure"]
+__all__ = ["Call", "TaskStopped", "describe_failure", "users_frames"]
 
 PACKAGE = str(Path(__file__).resolve().parents[1])
 TRACEBACK_LINES = 200

@@ -15,6 +15,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from orch_notebook.model.flows import CellFlow
+from orch_notebook.runtime.pickling import to_bytes
 
 __all__ = ["Keys"]
 
@@ -87,10 +88,8 @@ class Keys:
             return "class " + " ".join(self._of_function(member, seen) for member in members)
         if callable(value) and hasattr(value, "__qualname__"):
             return f"{value.__module__}.{value.__qualname__}"
-        import cloudpickle
-
         try:
-            data = cloudpickle.dumps(value)
+            data = to_bytes(value)
         except Exception:  # noqa: BLE001 - pickling runs the value's own code
             raise Unknown(f"it reads {name!r}, whose value cannot be pickled.") from None
         if len(data) > SIZE_LIMIT:

@@ -8,8 +8,12 @@ ones are worked out in a process of their own; ``views.dot`` groups tasks before
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -64,6 +68,35 @@ def layout(dot: str) -> str:
     return draw(_placement(dot))
 
 
+@contextmanager
+def _without_font_warnings() -> Iterator[None]:
+    """Keep what fontconfig says about the system's own files out of the cell that draws the first diagram.
+
+    It comes from C, on file descriptor 2, once per process; everything else said there meanwhile is passed on.
+    """
+    if _hushed:
+        yield
+        return
+    _hushed.append(True)
+    kept = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as said:
+            os.dup2(said.fileno(), 2)
+            try:
+                yield
+            finally:
+                os.dup2(kept, 2)
+                said.seek(0)
+                for line in said:
+                    if not line.startswith(b"Fontconfig "):
+                        os.write(2, line)
+    finally:
+        os.close(kept)
+
+
+_hushed: list[bool] = []
+
+
 def _placement(dot: str) -> Any:
     if dot.count("\n") > LARGE:
         done = subprocess.run(
@@ -79,7 +112,7 @@ def _placement(dot: str) -> Any:
         raise OrchError(
             f"The diagram needs Graphviz, which could not be loaded ({error}). Try: pip install --upgrade pygraphviz"
         ) from error
-    with _GRAPHVIZ:
+    with _GRAPHVIZ, _without_font_warnings():
         try:
             graph = pygraphviz.AGraph(string=dot)
             return json.loads(graph.draw(format="json0", prog="dot"))

@@ -23,7 +23,7 @@ from orch_notebook.runtime.capture import Capture, capturing
 from orch_notebook.runtime.keys import Keys
 from orch_notebook.runtime.results import Results
 
-__all__ = ["CellHooks", "CellProgram", "PlainHooks"]
+__all__ = ["CellHooks", "CellProgram", "PlainHooks", "Version", "compile_cell"]
 
 Version = tuple[str, str]
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from orch_notebook.errors import StoreUnavailable
+from orch_notebook.runtime.pickling import from_bytes, to_bytes
 
 __all__ = ["Result", "Results", "write_atomically"]
 
@@ -99,9 +100,7 @@ class Results:
         StoreUnavailable
             The folder cannot be written.
         """
-        import cloudpickle
-
-        data = cloudpickle.dumps((dict(values), datetime.now(UTC), made_by))
+        data = to_bytes((dict(values), datetime.now(UTC), made_by))
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             signature = hmac.digest(self._secret(), data, "sha256")
@@ -118,10 +117,8 @@ class Results:
         head, signature, data = content[: len(MAGIC)], content[len(MAGIC) :][:32], content[len(MAGIC) + 32 :]
         if head != MAGIC or not hmac.compare_digest(signature, hmac.digest(self._secret(), data, "sha256")):
             return None
-        import cloudpickle
-
         try:
-            values, made_at, made_by = cloudpickle.loads(data)
+            values, made_at, made_by = from_bytes(data)
         except Exception:  # noqa: BLE001 - made with other versions of the libraries: as good as not there
             return None
         return Result(values, made_at, made_by)

@@ -17,7 +17,7 @@ from orch_notebook.model.views import LOOKS, TONES, Node, NodeFace, clip, outcom
 from orch_notebook.model.views.badges import remark
 from orch_notebook.model.views.words import count_tones, plain
 
-__all__ = ["detail", "node_face", "run_face", "task_face", "topology"]
+__all__ = ["LOG_LINES", "detail", "node_face", "run_face", "task_face", "topology"]
 
 #: So many of a log's last lines are shown.
 LOG_LINES = 200

@@ -17,7 +17,7 @@ from orch_notebook.model.cells.magics import call_ipython
 from orch_notebook.model.cells.names import target_names
 from orch_notebook.model.cells.values import EMPTY, Value
 
-__all__ = ["assign", "evaluate", "evaluate_call"]
+__all__ = ["assign", "evaluate", "evaluate_call", "make_function", "note_change", "operate"]
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 OPERATORS = {

@@ -16,7 +16,17 @@ from collections.abc import Mapping
 
 from orch_notebook.model.cells.rules import Knowledge, Rule
 
-__all__ = ["FUNCTIONS", "KNOWLEDGE", "MAGICS", "METHODS"]
+__all__ = [
+    "AMBIENT",
+    "ATTRIBUTE_STATE",
+    "FUNCTIONS",
+    "KNOWLEDGE",
+    "MAGICS",
+    "METHODS",
+    "PLAIN_ATTRIBUTES",
+    "SAME_MEMORY",
+    "USUAL_NAMES",
+]
 
 
 ITERATOR = (("stateful", "iterator"),)

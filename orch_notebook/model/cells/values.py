@@ -22,7 +22,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["EMPTY", "NOTHING_KNOWN", "Atom", "Base", "ClassCode", "Entry", "FunctionCode", "Summary", "Tag", "Value"]
+__all__ = [
+    "EMPTY",
+    "NOTHING_KNOWN",
+    "Access",
+    "Atom",
+    "Base",
+    "ClassCode",
+    "Entry",
+    "FunctionCode",
+    "Summary",
+    "Tag",
+    "Value",
+]
 
 Base = tuple[str, Any]
 Atom = tuple[Base, bool]

@@ -22,6 +22,26 @@ from orch_notebook.model.states import FINAL, State, StateType
 from orch_notebook.model.tasks import Task
 from orch_notebook.runtime.store import Lease, LogLine, WorkerRow
 
+__all__ = [
+    "Batch",
+    "deployment_from_row",
+    "deployment_parameters",
+    "dumps",
+    "event_from_row",
+    "instant",
+    "known_instant",
+    "lease_from_row",
+    "log_from_row",
+    "plan_from_text",
+    "run_from_row",
+    "run_parameters",
+    "schedule_from_row",
+    "seconds",
+    "task_run_from_row",
+    "task_runs",
+    "worker_from_row",
+]
+
 Row = Mapping[str, Any]
 
 

@@ -1,0 +1,34 @@
+"""Python values as bytes and back: the one door to cloudpickle, which is loaded when something is first kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["from_bytes", "to_bytes"]
+
+
+def to_bytes(value: Any) -> bytes:
+    """Pickle a value, functions and classes of a notebook included.
+
+    Raises
+    ------
+    Exception
+        Whatever the value itself raises when it cannot be pickled.
+    """
+    import cloudpickle
+
+    data: bytes = cloudpickle.dumps(value)
+    return data
+
+
+def from_bytes(data: bytes) -> Any:
+    """Unpickle bytes.  Doing so runs code: the caller vouches for where they come from.
+
+    Examples
+    --------
+    >>> from_bytes(to_bytes({"n": 1}))
+    {'n': 1}
+    """
+    import cloudpickle
+
+    return cloudpickle.loads(data)
