@@ -10,7 +10,6 @@ import heapq
 import logging
 import random
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -120,7 +119,7 @@ class Engine:
         with self._lock:
             if self._machine.run_type is not StateType.CANCELLING:
                 self._apply(RunStateChanged(self._clock.now(), RUNNING))
-            self._carry_out(deque(self._machine.begin()))
+            self._carry_out(self._machine.begin())
         while self._final is None and self._error is None:
             self._clock.wait(self._wake, self._until_next())
             self._wake.clear()
@@ -143,19 +142,20 @@ class Engine:
 
     # What is decided, and what is done about it
 
-    def _apply(self, event: Event) -> deque[Command]:
+    def _apply(self, event: Event) -> list[Command]:
         """Record a fact and return what the machine makes of it."""
         commands = self._machine.take(event)
         self._journal.record(event)
         if self._settled is not None and isinstance(event, TaskStateChanged) and self._machine.is_settled(event.task):
             self._settled(event.task)
-        return deque(commands)
+        return commands
 
-    def _carry_out(self, commands: deque[Command], *, keep_one: bool = False) -> Call | None:
+    def _carry_out(self, commands: list[Command], *, keep_one: bool = False) -> Call | None:
         """Do what the machine commands; with `keep_one`, leave one call to the thread that asks."""
         kept: Call | None = None
-        while commands:
-            match commands.popleft():
+        # The list grows while it is walked: what is recorded here makes the machine command more.
+        for command in commands:
+            match command:
                 case StartTask(task, attempt):
                     call = Call(task, attempt, self._begin, self._perform, self._end)
                     self._calls[task] = call
@@ -179,7 +179,7 @@ class Engine:
             return None
         return kept
 
-    def _await_retry(self, retry: AwaitRetry) -> deque[Command]:
+    def _await_retry(self, retry: AwaitRetry) -> list[Command]:
         now = self._clock.now()
         due_at = now + timedelta(seconds=retry.delay * (1 + retry.jitter * self._draw()))
         state = State(StateType.SCHEDULED, "AwaitingRetry")
@@ -187,7 +187,7 @@ class Engine:
         commands = self._apply(TaskStateChanged(now, retry.task, retry.attempt - 1, state, details))
 
         def start() -> None:
-            self._carry_out(deque(self._machine.start_retry(retry.task, retry.attempt)))
+            self._carry_out(self._machine.start_retry(retry.task, retry.attempt))
 
         self._at(due_at, start)
         return commands

@@ -41,13 +41,15 @@ class Journal:
         Called once, with the error, when this process may or can no longer write the run.
     """
 
-    __slots__ = ("error", "lease", "lost", "queue", "seq", "wake")
+    __slots__ = ("error", "is_closing", "is_released", "lease", "lost", "queue", "seq", "wake")
 
     def __init__(self, ledger: Ledger, lease: Lease, seq: int, lost: Callable[[StoreError], object]) -> None:
         self.lease = lease
         self.seq = seq
         self.lost = lost
         self.error: StoreError | None = None
+        self.is_closing = False
+        self.is_released = False
         # A deque, because a list swapped between threads loses events.
         self.queue: deque[Event] = deque()
         self.wake = ledger.wake
@@ -111,12 +113,13 @@ class Ledger:
         return journal
 
     def close_journal(self, journal: Journal, *, release: bool = True) -> None:
-        """End a journal: everything is stored, and the lease is given back."""
+        """End a journal: everything is stored, and the lease is given back, if possible in the same transaction."""
+        journal.is_closing = release
         self.flush()
         with self._lock:
             if journal in self._journals:
                 self._journals.remove(journal)
-        if release and journal.error is None:
+        if release and journal.error is None and not journal.is_released:
             self.store.release(journal.lease)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
@@ -190,11 +193,13 @@ class Ledger:
             batch.append((seq, queue.popleft()))
         if journal.error is not None or not (batch or renew):
             return
+        is_last = journal.is_closing and not queue
         try:
             expires_at = self.clock.now() + timedelta(seconds=self.lease_seconds)
             if batch:
-                self.store.append(journal.lease, batch, expires_at)
+                self.store.append(journal.lease, batch, expires_at, release=is_last)
                 journal.seq = seq
+                journal.is_released = is_last
             elif not self.store.renew(journal.lease, expires_at):
                 raise LeaseLost(f"Run {journal.lease.run_id} is owned by another process now.")
         except StoreError as error:

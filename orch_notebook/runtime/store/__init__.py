@@ -100,8 +100,12 @@ class Store(Protocol):
         ...
 
     # a run's history
-    def append(self, lease: Lease, events: Sequence[tuple[int, Event]], expires_at: datetime) -> None:
-        """Add to a run's history and renew its lease.
+    def append(
+        self, lease: Lease, events: Sequence[tuple[int, Event]], expires_at: datetime, *, release: bool = False
+    ) -> None:
+        """Add to a run's history and renew its lease, or give it back in the same breath.
+
+        When this returns, the end of a run is on disk; what comes before it survives the death of the process.
 
         Raises
         ------

@@ -1,0 +1,132 @@
+"""Measures the budgets of the design and prints them as ratios to baselines of the same run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SHAPES = {"chain-1000": 1.5, "fan-out-1000": 3.0, "layered 100×10": 4.0, "fan-out-10000": 3.0}
+LOAD_EXT = """
+import time
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+started = time.perf_counter()
+shell.run_line_magic("load_ext", "orch_notebook")
+print(time.perf_counter() - started)
+"""
+IMPORT = """
+import time
+started = time.perf_counter()
+import orch_notebook
+print(time.perf_counter() - started)
+"""
+
+
+def python(*arguments: str, home: str | None = None) -> str:
+    """Run Python on its own and return what it printed."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # uncompiled modules would be measured, not the product
+    if home:
+        environment["ORCH_HOME"] = home
+    done = subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=True, cwd=HERE
+    )
+    return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+
+
+def best(times: int, measure: Callable[[], float]) -> float:
+    """Return the median of several measurements."""
+    return statistics.median(measure() for _ in range(times))
+
+
+def engine() -> list[dict[str, object]]:
+    """No-op tasks on 16 threads, every state durable, against the bare scheduler."""
+    rows: list[dict[str, object]] = []
+    for shape, budget in SHAPES.items():
+        pairs = []
+        for _ in range(5):
+            bare = float(python("bare.py", shape))
+            ours, memory, _ = map(float, python("engine.py", shape).split())
+            pairs.append((ours / bare, ours, bare, memory))
+        ratio, ours, bare, memory = sorted(pairs)[len(pairs) // 2]
+        rows.append(
+            {
+                "what": f"engine, {shape}",
+                "ours": f"{ours:.1f} µs/task",
+                "baseline": f"bare {bare:.1f} µs",
+                "ratio": round(ratio, 2),
+                "budget": f"≤ {budget}",
+                "note": f"{memory / 1024:.1f} KiB/task",
+            }
+        )
+    seconds = best(3, lambda: float(python("engine.py", "sleep").split()[2]))
+    rows.append(
+        {
+            "what": "64 tasks of 50 ms on 16 threads",
+            "ours": f"{seconds:.3f} s",
+            "baseline": "ideal 0.200 s",
+            "ratio": round(seconds / 0.2, 2),
+            "budget": "≤ 0.22 s",
+            "note": "",
+        }
+    )
+    return rows
+
+
+def imports() -> list[dict[str, object]]:
+    """What loading the package costs."""
+    python("-c", IMPORT), python("-c", LOAD_EXT)
+    bare = best(5, lambda: timed("-c", "pass"))
+    found = []
+    for what, script, budget in (("import orch_notebook", IMPORT, 0.040), ("%load_ext", LOAD_EXT, 0.120)):
+        with tempfile.TemporaryDirectory() as home:
+            seconds = best(5, lambda script=script, home=home: float(python("-c", script, home=home)))
+        found.append(
+            {
+                "what": what,
+                "ours": f"{seconds * 1000:.1f} ms",
+                "baseline": f"python -c pass {bare * 1000:.0f} ms",
+                "ratio": round(seconds / bare, 2),
+                "budget": f"≤ {budget * 1000:.0f} ms",
+                "note": "",
+            }
+        )
+    return found
+
+
+def timed(*arguments: str) -> float:
+    """Return the seconds that a Python process takes as a whole."""
+    started = time.perf_counter()
+    python(*arguments)
+    return time.perf_counter() - started
+
+
+BENCHMARKS = {"engine": engine, "imports": imports}
+
+
+def main() -> None:
+    """Run the benchmarks that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which; all when left out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    given = parser.parse_args()
+    rows = [row for name in given.names or BENCHMARKS for row in BENCHMARKS[name]()]
+    widths = {key: max(len(key), *(len(str(row[key])) for row in rows)) for key in rows[0]}
+    print("  ".join(f"{key:<{width}}" for key, width in widths.items()))
+    for row in rows:
+        print("  ".join(f"{row[key]!s:<{width}}" for key, width in widths.items()))
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
