@@ -14,12 +14,15 @@ from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, NotFound
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.flows import CellFlow
-from orch_notebook.model.graph import Graph
+from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.live import LiveRun
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion import deployments, upkeep
+from orch_notebook.promotion.diagnosis import Finding, diagnose
+from orch_notebook.promotion.html import write_html
+from orch_notebook.promotion.worker import Launch, launch_process
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
 from orch_notebook.runtime.engine import Engine
@@ -32,7 +35,7 @@ from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
 from orch_notebook.runtime.store.sqlite import SqliteStore
 
-__all__ = ["Orchestrator", "RunHandle"]
+__all__ = ["Execution", "Orchestrator", "RunHandle", "check_outcome", "open_orchestrator"]
 
 
 class RunHandle:
@@ -120,6 +123,39 @@ def check_outcome(run: FlowRun) -> FlowRun:
     raise FlowRunFailed(
         f"Flow {run.flow!r} ended {run.state.name}. " + "\n".join(lines), run_id=run.run_id, tasks=names
     )
+
+
+class Execution:
+    """A notebook that a process started here executes.
+
+    Attributes
+    ----------
+    run_id : str
+        The run it is.
+    """
+
+    def __init__(self, launch: Launch, settle: Callable[[str], object], ask: Callable[[], object]) -> None:
+        self.run_id = launch.lease.run_id
+        self._launch = launch
+        self._settle = settle
+        self._ask = ask
+        self._settled = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the process has ended."""
+        return self._launch.ended.is_set()
+
+    def cancel(self) -> None:
+        """Ask for its end; its kernel is interrupted, and killed if that does not help."""
+        self._ask()
+
+    def wait(self) -> None:
+        """Wait for its end, and see to it that the run is ended too."""
+        self._launch.ended.wait()
+        if not self._settled:
+            self._settled = True
+            self._settle(self._launch.said)
 
 
 class Orchestrator:
@@ -375,6 +411,23 @@ class Orchestrator:
         """Return what a run, or one of its tasks, wrote."""
         return self.store.logs(run_id, task, after=after, limit=limit)
 
+    def all_logs(self, run_id: str, task: str | None = None, *, limit: int = 10_000) -> list[tuple[str, LogLine]]:
+        """Return what a run and the runs its notebook started wrote, with the id of the run, in order of time.
+
+        Raises
+        ------
+        NotFound
+            There is no such run.
+        UnknownTask
+            It has no such task.
+        """
+        run = self.show(run_id)
+        if task is not None and task not in {each.name for each in run.tasks}:
+            raise unknown_task(task, [each.name for each in run.tasks], f"in run {run.run_id[:8]}")
+        ids = [run.run_id, *(child.run_id for child in self.store.runs(parent_run_id=run.run_id, limit=1000))]
+        lines = [(found, line) for found in ids for line in self.store.logs(found, task, limit=limit)]
+        return sorted(lines, key=lambda pair: (pair[1].at, pair[0], pair[1].seq))[-limit:]
+
     def handle(self, run_id: str) -> RunHandle | None:
         """Return the handle of a run that this process performs or performed."""
         return self._handles.get(run_id)
@@ -403,11 +456,50 @@ class Orchestrator:
         """Make a run of a deployment that is due now."""
         return deployments.trigger(self.store, self.clock.now(), name, parameters or {})
 
-    def submit(self, notebook: str | Path, parameters: Mapping[str, Any] | None = None, **options: Any) -> FlowRun:
-        """Make a run of a notebook that is due now, without a deployment; `execute` performs it."""
-        return deployments.submit(
-            self.store, self.settings, self.clock.now(), Path(notebook), parameters or {}, **options
+    def execute(
+        self,
+        notebook: str | Path,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        kernel: str | None = None,
+        timeout: float | None = None,
+    ) -> Execution:
+        """Execute a notebook now, in a process of its own, without a deployment or a worker.
+
+        Raises
+        ------
+        NotebookError
+            It cannot be read, or its kernel is not installed.
+        ParameterError
+            A parameter is unknown, missing or ill-typed.
+        """
+        owner, now = this_owner(), self.clock.now()
+        run = deployments.submit(
+            self.store, self.settings, now, Path(notebook), parameters or {}, owner, timeout=timeout, kernel=kernel
         )
+        lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=self.settings.lease))
+        launch = launch_process(self.settings)(lease, lambda: None)
+        return Execution(
+            launch,
+            settle=lambda said: upkeep.settle(self.store, lease, said, self.clock.now()),
+            ask=lambda: self.store.request(run.run_id, "cancel", self.clock.now()),
+        )
+
+    def export_html(self, run: FlowRun, target: Path | None = None) -> Path:
+        """Write a run's executed notebook as one HTML file, beside it if no target is named.
+
+        Raises
+        ------
+        NotFound
+            The run left no executed notebook.
+        """
+        if run.executed_notebook is None or not Path(run.executed_notebook).exists():
+            raise NotFound(f"Run {run.run_id[:8]} left no executed notebook.", run_id=run.run_id)
+        return write_html(run.executed_notebook, target)
+
+    def diagnose(self) -> list[Finding]:
+        """Look at everything that flows depend on."""
+        return diagnose(self.settings, lambda: self.store, self.clock.now())
 
     def pause(self, name: str, is_paused: bool = True) -> Deployment:
         """Let the schedules of a deployment rest, or wake them."""

@@ -29,14 +29,12 @@ export class Head {
     this.cancel = h("button", { type: "button", class: "orch-button" }, stop, "Cancel");
     // A click is answered at once, here; the kernel's answer follows with its next message.
     this.run.addEventListener("click", () => {
-      this.waiting = "run";
       store.dismiss();
-      this.buttons();
+      this.wait("run");
       send({ type: "run", select: [] });
     });
     this.cancel.addEventListener("click", () => {
-      this.waiting = "cancel";
-      this.buttons();
+      this.wait("cancel");
       send({ type: "cancel" });
     });
     this.element = h(
@@ -55,10 +53,10 @@ export class Head {
     );
   }
 
-  update(answered = true): void {
+  update(): void {
     const { topology, run, refused } = this.store;
     if (!topology) return;
-    if (answered) this.waiting = "";
+    this.waiting = "";
     setText(this.name, topology.flow);
     setText(this.progress, run ? run.progress : topology.tasks.length ? count(topology.tasks.length) : "");
     const spoken = run ? `${topology.flow}: ${run.word}` : "";
@@ -80,6 +78,18 @@ export class Head {
     const { run } = this.store;
     const words = this.state.querySelector(".orch-pill > span");
     if (run && !run.is_final && words) setText(words, this.words());
+  }
+
+  /** Takes the button that was clicked away until an answer comes, or for a moment where nothing changes. */
+  private wait(action: "run" | "cancel"): void {
+    this.waiting = action;
+    this.buttons();
+    setTimeout(() => {
+      if (this.waiting === action) {
+        this.waiting = "";
+        this.buttons();
+      }
+    }, 3000);
   }
 
   private words(): string {

@@ -12,6 +12,9 @@ import { followTheme } from "./theme";
 /** Growing times are redrawn this often (milliseconds). */
 const TICK = 200;
 
+/** So long a panel waits for its kernel before it says what to do (milliseconds). */
+const PATIENCE = 6000;
+
 let panels = 0;
 
 export function showPanel(place: HTMLElement, store: Store, send: (message: FromBrowser) => void): () => void {
@@ -71,6 +74,9 @@ export function showPanel(place: HTMLElement, store: Store, send: (message: From
     }
   });
   if (store.topology) everything(true);
+  const doubt = setTimeout(() => {
+    if (!store.topology) empty.textContent = "The kernel has not answered yet. If it was restarted, run this cell again.";
+  }, PATIENCE);
 
   const timer = setInterval(() => {
     // Nobody sees a hidden tab or an output scrolled out of the page's windowed cells.
@@ -83,6 +89,7 @@ export function showPanel(place: HTMLElement, store: Store, send: (message: From
 
   return () => {
     clearInterval(timer);
+    clearTimeout(doubt);
     unlisten();
     unfollow();
     root.remove();

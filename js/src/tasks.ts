@@ -45,18 +45,19 @@ export class Tasks {
     this.body = h("tbody");
     const attempts = topology?.tasks.some((task) => task.attempts > 1) ?? false;
     topology?.tasks.forEach((task, index) => {
-      const cells = { state: h("td"), time: h("td", { class: "orch-time" }), attempt: h("td"), remark: h("td", { class: "orch-dim orch-remark" }) };
+      const cells = { state: h("td"), time: h("td", { class: "orch-time" }), attempt: h("td", { class: "orch-attempt" }), remark: h("td", { class: "orch-dim orch-remark" }) };
       const row = h("tr", { "data-task": index, tabindex: index ? -1 : 0 }, h("th", { scope: "row" }, task.name), cells.state, cells.time);
       if (attempts) row.append(cells.attempt);
       row.append(cells.remark);
       this.body.append(row);
       this.rows.push({ row, ...cells });
     });
-    const heads = ["Task", "State", "Time", ...(attempts ? ["Attempt"] : []), "Remark"];
+    const head = (name: string, kind = "") => h("th", { scope: "col", class: kind }, name);
+    const heads = [head("Task"), head("State"), head("Time"), attempts && head("Attempt", "orch-attempt")];
     const table = h(
       "table",
-      { "aria-label": `Tasks of ${topology?.flow ?? ""}` },
-      h("thead", {}, h("tr", {}, ...heads.map((head) => h("th", { scope: "col" }, head)))),
+      { role: "grid", "aria-label": `Tasks of ${topology?.flow ?? ""}` },
+      h("thead", {}, h("tr", {}, ...heads, head("Remark", "orch-remark"))),
       this.body,
     );
     this.element.replaceChildren(...(this.rows.length > MANY ? [this.filter] : []), table);

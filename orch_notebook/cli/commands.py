@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import sys
@@ -24,7 +23,6 @@ from orch_notebook.model.states import NAMES, StateType
 from orch_notebook.model.views import dot, graph_text, paint
 from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.deployments import read_schedules
-from orch_notebook.promotion.diagnosis import diagnose
 from orch_notebook.promotion.reading import read_flow
 from orch_notebook.promotion.worker import Worker
 from orch_notebook.runtime.layout import layout
@@ -49,7 +47,11 @@ def seconds(length: str | None) -> float | None:
 
 @app.command()
 def run(
-    notebook: Notebook, parameter: Parameters = None, kernel: Kernel = None, timeout: Timeout = None, as_json: AsJson = False
+    notebook: Notebook,
+    parameter: Parameters = None,
+    kernel: Kernel = None,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
 ) -> None:
     """Execute a notebook now, and show its tasks as they go."""
     with open_orchestrator() as orchestrator:
@@ -79,11 +81,15 @@ def _exit_by_state(run: FlowRun) -> None:
 @app.command()
 def promote(
     notebook: Notebook,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the deployment; the file's by default.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the deployment; the file's by default.")
+    ] = None,
     cron: Annotated[list[str] | None, typer.Option(metavar="EXPR", help="When, as cron: '0 6 * * *'.")] = None,
     every: Annotated[list[str] | None, typer.Option(metavar="LENGTH", help="How often: 30s, 10m, 1h30m.")] = None,
     at: Annotated[list[str] | None, typer.Option(metavar="ISO", help="Once, at this moment: 2026-11-20T06:00.")] = None,
-    tz: Annotated[str | None, typer.Option(metavar="ZONE", help="Time zone of --cron and --at; UTC by default.")] = None,
+    tz: Annotated[
+        str | None, typer.Option(metavar="ZONE", help="Time zone of --cron and --at; UTC by default.")
+    ] = None,
     parameter: Parameters = None,
     retries: Annotated[int, typer.Option(metavar="N", help="Repetitions of a run that fails or crashes.")] = 0,
     retry_delay: Annotated[str, typer.Option(metavar="LENGTH", help="Wait before each repetition.")] = "0",
@@ -108,7 +114,9 @@ def promote(
             print_json(deployment.to_json())
             return
         now = orchestrator.clock.now()
-        console.print(f"Promoted {notebook.name}: deployment {deployment.name!r}, version {deployment.version}.", markup=False)
+        console.print(
+            f"Promoted {notebook.name}: deployment {deployment.name!r}, version {deployment.version}.", markup=False
+        )
         for schedule in schedules:
             console.print(f"  {schedule.words()}; next {local(schedule.next(now))}", markup=False)
         if not schedules:
@@ -182,7 +190,9 @@ def unpause(name: Name) -> None:
 def _check_state(state: str | None) -> str | None:
     known = {name.lower() for names in NAMES.values() for name in names} | {kind.value.lower() for kind in StateType}
     if state is not None and state.lower() not in known:
-        raise UsageError(f"There is no state {state!r}. States are {', '.join(n for ns in NAMES.values() for n in ns)}.")
+        raise UsageError(
+            f"There is no state {state!r}. States are {', '.join(n for ns in NAMES.values() for n in ns)}."
+        )
     return state
 
 
@@ -196,9 +206,7 @@ def runs(
 ) -> None:
     """List the newest runs."""
     with open_orchestrator() as orchestrator:
-        found = orchestrator.runs(
-            deployment=deployment, state=_check_state(state), parent_run_id=parent, limit=limit
-        )
+        found = orchestrator.runs(deployment=deployment, state=_check_state(state), parent_run_id=parent, limit=limit)
         if as_json:
             print_json([each.to_json() for each in found])
         elif not found:
@@ -238,10 +246,12 @@ def logs(
     with open_orchestrator() as orchestrator:
         lines = orchestrator.all_logs(run_id, task, limit=limit)
         if as_json:
-            fields = ("run_id", "task", "attempt", "level", "text")
-            print_json([{"at": iso(line.at), **{field: getattr(line, field) for field in fields}} for line in lines])
+            fields = ("task", "attempt", "level", "text")
+            print_json(
+                [{"at": iso(line.at), "run_id": of, **{f: getattr(line, f) for f in fields}} for of, line in lines]
+            )
             return
-        for line in lines:
+        for _, line in lines:
             mark = {40: "E", 50: "E", 30: "W"}.get(line.level, " ")
             where = f"[{line.task}] " if line.task else ""
             sys.stdout.write(f"{line.at.astimezone():%H:%M:%S} {mark} {where}{line.text}\n")
@@ -310,9 +320,10 @@ def graph_json(graph: Graph, bindings: Any) -> dict[str, Any]:
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check store, kernels, workers and disk, and say what to do; exit code 1 when something is wrong."""
-    findings = diagnose()
+    with open_orchestrator() as orchestrator:
+        findings = orchestrator.diagnose()
     if as_json:
-        print_json([json.loads(json.dumps(finding.to_json())) for finding in findings])
+        print_json([finding.to_json() for finding in findings])
     else:
         for finding in findings:
             console.print(f"{'✓' if finding.is_well else '✗'} {finding.subject}: {finding.text}", markup=False)

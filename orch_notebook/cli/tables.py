@@ -14,20 +14,20 @@ from rich.text import Text
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.schedules import schedule_from_json
-from orch_notebook.model.views import duration, look_of, outcome_words, progress_words, task_rows
+from orch_notebook.model.views import TONES, duration, look_of, outcome_words, progress_words, task_rows
 
 __all__ = ["deployments_table", "run_view", "runs_table"]
 
 COLOURS = {
     "pending": "bright_black",
     "running": "blue",
-    "retry": "yellow",
+    "retrying": "yellow",
     "paused": "magenta",
-    "done": "green",
+    "completed": "green",
     "cached": "cyan",
     "failed": "red",
     "crashed": "red",
-    "off": "bright_black",
+    "cancelled": "bright_black",
     "upstream": "bright_black",
 }
 
@@ -35,7 +35,7 @@ COLOURS = {
 def state_text(state_name: str, words: str = "") -> Text:
     """Return a state as shape, word and colour."""
     look = look_of(state_name)
-    return Text(f"{look.glyph} {words or look.word}", style=COLOURS.get(look.tone, ""))
+    return Text(f"{TONES[look.tone].glyph} {words or look.word}", style=COLOURS[look.tone])
 
 
 def local(instant: datetime | None) -> str:

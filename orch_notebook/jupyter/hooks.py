@@ -22,6 +22,8 @@ class KernelHooks:
         The IPython shell.
     sources : mapping
         For every task the name under which IPython's tracebacks find its cell.
+    counts : mapping
+        For every task the number that its cell bears, as in ``[7]:``.
     begun : callable
         ``begun(task, capture)`` is told that an attempt begins.
     put_out : callable
@@ -32,11 +34,13 @@ class KernelHooks:
         self,
         shell: Any,
         sources: Mapping[str, str],
+        counts: Mapping[str, int],
         begun: Callable[[str, Capture], object],
         put_out: Callable[[str, Capture], object],
     ) -> None:
         self._shell = shell
         self._sources = sources
+        self._counts = counts
         self._begun = begun
         self._put_out = put_out
 
@@ -49,14 +53,16 @@ class KernelHooks:
         figures.route_figures()
         self._begun(cell.name, capture)
 
-    def show(self, value: Any, capture: Capture) -> None:
+    def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
         """Put the value of the last expression into the capture, in every form Jupyter knows for it."""
         if value is None:
             return
         data, metadata = self._shell.display_formatter.format(value)
         if data:
-            output = {"output_type": "execute_result", "data": data, "metadata": metadata, "execution_count": None}
-            capture.put(output)
+            count = self._counts.get(cell.name, self._shell.execution_count)
+            capture.put(
+                {"output_type": "execute_result", "data": data, "metadata": metadata, "execution_count": count}
+            )
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
         """Show the figures that are still open, or what went wrong."""

@@ -57,13 +57,14 @@ class NotebookSession:
         self.kept: dict[Version, Any] = {}
         self.handle: RunHandle | None = None
         self._sources: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
         self._display_ids = count(1)
         self._ids_by_task: dict[str, str] = {}
         self._subscribers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._positions: tuple[float, dict[str, int], dict[str, int]] = (0.0, {}, {})
         self._display_routes = DisplayRoutes(shell)
-        self._hooks = KernelHooks(shell, self._sources, self.display.begin, self.display.put_out)
+        self._hooks = KernelHooks(shell, self._sources, self._counts, self.display.begin, self.display.put_out)
         self._end_watch: Callable[[], None] = lambda: None
 
     # the life of the extension
@@ -156,6 +157,7 @@ class NotebookSession:
         if replaced is not None:
             self.display.remove(replaced.name)
         self._sources[name] = filename
+        self._counts[name] = self.shell.execution_count
         self._ids_by_task[name] = f"orch-{os.getpid()}-{next(self._display_ids)}"
         task_run = TaskRun("", self.flow.graph.by_name[name])
         self.display.place(name, self._ids_by_task[name], task_run)

@@ -179,17 +179,17 @@ def submit(
     now: datetime,
     notebook: Path,
     parameters: Mapping[str, Any],
+    owner: str,
     *,
     timeout: float | None = None,
     kernel: str | None = None,
-    claim_as: str | None = None,
 ) -> FlowRun:
-    """Make a run of a notebook that no deployment stands for.
+    """Make a run of a notebook that no deployment stands for, claimed by `owner`, who executes it.
 
-    Parameters
-    ----------
-    claim_as : str, optional
-        The owner that will execute it; without one, the next free worker does.
+    Raises
+    ------
+    NotebookError, ParameterError
+        As for :func:`promote`.
     """
     plan, schema = _plan(settings, notebook, 0, 0.0, timeout, kernel)
     given = check_parameters(schema, parameters)
@@ -202,8 +202,7 @@ def submit(
         parameters=given,
         notebook=plan.notebook,
     )
-    expires_at = now + timedelta(seconds=settings.lease) if claim_as else None
-    store.create_run(run, plan=plan, owner=claim_as, lease_expires_at=expires_at)
+    store.create_run(run, plan=plan, owner=owner, lease_expires_at=now + timedelta(seconds=settings.lease))
     return run
 
 

@@ -14,16 +14,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import OrchError, StoreError
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.events import Event, LogWritten, RunCreated, RunStateChanged, TaskStateChanged
 from orch_notebook.model.graph import Edge, Graph
+from orch_notebook.model.headers import split_task_cell
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task
@@ -36,6 +37,9 @@ from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
 from orch_notebook.runtime.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 __all__ = ["perform_run"]
 
@@ -65,16 +69,27 @@ class RunRecord:
         The time.
     tasks : mapping
         For a notebook without tasks, the name of the task that each code cell counts as; else empty.
+    quiet : collection of int
+        Cells whose output is not recorded here: those of tasks, which record their own.
     cells : int
         Cells of the notebook, to say how far it is.
     limit : int
         Characters of output kept per cell.
     """
 
-    def __init__(self, journal: Journal, clock: Clock, tasks: Mapping[int, str], cells: int, limit: int) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        tasks: Mapping[int, str],
+        quiet: Collection[int],
+        cells: int,
+        limit: int,
+    ) -> None:
         self._journal = journal
         self._clock = clock
         self._tasks = tasks
+        self._quiet = quiet
         self._cells = cells
         self._limit = limit
         self._open: set[str] = set()
@@ -117,6 +132,8 @@ class RunRecord:
 
     def output(self, index: int, message: Mapping[str, Any]) -> None:
         """Note the lines a cell wrote."""
+        if index in self._quiet:
+            return
         text = str(message["text"])
         self._kept += len(text)
         if self._kept > self._limit:
@@ -152,9 +169,8 @@ def strip_colours(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-def graph_of_cells(path: Path) -> Graph:
+def graph_of_cells(notebook: NotebookNode) -> Graph:
     """Return a notebook without tasks as one: a task for each code cell, each waiting for the one before."""
-    notebook = read_notebook(path)
     if has_tasks(notebook):
         return Graph()
     tasks = [
@@ -226,8 +242,8 @@ def _execute(
 ) -> State:
     output = settings.folder("runs", run.run_id) / Path(plan.notebook).name
     try:
-        graph = graph_of_cells(Path(plan.snapshot))
-        cells = len(read_notebook(plan.snapshot).cells)
+        notebook = read_notebook(plan.snapshot)
+        graph = graph_of_cells(notebook)
     except OrchError as error:
         state = State(StateType.FAILED, "Failed", str(error))
         journal.record(RunCreated(run.created_at, run.flow, Graph(), run.parameters))
@@ -237,7 +253,8 @@ def _execute(
     journal.record(RunCreated(run.created_at, run.flow, graph, run.parameters))
     journal.record(RunStateChanged(clock.now(), State(StateType.RUNNING)))
     by_index = {task.cell_index: task.name for task in graph.tasks if task.cell_index is not None}
-    record = RunRecord(journal, clock, by_index, cells, settings.log_limit)
+    task_cells = {index for index, cell in code_cells(notebook) if split_task_cell(str(cell.source)) is not None}
+    record = RunRecord(journal, clock, by_index, task_cells, len(notebook.cells), settings.log_limit)
     try:
         ended = execute(
             plan.snapshot,

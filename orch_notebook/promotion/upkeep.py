@@ -12,9 +12,9 @@ from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.recovery import end_lost_run, recover
 from orch_notebook.runtime.settings import Settings
-from orch_notebook.runtime.store import Store
+from orch_notebook.runtime.store import Lease, Store
 
-__all__ = ["cancel", "name_late", "repeat", "sweep", "with_children"]
+__all__ = ["cancel", "name_late", "repeat", "settle", "sweep", "with_children"]
 
 
 def sweep(store: Store, owner: str, now: datetime) -> list[str]:
@@ -43,6 +43,28 @@ def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> Flow
         notebook=run.notebook,
     )
     return again if store.create_run(again, plan=plan) else None
+
+
+def settle(store: Store, lease: Lease, said: str, now: datetime) -> FlowRun | None:
+    """Make sure that the run of an execution that has ended is ended too, repeated if need be, and given back.
+
+    Parameters
+    ----------
+    said : str
+        How the process that executed it ended.
+
+    Returns
+    -------
+    FlowRun or None
+        The run as it ended.
+    """
+    died = State(StateType.CRASHED, "Crashed", f"The process that executed it {said or 'ended'}.")
+    end_lost_run(store, lease, died, now)
+    run = store.run(lease.run_id)
+    if run is not None:
+        repeat(store, run, store.plan(run.run_id), now)
+    store.release(lease)
+    return run
 
 
 def name_late(store: Store, settings: Settings, now: datetime) -> int:

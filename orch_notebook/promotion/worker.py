@@ -17,12 +17,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from orch_notebook.errors import StoreError
-from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.deployments import materialise
-from orch_notebook.promotion.upkeep import name_late, repeat, sweep
+from orch_notebook.promotion.upkeep import name_late, settle, sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
 from orch_notebook.runtime.owners import this_owner
-from orch_notebook.runtime.recovery import end_lost_run
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
 
@@ -207,17 +205,7 @@ class Worker:
                 logger.info("Run %s begins.", run_id)
 
     def _finish(self, launch: Launch) -> None:
-        """Make sure that the run of an execution that has ended is ended too, repeated if need be, and given back."""
-        lease, now = launch.lease, self._clock.now()
-        died = State(StateType.CRASHED, "Crashed", f"The process that executed it {launch.said or 'ended'}.")
-        end_lost_run(self._store, lease, died, now)
-        run = self._store.run(lease.run_id)
+        run = settle(self._store, launch.lease, launch.said, self._clock.now())
+        del self._launches[launch.lease.run_id]
         if run is not None:
-            logger.info(
-                "Run %s: %s%s", run.run_id, run.state.name, f" ({run.state.message})" if run.state.message else ""
-            )
-            again = repeat(self._store, run, self._store.plan(run.run_id), now)
-            if again is not None:
-                logger.info("Run %s repeats it (attempt %d).", again.run_id, again.attempt)
-        self._store.release(lease)
-        del self._launches[lease.run_id]
+            logger.info("Run %s: %s. %s", run.run_id, run.state.name, run.state.message)

@@ -173,21 +173,21 @@ def _routed_class(base: type, name: str) -> type:
     would remove ours if it were put on in the same way; a property of the class stands above both.
     """
 
-    def inner_write(stream: Any) -> Callable[[str], int]:
-        return stream.__dict__.get("_orch_inner") or base.write.__get__(stream)  # type: ignore[attr-defined,no-any-return]
-
     def get(stream: Any) -> Callable[[str], int]:
+        # Bound here and not at the call: a tee keeps what it got and calls it from what it puts in its place.
+        inner: Callable[[str], int] = stream.__dict__.get("_orch_inner") or base.write.__get__(stream)  # type: ignore[attr-defined]
+
         def write(text: str) -> int:
             capture = current.get()
-            return inner_write(stream)(text) if capture is None else capture.write(name, text)
+            return inner(text) if capture is None else capture.write(name, text)
 
-        write.is_routed = True  # type: ignore[attr-defined]
+        write.inner = inner  # type: ignore[attr-defined]
         return write
 
     def put(stream: Any, write: Any) -> None:
-        is_ours = getattr(write, "is_routed", False)
+        write = getattr(write, "inner", write)
         is_plain = getattr(write, "__func__", None) is base.write  # type: ignore[attr-defined]
-        stream.__dict__["_orch_inner"] = None if is_ours or is_plain else write
+        stream.__dict__["_orch_inner"] = None if is_plain else write
 
     def remove(stream: Any) -> None:
         stream.__dict__["_orch_inner"] = None

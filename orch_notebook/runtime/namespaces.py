@@ -41,7 +41,7 @@ class CellHooks(Protocol):
         """Take note that an attempt begins."""
         ...
 
-    def show(self, value: Any, capture: Capture) -> None:
+    def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
         """Put the value of the last expression into the capture."""
         ...
 
@@ -63,7 +63,7 @@ class PlainHooks:
     def begin(self, cell: CellTask, capture: Capture) -> None:
         """Do nothing."""
 
-    def show(self, value: Any, capture: Capture) -> None:
+    def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
         """Put the value's repr into the capture."""
         if value is not None:
             data = {"text/plain": repr(value)}
@@ -194,7 +194,7 @@ class CellProgram:
         if body is not None:
             _evaluate(body, namespace)
         if last is not None:
-            self._hooks.show(_evaluate(last, namespace), capture)
+            self._hooks.show(cell, _evaluate(last, namespace), capture)
 
     def _publish(self, task: str, made: Mapping[str, Any]) -> None:
         order = self._order[task]

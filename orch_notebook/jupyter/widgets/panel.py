@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from threading import Event, Lock, Thread
+from time import perf_counter
 from typing import Any, Protocol
 
 from orch_notebook.errors import OrchError
@@ -26,6 +27,8 @@ __all__ = ["FlowPanel", "PanelSource"]
 
 #: Seconds between two messages: ten a second look live, and more only cost the kernel.
 INTERVAL = 0.1
+#: The pump rests this many times as long as a message took to make, so it never takes more than a tenth of a core.
+RESTS = 9
 
 log = logging.getLogger(__name__)
 
@@ -160,12 +163,14 @@ class FlowPanel:
         while not self._closed.is_set():
             self._wake.wait()
             self._wake.clear()
+            began = perf_counter()
             try:
                 self.flush()
             except Exception:
                 # A panel that cannot show something must not go silent for the rest of the session.
                 log.exception("The panel could not show a change of %r.", self._source.flow_name)
-            self._closed.wait(INTERVAL)
+            # Tasks that appear while the flow runs mean a layout each time: what cost much is followed by a long rest.
+            self._closed.wait(max(INTERVAL, RESTS * (perf_counter() - began)))
 
 
 class _Picture:

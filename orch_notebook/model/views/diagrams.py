@@ -122,7 +122,7 @@ def _group_name(members: Sequence[str]) -> str:
     return f"{stem or members[0] + ' …'} × {len(members)}"
 
 
-def dot(graph: Graph, limit: int = MAX_DRAWN) -> str:
+def dot(graph: Graph) -> str:
     """Return the graph in the DOT language, nothing but its topology.
 
     Nodes are called ``n0``, ``n1`` … in the order of :func:`nodes`.  Lines that carry no data are dashed; each line's
@@ -135,7 +135,7 @@ def dot(graph: Graph, limit: int = MAX_DRAWN) -> str:
     >>> print(dot(graph).splitlines()[-2].strip())
     n0 -> n1 [tooltip="plot reads df from load"]
     """
-    boxes = nodes(graph, limit)
+    boxes = nodes(graph)
     index = {name: number for number, box in enumerate(boxes) for name in box.members}
     lines = [
         "digraph flow {",
@@ -264,6 +264,7 @@ def _awaited(predecessors: Sequence[str], task_runs: Mapping[str, TaskRun]) -> s
     ]
     if not open_ones:
         return ""
-    return (
-        f"waits for {len(open_ones)} tasks" if len(open_ones) > 3 else "waits for " + ", ".join(map(plain, open_ones))
-    )
+    names = ", ".join(map(plain, open_ones))
+    # A count says more than the first half of two names.
+    shown = names if len(open_ones) == 1 or len(names) <= 16 else f"{len(open_ones)} tasks"
+    return f"waits for {shown}"

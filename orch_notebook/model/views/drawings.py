@@ -8,7 +8,7 @@ bare: classes, no colours, so that a panel can style it with its theme's.  :func
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from html import escape
@@ -23,6 +23,9 @@ from orch_notebook.model.views.words import clip
 __all__ = ["draw", "paint"]
 
 _MARGIN = 10.0
+#: Rows whose boxes are this near (in points) are neighbours; only longer lines need Graphviz' way around boxes.
+_NEXT_ROW = 45.0
+_Place = Callable[[float, float], tuple[float, float]]
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
@@ -45,18 +48,19 @@ def draw(placement: Mapping[str, Any]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" class="orch-diagram" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}">'
     ]
+    boxes = placement.get("objects", ())
     for edge in placement.get("edges", ()):
         order = " order" if edge.get("style") == "dashed" else ""
         ends = f'data-from="{edge["tail"]}" data-to="{edge["head"]}"'
         reason = escape(_unquote(edge.get("tooltip", "")))
         # The wide line below, which nothing draws, makes the thin one easy to point at.
-        line = _line(edge["pos"], at)
+        line = _step(boxes[edge["tail"]], boxes[edge["head"]], at) or _line(edge["pos"], at)
         parts.append(
             f'<g class="edge{order}" {ends}><title>{reason}</title>'
             f'<path class="hit" d="{line}"/><path class="line" d="{line}"/></g>'
         )
-    for number, box in enumerate(placement.get("objects", ())):
-        x, y = at(*(float(value) for value in box["pos"].split(",")))
+    for number, box in enumerate(boxes):
+        x, y = at(*_numbers(box["pos"]))
         parts.append(_box(number, x, y, 72 * float(box["width"]), 72 * float(box["height"]), box))
     return "".join([*parts, "</svg>"])
 
@@ -74,20 +78,35 @@ def _box(number: int, x: float, y: float, width: float, height: float, box: Mapp
     )
 
 
+def _numbers(pair: str) -> tuple[float, float]:
+    x, y = pair.split(",")
+    return float(x), float(y)
+
+
+def _step(tail: Mapping[str, Any], head: Mapping[str, Any], at: _Place) -> str:
+    """Return a calm curve from the foot of one box to the top of another in the next row; farther apart, nothing."""
+    (left, above), (right, below) = at(*_numbers(tail["pos"])), at(*_numbers(head["pos"]))
+    foot, top = above + 36 * float(tail["height"]), below - 36 * float(head["height"])
+    if not 0 < top - foot <= _NEXT_ROW:
+        return ""
+    middle = (foot + top) / 2
+    return f"M{left:.1f} {foot:.1f}C{left:.1f} {middle:.1f} {right:.1f} {middle:.1f} {right:.1f} {top:.1f}"
+
+
 def _unquote(text: str) -> str:
     return text.replace("\\\\", "\\")
 
 
-def _line(spline: str, at: Any) -> str:
+def _line(spline: str, at: _Place) -> str:
     """Turn a spline of Graphviz (``e,x,y`` for the arrow's tip, then 3n + 1 points) into SVG path data."""
     tip, points = None, []
     for word in spline.split():
         kind, _, rest = word.partition(",")
         if kind in ("e", "s"):
             if kind == "e":
-                tip = at(*(float(value) for value in rest.split(",")))
+                tip = at(*_numbers(rest))
         else:
-            points.append(at(float(kind), float(rest)))
+            points.append(at(*_numbers(word)))
     path = f"M{points[0][0]:.1f} {points[0][1]:.1f}C" + " ".join(f"{x:.1f} {y:.1f}" for x, y in points[1:])
     return path + (f"L{tip[0]:.1f} {tip[1]:.1f}" if tip else "")
 

@@ -1,0 +1,76 @@
+"""Reads the flow of a notebook that nobody is running: its task cells, its plain cells, in document order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from orch_notebook.errors import NotebookError
+from orch_notebook.model.flows import CellFlow, CellTask, PlainCell, name_for
+from orch_notebook.model.headers import TaskHeader, parse_header, split_task_cell
+from orch_notebook.promotion.notebooks import code_cells, read_notebook
+
+__all__ = ["read_flow"]
+
+
+@cache
+def _transformer() -> Callable[[str], str]:
+    # The one place outside of the Jupyter face that needs IPython: it alone knows what its magics mean as Python.
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    transform: Callable[[str], str] = TransformerManager().transform_cell
+    return transform
+
+
+def read_flow(path: str | Path, *, all_cells: bool = False) -> CellFlow:
+    """Return the flow that a notebook's cells define.
+
+    Parameters
+    ----------
+    path : path
+        The notebook.
+    all_cells : bool
+        Count each code cell that is not blank as a task, named ``cell-<index>``.
+
+    Raises
+    ------
+    NotebookError
+        It cannot be read, two tasks bear one name, or a cell is not Python.
+    HeaderError
+        A ``%%task`` line does not parse.
+    """
+    notebook = read_notebook(path)
+    cells: list[CellTask | PlainCell] = []
+    names: set[str] = set()
+    for index, cell in code_cells(notebook):
+        source = str(cell.source)
+        split = None if all_cells else split_task_cell(source)
+        if split is not None:
+            header = parse_header(split[0])
+            body = _python(path, index, split[1])
+            name = header.name or name_for(body, names)
+            if name in names:
+                raise NotebookError(
+                    f"{path}: two cells define task {name!r}; cell {index + 1} is the second.", name=name
+                )
+            names.add(name)
+            cells.append(CellTask(name, header, "\n" + body, cell.id, index))
+        elif not source.strip():
+            continue
+        elif all_cells:
+            cells.append(CellTask(f"cell-{index}", TaskHeader(), _python(path, index, source), cell.id, index))
+        else:
+            cells.append(PlainCell(cell.id, _python(path, index, source)))
+    flow = CellFlow(Path(path).stem, cells)
+    flow.know({"get_ipython", "display"}, {"get_ipython", "display"})
+    return flow
+
+
+def _python(path: str | Path, index: int, source: str) -> str:
+    try:
+        text = _transformer()(source)
+        compile(text, f"cell {index + 1}", "exec", 0x400 | 0x2000)  # PyCF_ONLY_AST, PyCF_ALLOW_TOP_LEVEL_AWAIT
+    except SyntaxError as error:
+        raise NotebookError(f"{path}: cell {index + 1}, line {error.lineno}: {error.msg}.", cell_index=index) from None
+    return text
