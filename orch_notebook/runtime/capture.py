@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextvars
+import functools
 import logging
 import sys
 import threading
@@ -272,12 +273,14 @@ class Routes:
     def _follow_threads(self) -> None:
         start, submit = threading.Thread.start, concurrent.futures.ThreadPoolExecutor.submit
 
+        @functools.wraps(start)  # whoever looks meanwhile finds the docstring and signature of the original
         def start_in_context(thread: threading.Thread) -> None:
             if current.get() is not None:
                 context, run = contextvars.copy_context(), thread.run
                 thread.run = lambda: context.run(run)  # type: ignore[method-assign]
             start(thread)
 
+        @functools.wraps(submit)  # type: ignore[arg-type]
         def submit_in_context(pool: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
             if current.get() is None:
                 return submit(pool, fn, *args, **kwargs)
