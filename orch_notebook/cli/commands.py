@@ -271,9 +271,13 @@ def graph(
     as_json: AsJson = False,
     as_dot: Annotated[bool, typer.Option("--dot", help="Print it in the DOT language.")] = False,
     svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the diagram as SVG.")] = None,
+    flow_name: Annotated[
+        str | None, typer.Option("--flow", metavar="NAME", help="Which, if there are several.")
+    ] = None,
+    all_cells: Annotated[bool, typer.Option("--all-cells", help="Count each code cell as a task.")] = False,
 ) -> None:
     """Show a notebook's tasks, what each reads and writes, and which waits for which."""
-    flow = read_flow(notebook)
+    flow = read_flow(notebook, flow=flow_name, all_cells=all_cells)
     if as_json:
         print_json(graph_json(flow.graph, flow.wiring.bindings))
     elif as_dot:
