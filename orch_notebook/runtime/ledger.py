@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -161,6 +162,7 @@ class Ledger:
 
     def _write(self) -> None:
         renewed_at = self.clock.now()
+        stored_at = 0.0
         while not self._is_closing:
             self._signal.clear()
             self._is_asleep = True
@@ -168,9 +170,12 @@ class Ledger:
                 # Asleep until somebody records, or until the leases of live runs want renewal.
                 self._signal.wait(self.lease_seconds / 3 if self._journals else None)
             self._is_asleep = False
-            if not self._is_urgent and any(journal.queue for journal in self._journals):
+            gather = stored_at + self._interval - time.monotonic()
+            if gather > 0 and not self._is_urgent and any(journal.queue for journal in self._journals):
+                # Gathers a group; a flush cuts it short.  After a quiet while nothing is gathered: what begins a task
+                # is stored at once, so that a task that kills its process is known to have begun.
                 self._signal.clear()
-                self._signal.wait(self._interval)  # gathers a group; a flush cuts it short
+                self._signal.wait(gather)
             with self._lock:
                 self._is_urgent = False
                 journals = tuple(self._journals)
@@ -180,6 +185,7 @@ class Ledger:
                 renewed_at = now
             for journal in journals:
                 self._store(journal, renew)
+            stored_at = time.monotonic()
             with self._stored:
                 self._rounds += 1
                 self._stored.notify_all()

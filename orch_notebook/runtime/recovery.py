@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from orch_notebook.errors import StoreError
 from orch_notebook.model.events import Event, RunStateChanged, TaskStateChanged
-from orch_notebook.model.machine import RunMachine
+from orch_notebook.model.machine import RunMachine, StartTask
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.owners import is_dead
@@ -21,6 +21,7 @@ from orch_notebook.runtime.store import Lease, Store
 __all__ = ["end_lost_run", "recover"]
 
 CRASHED_TASK = State(StateType.CRASHED, "Lost", "The process that performed it is gone.")
+PERHAPS_RAN = State(StateType.CRASHED, "Lost", "It was about to run when the process died; it may have begun.")
 NEVER_RAN = State(StateType.CANCELLED, "Cancelled", "The run crashed before it could start.")
 
 
@@ -72,12 +73,15 @@ def end_lost_run(store: Store, lease: Lease, state: State, now: datetime) -> boo
     history = [event for _, event in store.events(lease.run_id)]
     if history and type(history[0]).__name__ == "RunCreated":
         machine = RunMachine.replay(history)
+        # The last facts before a death are the ones that may not have been stored.
+        ready = {command.task for command in machine.begin() if isinstance(command, StartTask)}
         for task in run.tasks:
             kind = machine.state_of(task.name)
             if kind in (StateType.RUNNING, StateType.CANCELLING):
                 events.append(TaskStateChanged(now, task.name, task.attempt, CRASHED_TASK))
             elif not task.state.is_final:
-                events.append(TaskStateChanged(now, task.name, task.attempt, NEVER_RAN))
+                state = PERHAPS_RAN if task.name in ready else NEVER_RAN
+                events.append(TaskStateChanged(now, task.name, task.attempt, state))
     events.append(RunStateChanged(now, state))
     seq = store.last_seq(lease.run_id)
     try:
