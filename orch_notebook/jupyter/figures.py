@@ -52,10 +52,20 @@ def _registry() -> Any:
 
 
 def route_figures() -> None:
-    """Let every task have its own figures, once matplotlib is there; cheap to call again."""
+    """Let every task have its own figures, once matplotlib is there; cheap to call again.
+
+    When a task was the first to import it, what is open by now is that task's: nobody else could make a figure.
+    """
     registry = _registry()
-    if registry is not None and not isinstance(registry.figs, _Figures):
+    if registry is None or isinstance(registry.figs, _Figures):
+        return
+    capture = current.get()
+    if capture is None:
         registry.figs = _Figures(registry.figs)
+        return
+    routed = _Figures(OrderedDict())
+    routed.by_task[capture] = registry.figs
+    registry.figs = routed
 
 
 def unroute_figures() -> None:
