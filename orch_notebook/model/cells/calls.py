@@ -180,8 +180,7 @@ def apply(frame: Frame, summary: Summary, arguments: Mapping[str, Value], site: 
     for name, (value, is_sure) in summary.writes.items():
         placed = place_all(value)
         if is_sure:
-            frame.names.globals[name] = placed
-            frame.names.unsure.discard(name)
+            frame.bind_global(name, placed)
         else:
             frame.maybe_bind(name, placed)
     for state, access in summary.states.items():
@@ -371,22 +370,30 @@ def touch_files(frame: Frame, given: Arguments, place: int, *, is_write: bool) -
 
 def advance(frame: Frame, value: Value, node: ast.AST) -> Value:
     """Iterate over a value: what is an iterator moves on, and a generator runs its body.  Return its elements."""
+    if frame.tags:
+        _move_on(frame, value, node, set())
+    return frame.element(value)
+
+
+def _move_on(frame: Frame, value: Value, node: ast.AST, seen: set[Base]) -> None:
     for atom in value:
+        base = atom[0]
         tags = frame.tags_of(atom)
+        if not tags or base in seen:
+            continue
+        seen.add(base)
         if any(kind == "stateful" for kind, _ in tags):
             frame.change(frozenset({atom}))
-            held = frozenset(frame.summary.contents.get(atom[0], ()))
-            if held and any(kind == "stateful" for kind, _ in frame.known_of(held)):
-                advance(frame, held, node)
+            # A zip, map or generator moves on what it draws from.
+            _move_on(frame, frozenset(frame.summary.contents.get(base, ())), node, seen)
         for kind, code in tags:
             if kind == "resumes":
-                names = [*code.parameters, CLOSURE]
                 inner = frame.element(frozenset({atom}))
-                frame.store(frozenset({atom}), _perform(frame, code, dict.fromkeys(names, inner), node))
+                given = dict.fromkeys([*code.parameters, CLOSURE], inner)
+                frame.store(frozenset({atom}), _perform(frame, code, given, node))
             elif kind == "instance":
                 for name in ("__iter__", "__next__", "__getitem__", "__len__"):
                     call_special(frame, frozenset({atom}), name, node)
-    return frame.element(value)
 
 
 def _offer(frame: Frame, values: Value, given: Arguments) -> None:

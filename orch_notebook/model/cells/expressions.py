@@ -442,7 +442,7 @@ def assign(frame: Frame, target: ast.AST, value: Value) -> None:
         frame.store(receiver, value)
     elif isinstance(target, ast.Subscript):
         if (name := namespace_key(target)) is not None:
-            frame.names.globals[name] = value
+            frame.bind_global(name, value)
             return
         receiver = evaluate(frame, target.value)
         index = evaluate(frame, target.slice)

@@ -58,16 +58,21 @@ class Linker(Protocol):
 class Names:
     """What names stand for at one point of a body; forked at branches and joined after them."""
 
-    __slots__ = ("globals", "locals", "unsure")
+    __slots__ = ("globals", "gone", "locals", "unsure")
 
-    def __init__(self, globals: dict[str, Value], locals: dict[str, Value], unsure: set[str]) -> None:
+    def __init__(
+        self, globals: dict[str, Value], locals: dict[str, Value], unsure: frozenset[str], gone: frozenset[str]
+    ) -> None:
         self.globals = globals
         self.locals = locals
+        #: Globals that may still be what they were when the body began.
         self.unsure = unsure
+        #: Globals that may have been deleted; the value of those that surely are is GONE.
+        self.gone = gone
 
     def fork(self) -> Names:
         """Return a copy that may go its own way."""
-        return Names(dict(self.globals), dict(self.locals), set(self.unsure))
+        return Names(dict(self.globals), dict(self.locals), self.unsure, self.gone)
 
 
 class Frame:
@@ -108,7 +113,7 @@ class Frame:
         self.depth = depth
         self.summary = Summary()
         self.tags: dict[Base, tuple[frozenset[Tag], frozenset[Tag]]] = {}
-        self.names = Names({}, {}, set())
+        self.names = Names({}, {}, frozenset(), frozenset())
         #: Class bodies and comprehensions, innermost last: their names, and whether it is a class body.
         self.overlays: list[tuple[dict[str, Value], bool]] = []
         #: The names as they stood at each ``return``.
@@ -151,14 +156,14 @@ class Frame:
             return self.admit(("in", name), known)
         if name in names.unsure:
             self.summary.reads.setdefault(name, False)
-        return found - GONE
+        return EMPTY if found is GONE else found
 
     def peek(self, name: str) -> Entry:
         """Return what a global is known to be here, without reading it."""
         found = self.names.globals.get(name)
         if found is None:
             return self.known(name)
-        return self.describe(found - GONE)
+        return self.describe(EMPTY if found is GONE else found)
 
     def known(self, name: str) -> Entry:
         """Return what a global was known to be when the body began."""
@@ -190,8 +195,16 @@ class Frame:
             self.change(closure)
             self.store(closure, value)
         else:
-            self.names.globals[name] = value
-            self.names.unsure.discard(name)
+            self.bind_global(name, value)
+
+    def bind_global(self, name: str, value: Value) -> None:
+        """Let a global surely stand for a value, or surely be gone."""
+        names = self.names
+        names.globals[name] = value
+        if name in names.unsure:
+            names.unsure -= {name}
+        if name in names.gone:
+            names.gone -= {name}
 
     def unbind(self, name: str) -> None:
         """Take a name away."""
@@ -202,47 +215,50 @@ class Frame:
         else:
             if name not in self.names.globals or name in self.names.unsure:
                 self.load_global(name)
-            self.names.globals[name] = GONE
-            self.names.unsure.discard(name)
+            self.bind_global(name, GONE)
 
     def unbind_global(self, name: str) -> None:
         """Take a global away, as a function that declares it does."""
-        self.names.globals[name] = GONE
-        self.names.unsure.discard(name)
+        self.bind_global(name, GONE)
 
     def maybe_bind(self, name: str, value: Value) -> None:
         """Let a global stand for a value or still for what it stood for."""
-        found = self.names.globals.get(name)
+        names = self.names
+        found = names.globals.get(name)
         if found is None:
-            known = self.known(name)
-            found = self.admit(("in", name), known)
-            self.names.unsure.add(name)
-        self.names.globals[name] = found | value
+            found = self.admit(("in", name), self.known(name))
+            names.unsure |= {name}
+        elif found is GONE:
+            found = EMPTY
+            names.gone |= {name}
+        names.globals[name] = found | value
 
     def join(self, branches: list[Names]) -> None:
         """Go on from where several branches meet."""
         if not branches:
             return
+        first = branches[0]
         if len(branches) == 1:
-            self.names = branches[0]
+            self.names = first
             return
-        joined = branches[0].fork()
+        globals = dict(first.globals)
+        unsure = first.unsure.union(*(branch.unsure for branch in branches[1:]))
+        gone = first.gone.union(*(branch.gone for branch in branches[1:]))
         for name in {name for branch in branches for name in branch.globals}:
-            value: Value = EMPTY
-            for branch in branches:
-                found = branch.globals.get(name)
-                if found is None:
-                    known = self.known(name)
-                    joined.unsure.add(name)
-                    found = self.admit(("in", name), known)
-                elif name in branch.unsure:
-                    joined.unsure.add(name)
-                value |= found
-            joined.globals[name] = value
+            values = [branch.globals.get(name) for branch in branches]
+            if all(value is values[0] for value in values):
+                continue
+            if any(value is None for value in values):
+                unsure |= {name}
+                values.append(self.admit(("in", name), self.known(name)))
+            if any(value is GONE for value in values):
+                gone |= {name}
+            globals[name] = union(value for value in values if value is not None and value is not GONE)
+        locals = dict(first.locals)
         for branch in branches[1:]:
             for name, found in branch.locals.items():
-                joined.locals[name] = joined.locals.get(name, EMPTY) | found
-        self.names = joined
+                locals[name] = locals.get(name, EMPTY) | found
+        self.names = Names(globals, locals, unsure, gone)
 
     # Objects.
 
@@ -361,12 +377,14 @@ class Frame:
     def finish(self) -> Summary:
         """Return what the body did, now that it has been read to its end."""
         summary = self.summary
-        for name, value in self.names.globals.items():
-            sure = name not in self.names.unsure
-            if value >= GONE:
-                summary.deletes[name] = value == GONE and sure
-            if value != GONE:
-                summary.writes[name] = (value - GONE, sure and not value >= GONE)
+        names = self.names
+        for name, value in names.globals.items():
+            if value is GONE:
+                summary.deletes[name] = True
+                continue
+            if name in names.gone:
+                summary.deletes[name] = False
+            summary.writes[name] = (value, name not in names.unsure and name not in names.gone)
         for base, (own, parts) in self.tags.items():
             if base[0] == "new" and (own or parts):
                 summary.tags[base] = own | parts

@@ -88,7 +88,12 @@ class Reader:
             if all(entry(name) == known for name, known in summary.needs.items()):
                 return summary
         frame = Frame(self, self.knowledge, entry)
-        execute(frame, tree.body)
+        try:
+            execute(frame, tree.body)
+        except RecursionError:
+            frame = Frame(self, self.knowledge, entry)
+            frame.give_up("it is nested too deeply to be read", rebinds=True)
+            self._under_way.clear()
         summary = frame.finish()
         summary.late = late_reads(frame, summary)
         memory.insert(0, summary)
