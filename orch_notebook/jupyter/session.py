@@ -138,7 +138,9 @@ class NotebookSession:
         here = self.outlet.here()
         source = "\n" + self.shell.input_transformer_manager.transform_cell(body)
         raw = f"%%task {line}\n{body}"
-        filename = self.shell.compile.cache(source, self.shell.execution_count, raw_code=raw)
+        # IPython 9 has already counted on when a cell begins to run; the inputs it has stored end with this cell.
+        number = len(self.shell.history_manager.input_hist_parsed) - 1
+        filename = self.shell.compile.cache(source, number, raw_code=raw)
         compile_cell(source, filename)  # a syntax error belongs to the person now, not to the run
         same_cell = [task.name for task in self.flow if here.cell_id and task.cell_id == here.cell_id]
         name = header.name or (same_cell[0] if same_cell else name_for(body, {task.name for task in self.flow}))
@@ -157,7 +159,7 @@ class NotebookSession:
         if replaced is not None:
             self.display.remove(replaced.name)
         self._sources[name] = filename
-        self._counts[name] = self.shell.execution_count
+        self._counts[name] = number
         self._ids_by_task[name] = f"orch-{os.getpid()}-{next(self._display_ids)}"
         task_run = TaskRun("", self.flow.graph.by_name[name])
         self.display.place(name, self._ids_by_task[name], task_run)
