@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import typer
 from orch_notebook.cli import app
 from orch_notebook.jupyter.commands import COMMANDS
 from orch_notebook.model.headers import OPTIONS, Option, parse_header
-from orch_notebook.model.states import NAMES, StateType
+from orch_notebook.model.runs import FlowRun, TaskRun
+from orch_notebook.model.states import NAMES, State, StateType
+from orch_notebook.model.tasks import Task
 from orch_notebook.runtime.settings import SETTINGS, Setting
 from tests.test_house import ROOT
 
@@ -70,6 +73,16 @@ def test_the_reference_describes_each_command_of_orch(command: str) -> None:
             typed, means = parameter.get_help_record(context)
             # An argument is shown with its type behind it, which its name and help say already.
             assert row(code(re.sub(r" <\w+>$", "", typed)), means) in part
+
+
+def test_the_reference_describes_each_key_of_the_json() -> None:
+    """Each key of a run and of a task run that ``--json`` prints is described, in the order printed."""
+    run = FlowRun("r", "f", State(StateType.PENDING), datetime.now(UTC)).to_json(with_tasks=True)
+    task = TaskRun("r", Task("t")).to_json()
+    for keys, opening in ((run, "A run"), (task, "A task run")):
+        table = section("What `--json` shows").split(f"\n{opening}, ")[1].split("\n\n")[1]
+        first_cells = [line.split("|")[1] for line in table.splitlines()[2:]]
+        assert [key for cell in first_cells for key in re.findall(r"`(\w+)`", cell)] == list(keys)
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)

@@ -87,6 +87,7 @@ class LiveDisplay:
         self._summary_id = ""
         self._summary_shown = ""
         self._wake = threading.Event()
+        self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_over: Callable[[], bool] = lambda: True
 
@@ -164,6 +165,7 @@ class LiveDisplay:
         self._summary_id, self._summary_shown = summary_id, ""
         self._refresh()
         self._wake.clear()
+        self._stop.clear()
         self._thread = threading.Thread(target=self._pump, name="orch-display", daemon=True)
         self._thread.start()
 
@@ -179,12 +181,12 @@ class LiveDisplay:
     def _stop_thread(self) -> None:
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
+            self._stop.set()
             self._wake.set()
             thread.join(timeout=5.0)
 
     def _pump(self) -> None:
         me = threading.current_thread()
-        pause = threading.Event()
         while self._thread is me:
             self._wake.wait(INTERVAL)
             self._wake.clear()
@@ -195,7 +197,7 @@ class LiveDisplay:
                 logger.exception("The badges could not be refreshed.")
             if is_last or self._thread is not me:
                 return
-            pause.wait(INTERVAL)
+            self._stop.wait(INTERVAL)
 
     def _refresh(self, *, everything: bool = False) -> None:
         run = self._look()

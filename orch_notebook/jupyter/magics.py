@@ -12,9 +12,10 @@ from orch_notebook.errors import HeaderError, UsageError
 from orch_notebook.jupyter.commands import command_help, read_command
 from orch_notebook.jupyter.display import diagram_svg, summary_bundle
 from orch_notebook.jupyter.session import NotebookSession
+from orch_notebook.jupyter.source import FlowSource
 from orch_notebook.jupyter.widgets import FlowPanel
 from orch_notebook.model.durations import parse_interval
-from orch_notebook.model.headers import header_usage
+from orch_notebook.model.headers import header_usage, parse_header
 from orch_notebook.model.parameters import parse_assignments
 from orch_notebook.model.views import dot, graph_html, graph_text
 from orch_notebook.orchestrator import Orchestrator
@@ -66,8 +67,9 @@ class OrchMagics(Magics):  # type: ignore[misc]
         except SyntaxError as error:
             lines = self.shell.SyntaxTB.structured_traceback(type(error), error, [])
             raise ShownSyntaxError(str(error), lines=lines) from None
-        if self.session.flow[task_run.name].header.run:
-            self.session.run([task_run.name], summary=False)
+        header = parse_header(line)
+        if header.run:
+            self.session.run([task_run.name], flow=header.flow, summary=False)
 
     # Without its body %%task is easily typed with one % only.
     @line_magic("task")
@@ -90,19 +92,20 @@ class OrchMagics(Magics):  # type: ignore[misc]
     def _panel(self, given: Namespace) -> Any:
         session = self.session
         if session.outlet.is_live and session.outlet.here().cell_id:
-            return FlowPanel(session)
+            return FlowPanel(FlowSource(session, session.flow(given.flow).name))
         # Nobody could click: executed notebooks get the static view, and no widget state.
         return self._status(given) if session.current() else self._graph(read_command("graph"))
 
     def _run(self, given: Namespace) -> None:
-        self.session.run(given.select, background=given.background, summary=not given.quiet)
+        self.session.run(given.select, flow=given.flow, background=given.background, summary=not given.quiet)
 
     def _graph(self, given: Namespace) -> Any:
-        graph = self.session.graph().select(given.select)
+        flow = self.session.flow(given.flow)
+        graph = flow.graph.select(given.select)
         if given.dot:
             print(dot(graph))
             return None
-        run = self.session.current()
+        run = self.session.current(flow.name)
         now = self.session.orchestrator.clock.now()
         shown = run if run is not None and {task.name for task in run.tasks} >= set(graph.by_name) else None
         svg = diagram_svg(graph, shown, now)

@@ -100,6 +100,11 @@ class CellFlow:
         self._graph: Graph | None = None
         self._hidden: frozenset[str] = frozenset()
 
+    @property
+    def cells(self) -> tuple[CellTask | PlainCell, ...]:
+        """All cells in definition order."""
+        return tuple(self._cells)
+
     def __iter__(self) -> Iterator[CellTask]:
         return (cell for cell in self._cells if isinstance(cell, CellTask))
 
