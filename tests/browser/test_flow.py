@@ -128,6 +128,31 @@ def test_a_failure_is_told_where_it_happened(browser: Browser, server: Server, a
         assert page.problems() == []
 
 
+def test_a_part_runs_again_and_what_is_kept_does_not(browser: Browser, server: Server) -> None:
+    """After an edit, `%flow run two+` runs that task and what depends on it; a task with --cache is Cached then."""
+    name = server.write(
+        "edit.ipynb",
+        LOAD,
+        "%%task one --cache\nimport uuid\na = uuid.uuid4().hex",
+        "%%task two\nb = 2",
+        "%%task both\nprint(a, b)",
+        "%flow run",
+        "%flow run two+",
+    )
+    with browser.open(name) as page:
+        for index in range(5):
+            page.run(index)
+        made, two = page.text(3).split()[-2:]
+        page.edit(2, "%%task two\nb = 40")
+        page.run(2)
+        page.run(5)
+        assert (two, page.text(3).split()[-2:]) == ("2", [made, "40"])
+        page.run(4)
+        assert badge(page, 1).startswith("Cached")
+        assert page.text(3).split()[-2:] == [made, "40"]
+        assert page.problems() == []
+
+
 def test_an_interrupt_cancels_the_run(browser: Browser, server: Server, tmp_path: Path) -> None:
     """The stop button during `%flow run` cancels what runs, and the notebook can be used at once."""
     name = server.write("interrupt.ipynb", LOAD, f"gate = {str(tmp_path / 'gate')!r}", SLOW, "%flow run", "1 + 1")
