@@ -101,6 +101,6 @@ def _tell(orchestrator: Orchestrator, run: FlowRun, work: Path) -> None:
             f"Open it            {Path(sys.executable).parent / 'jupyter'} lab {run.executed_notebook}", markup=False
         )
     home = f"ORCH_HOME={work / 'home'}"
-    orch = Path(sys.argv[0]).name if Path(sys.argv[0]).name.startswith("orch") else "orch"
+    orch = Path(sys.executable).parent / "orch"
     console.print(f"Look further       {home} {orch} runs", markup=False)
     console.print(f"Let it go on       {home} {orch} unpause {NAME} && {home} {orch} worker", markup=False)

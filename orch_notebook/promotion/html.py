@@ -29,6 +29,9 @@ TEMPLATE = """\
 """
 
 LOG = logging.getLogger("orch_notebook.html")
+LOG.setLevel(
+    logging.ERROR
+)  # nbconvert warns of figures without alternative text, about which nobody here can do a thing
 
 
 def write_html(path: str | Path, output: str | Path | None = None) -> Path:
