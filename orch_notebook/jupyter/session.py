@@ -163,7 +163,9 @@ class NotebookSession:
         here = self.outlet.here()
         source = "\n" + self.shell.input_transformer_manager.transform_cell(body)
         raw = f"%%task {line}\n{body}"
-        filename = self.shell.compile.cache(source, self.shell.execution_count, raw_code=raw)
+        # IPython 9 has already counted on when a cell begins to run; the inputs it has stored end with this cell.
+        number = len(self.shell.history_manager.input_hist_parsed) - 1
+        filename = self.shell.compile.cache(source, number, raw_code=raw)
         compile_cell(source, filename)  # a syntax error belongs to the person now, not to the run
         before = self._of_cell(here.cell_id)
         taken = {task.name for flow in self._flows.values() for task in flow}
@@ -188,7 +190,7 @@ class NotebookSession:
         if before and before[1] != name:
             self.display.remove(before[1])
         self._sources[name] = filename
-        self._counts[name] = self.shell.execution_count
+        self._counts[name] = number
         task_run = TaskRun("", flow.graph.by_name[name])
         self.display.place(name, f"orch-{os.getpid()}-{next(self._display_ids)}", task_run)
         self._tell()

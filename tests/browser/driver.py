@@ -279,6 +279,11 @@ class Page:
         """Return the document below a cell as the browser holds it."""
         return "\n".join(part.inner_html() for part in self.output(index).all())
 
+    def count(self, index: int) -> int | None:
+        """Return the number in the brackets before a cell."""
+        found: int | None = self.evaluate(f"index => {NOTEBOOK}.content.widgets[index].model.executionCount", index)
+        return found
+
     def state(self, index: int) -> str:
         """Return where the execution of a cell stands: ``scheduled``, ``running`` or ``idle``."""
         found: str = self.evaluate(f"index => {NOTEBOOK}.content.widgets[index].model.executionState ?? 'idle'", index)
@@ -290,6 +295,26 @@ class Page:
         errors = [line for line in self._errors if not any(text in line for text in noise)]
         restarts = [f"kernel: {status}" for status in self.evaluate("() => window.restarts")]
         return errors + [f"external request: {url}" for url in self.external] + restarts
+
+    def watch(self, script: str) -> None:
+        """Note what a JavaScript function gives, now and whenever the document changes; :meth:`watched` tells."""
+        self.evaluate(
+            """script => {
+                const look = eval(script); window.watched = [];
+                const note = () => {
+                    const seen = JSON.stringify(look());
+                    if (seen !== window.watched.at(-1)) window.watched.push(seen);
+                };
+                note();
+                const what = { subtree: true, childList: true, attributes: true, characterData: true };
+                new MutationObserver(note).observe(document.body, what);
+            }""",
+            script,
+        )
+
+    def watched(self) -> list[Any]:
+        """Return what the watched function gave, each change once, in order."""
+        return [json.loads(seen) for seen in self.evaluate("() => window.watched")]
 
     # What a person does
 
