@@ -120,7 +120,8 @@ class LiveDisplay:
                 return
             place.shown = bundle["text/html"]
             kind = "display_data" if is_new else "update_display_data"
-            content = {"data": bundle, "metadata": {}, "transient": {"display_id": place.display_id}}
+            metadata = {"orch_notebook": {"task": task_run.name}}
+            content = {"data": bundle, "metadata": metadata, "transient": {"display_id": place.display_id}}
             self._outlet.send(kind, content, place.address, running or self._running, place.display_id)
 
     # what tasks put out
@@ -227,5 +228,6 @@ class LiveDisplay:
                 return
             kind = "update_display_data" if self._summary_shown else "display_data"
             self._summary_shown = bundle["text/html"]
-            content = {"data": bundle, "metadata": {}, "transient": {"display_id": self._summary_id}}
+            metadata = {"orch_notebook": {"run": run.run_id}}
+            content = {"data": bundle, "metadata": metadata, "transient": {"display_id": self._summary_id}}
             self._outlet.send(kind, content, self._running, self._running)

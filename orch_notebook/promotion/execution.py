@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import NotebookError
 from orch_notebook.model.parameters import check_parameters
-from orch_notebook.promotion.files import make_private_folder
 from orch_notebook.promotion.notebooks import (
     check_kernel,
     has_tasks,
@@ -28,6 +27,7 @@ from orch_notebook.promotion.notebooks import (
 )
 from orch_notebook.promotion.recording import Execution, Progress, Quiet, Recording
 from orch_notebook.promotion.stopping import Stop, Watch
+from orch_notebook.runtime.files import make_private_folder
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orch_notebook.errors import NotebookError
-from orch_notebook.promotion.files import write_whole
 from orch_notebook.promotion.notebooks import read_notebook
+from orch_notebook.runtime.files import write_whole
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -28,6 +28,7 @@ from orch_notebook.model.headers import split_task_cell
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task
+from orch_notebook.promotion.closing import close_notebook
 from orch_notebook.promotion.execution import Execution, Stop, execute
 from orch_notebook.promotion.notebooks import code_cells, has_tasks, read_notebook
 from orch_notebook.promotion.upkeep import sweep
@@ -225,7 +226,20 @@ def perform_run(
         raise journal.error
     # The kernel's own runs end with it; those it left unfinished are ended before anybody looks.
     sweep(store, this_owner(), clock.now())
+    _close(store, run.run_id, state, clock)
     return state
+
+
+def _close(store: Store, run_id: str, state: State, clock: Clock) -> None:
+    """Make the badges in the executed notebook true, where their kernel may not have."""
+    ended = store.run(run_id)
+    if state.type is StateType.COMPLETED or ended is None or ended.executed_notebook is None:
+        return
+    children = [store.run(child.run_id) for child in reversed(store.runs(parent_run_id=run_id, limit=1000))]
+    try:
+        close_notebook(Path(ended.executed_notebook), [child for child in children if child is not None], clock.now())
+    except OrchError as error:
+        logger.warning("The badges of the executed notebook could not be brought up to date: %s", error)
 
 
 def _heed_requests(store: Store, run_id: str, clock: Clock, stop: Stop, ended: threading.Event) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orch_notebook.errors import NotebookError
-from orch_notebook.promotion.files import write_whole
 from orch_notebook.promotion.notebooks import notebook_bytes, tags_of
 from orch_notebook.promotion.stopping import Watch
+from orch_notebook.runtime.files import write_whole
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
