@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orch_notebook.errors import NotebookError
 from orch_notebook.promotion.files import write_whole
-from orch_notebook.promotion.notebooks import notebook_bytes, tags_of
+from orch_notebook.promotion.notebooks import language_of, notebook_bytes, tags_of
 from orch_notebook.promotion.stopping import Watch
 
 if TYPE_CHECKING:
@@ -145,6 +145,11 @@ class Recording:
         notebook.metadata.papermill["output_path"] = str(self._output)
         self._write()
 
+    @property
+    def python(self) -> bool:
+        """Whether the notebook is written in Python."""
+        return self.notebook is not None and language_of(self.notebook) == "python"
+
     def started(self, kernel: Any) -> None:
         """Learn that a kernel is ready."""
         self._watch.kernel_is(kernel)
@@ -173,13 +178,14 @@ class Recording:
             self._end(cell, error, kind)
         self._close(cell, error)
 
-    def died(self, index: int, cell: NotebookNode, exit_code: int | None) -> None:
-        """Learn that the kernel died while this cell ran."""
+    def died(self, index: int, cell: NotebookNode, exit_code: int | None, words: Sequence[str]) -> None:
+        """Learn that the kernel died while this cell ran, and what it last wrote outside of any cell."""
         if verdict := self._watch.verdict:
             error, kind = _error(verdict.ename, verdict.evalue), verdict.kind
         else:
-            error, kind = _error("KernelDied", f"The kernel died while this cell ran{_how(exit_code)}."), CRASHED
-        self._end(cell, _show(cell, error), kind)
+            text = f"The kernel died while this cell ran{_how(exit_code)}."
+            error, kind = _error("KernelDied", text, words), CRASHED
+        self._end(cell, _show(cell, error, len(words) + 1), kind)
         self._close(cell, error)
 
     def stream(self, index: int, message: Mapping[str, Any]) -> None:
@@ -261,10 +267,10 @@ def _error(ename: str, evalue: str, before: Sequence[str] = ()) -> dict[str, Any
     return {"ename": ename, "evalue": evalue, "traceback": [*before, f"{ename}: {evalue}"]}
 
 
-def _show(cell: NotebookNode, error: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Show an error that the kernel did not send in the cell, and return it."""
+def _show(cell: NotebookNode, error: Mapping[str, Any], lines: int = 1) -> Mapping[str, Any]:
+    """Show the last lines of an error that the kernel did not send in the cell, and return the error."""
     output = {"output_type": "error", "ename": error["ename"], "evalue": error["evalue"]}
-    cell.outputs.append(type(cell)(output, traceback=[error["traceback"][-1]]))
+    cell.outputs.append(type(cell)(output, traceback=error["traceback"][-lines:]))
     return error
 
 
