@@ -5,8 +5,7 @@ output in the cell whose work it is.  A task of a flow runs while another cell (
 bear ``{"orch_notebook": {"display_id": ID}}`` in their metadata and go to the cell that first showed ID, which is the
 task's own, under its badge.
 
-papermill, nbclient and nbformat take up to a second to import.  Only :mod:`~orch_notebook.promotion.execution` imports
-this module, and only when a notebook is executed.
+Importing this takes up to a second (papermill, nbclient, nbformat), so only the process that executes does it.
 """
 
 from __future__ import annotations
@@ -296,7 +295,7 @@ class Engine(NBClientEngine):  # type: ignore[misc]
     ) -> None:
         """Execute what papermill has prepared; `start` is what starting the kernel takes (``cwd``, ``env``)."""
         recorder.follow(nb_man.nb)
-        with TemporaryDirectory(prefix="orch-", ignore_cleanup_errors=True) as folder:
+        with TemporaryDirectory(prefix="orch-kernel-", ignore_cleanup_errors=True) as folder:
             log_file = Path(folder) / "kernel.log"
             client = RoutingClient(
                 nb_man,

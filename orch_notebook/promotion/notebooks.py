@@ -33,6 +33,7 @@ __all__ = [
     "read_notebook",
     "runs_flow",
     "snapshot",
+    "tags_of",
 ]
 
 FORMAT = 4

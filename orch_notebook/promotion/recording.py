@@ -206,11 +206,14 @@ class Recording:
         """Learn that executing itself failed, in the middle of whatever cell was running, and write what is known."""
         if self.notebook is None:
             return
-        text = str(error).strip().splitlines()
-        known = _error(type(error).__name__, text[0] if text else "")
+        if isinstance(error, KeyboardInterrupt):
+            known, kind = _error("Stopped", "The notebook was interrupted from the keyboard."), STOPPED
+        else:
+            lines = str(error).strip().splitlines() or [""]
+            known, kind = _error(type(error).__name__, lines[0]), CRASHED
         if self._running is not None:
             _show(self._running, known)
-        self._end(self._running, known, STOPPED if isinstance(error, KeyboardInterrupt) else CRASHED)
+        self._end(self._running, known, kind)
         with suppress(NotebookError):
             self.finish()
 

@@ -475,6 +475,21 @@ def test_a_follower_that_fails_ends_the_execution_truthfully(tmp_path):
     assert statuses(read_notebook(tmp_path / "out.ipynb"))[1] == "pending"
 
 
+def test_an_interrupt_from_the_keyboard_comes_through(tmp_path):
+    """Ctrl-C ends the kernel, leaves a true notebook and is not swallowed."""
+
+    def react(what, index):
+        if what == "started" and index == 1:
+            raise KeyboardInterrupt
+
+    path = write(tmp_path / "a.ipynb", "a = 1", "b = 2", "c = 3")
+    with pytest.raises(KeyboardInterrupt):
+        execute(path, output=tmp_path / "out.ipynb", progress=Told(react))
+    notebook = read_notebook(tmp_path / "out.ipynb")
+    assert statuses(notebook) == ["completed", "failed", "pending"]
+    assert notebook.cells[1].outputs[-1].evalue == "The notebook was interrupted from the keyboard."
+
+
 def test_what_keeps_a_notebook_from_running_is_said_before(tmp_path):
     """A bad parameter, kernel, folder or output is refused before a kernel starts, in one line."""
     path = write(tmp_path / "a.ipynb", ("n = 1", ["parameters"]))
