@@ -452,14 +452,14 @@ class Orchestrator:
         """
         return deployments.find(self.store, name)
 
-    def trigger(self, name: str, parameters: Mapping[str, Any] | None = None) -> FlowRun:
+    def trigger(self, name: str, parameters: deployments.Given | None = None) -> FlowRun:
         """Make a run of a deployment that is due now."""
         return deployments.trigger(self.store, self.clock.now(), name, parameters or {})
 
     def execute(
         self,
         notebook: str | Path,
-        parameters: Mapping[str, Any] | None = None,
+        parameters: deployments.Given | None = None,
         *,
         kernel: str | None = None,
         timeout: float | None = None,

@@ -17,7 +17,6 @@ from orch_notebook.cli.watching import follow
 from orch_notebook.errors import UsageError
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.flows import CellFlow
-from orch_notebook.model.parameters import parse_assignments
 from orch_notebook.model.runs import FlowRun, iso
 from orch_notebook.model.states import NAMES, StateType
 from orch_notebook.model.views import dot, graph_text, paint
@@ -55,7 +54,7 @@ def run(
 ) -> None:
     """Execute a notebook now, and show its tasks as they go."""
     with open_orchestrator() as orchestrator:
-        given = parse_assignments(parameter or ())
+        given = parameter or ()
         execution = orchestrator.execute(notebook, given, kernel=kernel, timeout=seconds(timeout))
         try:
             ended = follow(orchestrator, execution.run_id, lambda _: execution.is_over) if not as_json else None
@@ -104,7 +103,7 @@ def promote(
             notebook,
             name or notebook.stem,
             schedules=schedules,
-            parameters=parse_assignments(parameter or ()),
+            parameters=parameter or (),
             retries=retries,
             retry_delay=parse_interval(retry_delay),
             timeout=seconds(timeout),
@@ -166,7 +165,7 @@ def deployments(as_json: AsJson = False) -> None:
 def trigger(name: Name, parameter: Parameters = None, as_json: AsJson = False) -> None:
     """Have a deployment run now."""
     with open_orchestrator() as orchestrator:
-        made = orchestrator.trigger(name, parse_assignments(parameter or ()))
+        made = orchestrator.trigger(name, parameter or ())
         if as_json:
             print_json(made.to_json())
         else:

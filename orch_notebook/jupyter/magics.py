@@ -16,7 +16,6 @@ from orch_notebook.jupyter.source import FlowSource
 from orch_notebook.jupyter.widgets import FlowPanel
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.headers import header_usage, parse_header
-from orch_notebook.model.parameters import parse_assignments
 from orch_notebook.model.views import dot, graph_html, graph_text
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.deployments import read_schedules
@@ -138,7 +137,7 @@ class OrchMagics(Magics):  # type: ignore[misc]
             path,
             given.name,
             schedules=schedules,
-            parameters=parse_assignments(given.parameters or ()),
+            parameters=given.parameters or (),
             retries=given.retries,
             retry_delay=parse_interval(given.retry_delay),
             timeout=parse_interval(given.timeout) if given.timeout else None,

@@ -13,7 +13,7 @@ from orch_notebook.errors import NotFound, ScheduleError, UsageError
 from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.headers import is_task_name
-from orch_notebook.model.parameters import Parameter, check_parameters
+from orch_notebook.model.parameters import Parameter, check_parameters, parse_assignments
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.schedules import Cron, Interval, Once, Schedule, parse_instant, schedule_from_json
 from orch_notebook.model.states import State, StateType
@@ -22,11 +22,37 @@ from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
 
-__all__ = ["find", "materialise", "promote", "read_schedules", "submit", "trigger"]
+__all__ = ["Given", "find", "materialise", "promote", "read_given", "read_schedules", "submit", "trigger"]
+
+#: Parameters by name, or as the words of a command line.
+Given = Mapping[str, Any] | Sequence[str]
 
 SCHEDULED = State(StateType.SCHEDULED)
 #: Due times materialised from one schedule at one look, so that years of backlog do not fill the memory.
 LIMIT = 10_000
+
+
+def read_given(
+    schema: Sequence[Parameter], given: Given, *, standing: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return parameters as they are passed on, checked by name and type.
+
+    Parameters
+    ----------
+    schema : sequence of Parameter
+        What the notebook takes.
+    given : mapping or sequence of str
+        By name, or as ``name=value`` words of a command line.
+    standing : mapping, optional
+        What holds where nothing is given.
+
+    Raises
+    ------
+    ParameterError
+        One is unknown, missing or ill-typed.
+    """
+    values = dict(given) if isinstance(given, Mapping) else parse_assignments(given, schema)
+    return check_parameters(schema, {**(standing or {}), **values})
 
 
 def read_schedules(
@@ -64,7 +90,7 @@ def promote(
     name: str,
     *,
     schedules: Sequence[Schedule] = (),
-    parameters: Mapping[str, Any] | None = None,
+    parameters: Given | None = None,
     retries: int = 0,
     retry_delay: float = 0.0,
     timeout: float | None = None,
@@ -86,8 +112,8 @@ def promote(
         The deployment's name.
     schedules : sequence of Schedule
         When it runs by itself; none means on request only.
-    parameters : mapping
-        Values in place of the notebook's own.
+    parameters : mapping or sequence of str
+        Values in place of the notebook's own, by name or as ``name=value`` words.
     retries : int
         How often a run that failed or crashed is repeated.
     retry_delay : float
@@ -111,7 +137,7 @@ def promote(
     if retries < 0 or retry_delay < 0 or (timeout is not None and timeout <= 0):
         raise UsageError("Retries and their delay must not be negative, and a timeout must be more than 0 seconds.")
     plan, schema = _plan(settings, notebook, retries, retry_delay, timeout, kernel)
-    given = check_parameters(schema, parameters or {})
+    given = read_given(schema, parameters or {})
     rows = tuple(ScheduleRow(new_run_id(now), name, schedule.to_json(), now) for schedule in schedules)
     deployment = Deployment(
         name=name,
@@ -155,7 +181,7 @@ def find(store: Store, name: str) -> Deployment:
     return deployment
 
 
-def trigger(store: Store, now: datetime, name: str, parameters: Mapping[str, Any]) -> FlowRun:
+def trigger(store: Store, now: datetime, name: str, parameters: Given) -> FlowRun:
     """Make a run of a deployment that is due now.
 
     Raises
@@ -167,7 +193,7 @@ def trigger(store: Store, now: datetime, name: str, parameters: Mapping[str, Any
     """
     deployment = find(store, name)
     schema = tuple(Parameter.from_json(parameter) for parameter in deployment.schema)
-    given = check_parameters(schema, {**deployment.parameters, **parameters})
+    given = read_given(schema, parameters, standing=deployment.parameters)
     run = _run_of(deployment, given, now, due_at=now)
     store.create_run(run, plan=deployment.plan)
     return run
@@ -178,7 +204,7 @@ def submit(
     settings: Settings,
     now: datetime,
     notebook: Path,
-    parameters: Mapping[str, Any],
+    parameters: Given,
     owner: str,
     *,
     timeout: float | None = None,
@@ -192,7 +218,7 @@ def submit(
         As for :func:`promote`.
     """
     plan, schema = _plan(settings, notebook, 0, 0.0, timeout, kernel)
-    given = check_parameters(schema, parameters)
+    given = read_given(schema, parameters)
     run = FlowRun(
         run_id=new_run_id(now),
         flow=notebook.stem,
