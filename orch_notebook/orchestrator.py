@@ -20,6 +20,7 @@ from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion import deployments, upkeep
+from orch_notebook.promotion.deployments import Given
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.worker import Launch, launch_process
@@ -452,14 +453,14 @@ class Orchestrator:
         """
         return deployments.find(self.store, name)
 
-    def trigger(self, name: str, parameters: deployments.Given | None = None) -> FlowRun:
+    def trigger(self, name: str, parameters: Given | None = None) -> FlowRun:
         """Make a run of a deployment that is due now."""
         return deployments.trigger(self.store, self.clock.now(), name, parameters or {})
 
     def execute(
         self,
         notebook: str | Path,
-        parameters: deployments.Given | None = None,
+        parameters: Given | None = None,
         *,
         kernel: str | None = None,
         timeout: float | None = None,
