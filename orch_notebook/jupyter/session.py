@@ -226,12 +226,11 @@ class NotebookSession:
 
     def _environment(self, flow: CellFlow) -> dict[str, Any]:
         """Return the live namespace without what the flow's tasks published and without IPython's own names."""
-        hidden = self.shell.user_ns_hidden
-        made = {name: value for (name, _), value in self._kept.get(flow.name, {}).items()}
+        hidden, made = self.shell.user_ns_hidden, flow.makes()
         return {
             name: value
             for name, value in self.shell.user_ns.items()
-            if not (name in made and made[name] is value) and not (name in hidden and hidden[name] is value)
+            if name not in made and not (name in hidden and hidden[name] is value)
         }
 
     def _know(self, flow: CellFlow) -> None:
@@ -294,7 +293,9 @@ class NotebookSession:
                     f"Flow {self.handle.run.flow!r} is running already. Wait for it, or cancel it with '%flow cancel'."
                 )
             self._arrange(flow)
-            kept = self._kept.setdefault(flow.name, {})
+            # All of it runs anew: what the last run left need not stay in memory beside what this one makes.
+            kept = self._kept.pop(flow.name, {})
+            kept = kept if select else {}
             handle = self.orchestrator.start(
                 flow,
                 self.shell.user_ns,
@@ -306,12 +307,12 @@ class NotebookSession:
             self.handle = handle
         summary_id = f"orch-{os.getpid()}-{next(self._display_ids)}" if summary else ""
         self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
-        threading.Thread(target=self._keep, args=(handle, kept), name="orch-keep", daemon=True).start()
+        threading.Thread(target=self._keep, args=(handle,), name="orch-keep", daemon=True).start()
         return handle
 
-    def _keep(self, handle: RunHandle, kept: dict[Version, Any]) -> None:
+    def _keep(self, handle: RunHandle) -> None:
         handle.wait()
-        kept.update(handle.versions)
+        self._kept[handle.run.flow] = handle.take_versions()
         self._tell()
 
     def _interrupted(self, handle: RunHandle) -> None:

@@ -222,6 +222,13 @@ class CellFlow:
             self._wiring = wire([cell.as_cell() for cell in self._cells], self._known)
         return self._wiring
 
+    def makes(self) -> frozenset[str]:
+        """Return the names that only tasks bind; a name that a plain cell binds too belongs to the plain cell."""
+        effects = self.wiring.effects
+        made = {name for task in self for name in effects[task.name].writes | effects[task.name].mutates}
+        plain = {name for cell in self._cells if isinstance(cell, PlainCell) for name in effects[cell.label].writes}
+        return frozenset(made - plain)
+
     @property
     def graph(self) -> Graph:
         """The tasks and edges that the machine runs.
