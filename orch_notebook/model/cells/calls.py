@@ -147,13 +147,18 @@ def apply(frame: Frame, summary: Summary, arguments: Mapping[str, Value], site: 
             frame.summary.reads.setdefault(name, False)
             here["in", name] = frame.admit(("in", name), known)
 
+    def new_here(base: Base) -> Base:
+        # An object keeps the node that made it and the outermost call it came through: deeper chains would have no end.
+        key = base[1]
+        return "new", (site, key[1] if isinstance(key, tuple) else key)
+
     def place(base: Base) -> Value:
         found = here.get(base)
         if found is None:
             if base[0] == "arg":
                 found = arguments.get(base[1], EMPTY)
             elif base[0] == "new":
-                found = frozenset({(("new", (site, base[1])), False)})
+                found = frozenset({(new_here(base), False)})
             elif base[0] == "in":
                 found = frame.load_global(base[1])
             else:
@@ -169,7 +174,8 @@ def apply(frame: Frame, summary: Summary, arguments: Mapping[str, Value], site: 
         return frozenset(found)
 
     for base, tags in summary.tags.items():
-        frame.tags["new", (site, base[1])] = (tags, frozenset())
+        made = new_here(base)
+        frame.tags[made] = (tags | frame.tags[made][0], frozenset()) if made in frame.tags else (tags, frozenset())
     for base, held in summary.contents.items():
         frame.store(place(base), place_all(held))
     for base, inner in summary.changed:
@@ -407,8 +413,10 @@ def _offer(frame: Frame, values: Value, given: Arguments) -> None:
             if kind == "function":
                 if everything is None:
                     everything = frame.inside(given.everything | values)
-                everything_given = Arguments(given.node, rest=everything)
-                run_code(frame, code, frozenset({atom}), everything_given)
+                # Offering the same function the same things again tells nothing new.
+                if (code, atom, everything) not in frame.offered:
+                    frame.offered.add((code, atom, everything))
+                    run_code(frame, code, frozenset({atom}), Arguments(given.node, rest=everything))
             elif kind == "instance":
                 for method in code.all_methods().values():
                     _consult(frame, method, atom, given.node)

@@ -195,3 +195,4 @@ class Summary:
     needs: dict[str, Entry] = field(default_factory=dict)
     late: dict[str, frozenset[str]] = field(default_factory=dict)
     effects: Any = None
+    kept: set[Base] = field(default_factory=set)
