@@ -93,8 +93,8 @@ class Frame:
     """
 
     __slots__ = (
-        "captured", "code", "depth", "entry", "exits", "knowledge", "linker", "locals_known", "names", "offered", "overlays",
-        "summary", "tags",
+        "captured", "code", "depth", "entry", "exits", "knowledge", "linker", "locals_known", "names", "offered",
+        "overlays", "summary", "tags",
     )  # fmt: skip
 
     def __init__(

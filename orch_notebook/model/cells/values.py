@@ -27,8 +27,9 @@ __all__ = ["EMPTY", "NOTHING_KNOWN", "Atom", "Base", "ClassCode", "Entry", "Func
 Base = tuple[str, Any]
 Atom = tuple[Base, bool]
 Value = frozenset[Atom]
-#: What is known of an object: ``("function", code)``, ``("class", code)``, ``("instance", code)``,
-#: ``("resumes", code)``, ``("type", "list")``, ``("stateful", "iterator")``, ``("carries", "state:numpy.random")`` …
+#: What is known of an object: ``("function", code)``, ``("bound", code)`` of a method with its object inside,
+#: ``("class", code)``, ``("instance", code)``, ``("resumes", code)`` of a generator, ``("type", "list")``,
+#: ``("stateful", "iterator")``, ``("carries", "state:numpy.random")`` …
 Tag = tuple[str, Any]
 
 EMPTY: Value = frozenset()

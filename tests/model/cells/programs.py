@@ -145,7 +145,7 @@ change(rows[0])
 change(o.v)
 def keep(u):|    rows.append(u)|    return u
 L = keep(L)
-class C:|    rate = N|    def __init__(self, v):|        self.v = v|    def bump(self):|        self.v = self.v + [N]|    get = bump
+class C:|    rate = N|    def __init__(self, v): self.v = v|    def bump(self): self.v = self.v + [N]|    get = bump
 class C(C):|    def get(self):|        return g(self.rate)
 class D(C):|    def bump(self):|        L.append(N)|        return super().bump()
 o = D(L)
