@@ -135,10 +135,14 @@ class NotebookSession:
             The header, or what the body reads, is not right; nothing is defined then.
         """
         header = parse_header(line)
+        if not body.strip():
+            raise UsageError("This task has nothing to do yet: write its code below the line with %%task.")
         here = self.outlet.here()
         source = "\n" + self.shell.input_transformer_manager.transform_cell(body)
         raw = f"%%task {line}\n{body}"
-        filename = self.shell.compile.cache(source, self.shell.execution_count, raw_code=raw)
+        # As the prompt shows it: newer versions of IPython count on before they execute, older ones after.
+        number = self.shell.displayhook.prompt_count
+        filename = self.shell.compile.cache(source, number, raw_code=raw)
         compile_cell(source, filename)  # a syntax error belongs to the person now, not to the run
         same_cell = [task.name for task in self.flow if here.cell_id and task.cell_id == here.cell_id]
         name = header.name or (same_cell[0] if same_cell else name_for(body, {task.name for task in self.flow}))
@@ -157,7 +161,7 @@ class NotebookSession:
         if replaced is not None:
             self.display.remove(replaced.name)
         self._sources[name] = filename
-        self._counts[name] = self.shell.execution_count
+        self._counts[name] = number
         self._ids_by_task[name] = f"orch-{os.getpid()}-{next(self._display_ids)}"
         task_run = TaskRun("", self.flow.graph.by_name[name])
         self.display.place(name, self._ids_by_task[name], task_run)
