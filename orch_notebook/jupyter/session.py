@@ -72,6 +72,7 @@ class NotebookSession:
     def open(self) -> None:
         """Begin to take part in the notebook."""
         self._display_routes.open()
+        figures.route_figures()
         self.shell.events.register("post_run_cell", self._cell_ran)
         self._end_watch = self.orchestrator.watch(self._changed)
 
@@ -138,7 +139,10 @@ class NotebookSession:
         if not body.strip():
             raise UsageError("This task has nothing to do yet: write its code below the line with %%task.")
         here = self.outlet.here()
-        source = "\n" + self.shell.input_transformer_manager.transform_cell(body)
+        # IPython takes blank lines at the top away; tracebacks count them, and the header too.
+        above = len(body) - len(body.lstrip("\n \t"))
+        blank = "\n" * body.count("\n", 0, above)
+        source = f"# %%task {line}\n{blank}" + self.shell.input_transformer_manager.transform_cell(body)
         raw = f"%%task {line}\n{body}"
         # As the prompt shows it: newer versions of IPython count on before they execute, older ones after.
         number = self.shell.displayhook.prompt_count
@@ -179,7 +183,6 @@ class NotebookSession:
         if threading.current_thread() is not threading.main_thread() or not getattr(result, "success", False):
             return
         raw = getattr(result.info, "raw_cell", "") or ""
-        figures.route_figures()
         if not raw.strip() or raw.lstrip().startswith("%%") or not getattr(result.info, "store_history", True):
             return
         try:
@@ -246,18 +249,18 @@ class NotebookSession:
                 )
             environment = self._environment()
             self._arrange()
-            handle = self.orchestrator.start(
-                self.flow,
-                self.shell.user_ns,
-                base=environment,
-                select=select,
-                kept=self.kept,
-                parameters=self._parameters(),
-                hooks=self._hooks,
-            )
-            self.handle = handle
-        summary_id = f"orch-{os.getpid()}-{next(self._display_ids)}" if summary else ""
-        self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
+            summary_id = f"orch-{os.getpid()}-{next(self._display_ids)}" if summary else ""
+            with self.display.held():
+                handle = self.handle = self.orchestrator.start(
+                    self.flow,
+                    self.shell.user_ns,
+                    base=environment,
+                    select=select,
+                    kept=self.kept,
+                    parameters=self._parameters(),
+                    hooks=self._hooks,
+                )
+                self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
         threading.Thread(target=self._keep, args=(handle,), name="orch-keep", daemon=True).start()
         return handle
 
@@ -268,9 +271,12 @@ class NotebookSession:
 
     def _interrupted(self, handle: RunHandle) -> None:
         handle.cancel()
-        ended = handle.wait(GRACE)
-        self.display.finish()
+        try:
+            ended = handle.wait(GRACE)
+        except KeyboardInterrupt:  # somebody impatient pressed stop once more
+            ended = handle.is_over
         if not ended:
+            # The badges are kept up to date until the run has really ended.
             names = ", ".join(repr(name) for name in handle.stuck) or "a task"
             raise FlowRunCancelled(
                 f"Flow {self.flow.name!r} is being cancelled, but {names} is inside a call that cannot be "
