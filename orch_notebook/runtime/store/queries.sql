@@ -28,7 +28,7 @@ WHERE (:deployment IS NULL OR deployment = :deployment)
   AND (:state IS NULL OR state_type = upper(:state) OR lower(state_name) = lower(:state))
   AND (:parent_run_id IS NULL OR parent_run_id = :parent_run_id)
   AND (:flow IS NULL OR flow = :flow)
-ORDER BY created_at DESC, run_id DESC LIMIT :limit;
+ORDER BY created_at DESC, due_at DESC, run_id DESC LIMIT :limit;
 
 -- name: update_run_state!
 -- Safe: runs in the transaction that has just checked the lease token.
