@@ -14,13 +14,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orch_notebook.errors import OrchError, StoreError
+from orch_notebook.errors import FlowRunFailed, OrchError, StoreError
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.events import Event, LogWritten, RunCreated, RunStateChanged, TaskStateChanged
 from orch_notebook.model.graph import Edge, Graph
@@ -76,6 +77,8 @@ class RunRecord:
         Cells of the notebook, to say how far it is.
     limit : int
         Characters of output kept per cell.
+    began : callable
+        Called when the first cell starts; the executed notebook has been written once by then.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class RunRecord:
         quiet: Collection[int],
         cells: int,
         limit: int,
+        began: Callable[[], object] = lambda: None,
     ) -> None:
         self._journal = journal
         self._clock = clock
@@ -93,6 +97,7 @@ class RunRecord:
         self._quiet = quiet
         self._cells = cells
         self._limit = limit
+        self._began: Callable[[], object] | None = began
         self._open: set[str] = set()
         #: The tasks that have begun.
         self.seen: set[str] = set()
@@ -104,6 +109,9 @@ class RunRecord:
         """Note that a cell runs."""
         self._started_at = self._clock.now()
         self._kept = 0
+        if self._began is not None:
+            self._began()
+            self._began = None
         if task := self._tasks.get(index):
             self._open.add(task)
             self.seen.add(task)
@@ -268,7 +276,13 @@ def _execute(
     journal.record(RunStateChanged(clock.now(), State(StateType.RUNNING)))
     by_index = {task.cell_index: task.name for task in graph.tasks if task.cell_index is not None}
     task_cells = {index for index, cell in code_cells(notebook) if split_task_cell(str(cell.source)) is not None}
-    record = RunRecord(journal, clock, by_index, task_cells, len(notebook.cells), settings.log_limit)
+
+    def note_notebook() -> None:
+        # Noted early, so that a run whose process is killed shows how far it came.
+        with suppress(StoreError):
+            store.set_executed_notebook(journal.lease, str(output))
+
+    record = RunRecord(journal, clock, by_index, task_cells, len(notebook.cells), settings.log_limit, note_notebook)
     try:
         ended = execute(
             plan.snapshot,
@@ -301,6 +315,9 @@ def _state_of(ended: Execution, stop: Stop) -> State:
         return State(StateType.COMPLETED)
     where = "" if ended.cell_index is None else f"Cell {ended.cell_index + 1}: "
     what = f"{ended.ename}: {ended.evalue}" if ended.ename and ended.kind == "failed" else ended.evalue
+    if ended.ename == FlowRunFailed.__name__:
+        # The tasks say what went wrong and where; the cell that ran them (often one we added) says nothing more.
+        where, what = "", ended.evalue
     message = (where + (what.splitlines()[0] if what else ended.kind))[:500]
     if ended.kind == "stopped":
         if stop.reason == CANCELLED:

@@ -231,9 +231,9 @@ class SqliteStore:
         row = self._one(lambda c: _queries().select_run(c, run_id=run_id))
         return rows.plan_from_text(row["plan"]) if row and row["plan"] else None
 
-    def run_ids_like(self, prefix: str) -> list[str]:
-        """Return up to three ids that begin with `prefix`."""
-        return [row["run_id"] for row in self._all("select_run_ids_like", prefix=prefix.lower())]
+    def run_ids_like(self, part: str) -> list[str]:
+        """Return up to two ids that begin or end with `part`."""
+        return [row["run_id"] for row in self._all("select_run_ids_like", part=part.lower())]
 
     def runs(
         self,
