@@ -23,7 +23,18 @@ from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
 
-__all__ = ["Given", "find", "materialise", "pause", "promote", "read_given", "read_schedules", "submit", "trigger"]
+__all__ = [
+    "STARTING",
+    "Given",
+    "find",
+    "materialise",
+    "pause",
+    "promote",
+    "read_given",
+    "read_schedules",
+    "submit",
+    "trigger",
+]
 
 #: Parameters by name, or as the words of a command line.
 Given = Mapping[str, Any] | Sequence[str]
