@@ -160,6 +160,19 @@ class OrchMagics(Magics):  # type: ignore[misc]
         return None
 
 
+def with_a_body(lines: list[str]) -> list[str]:
+    """Give a task cell of one line an empty body: IPython would refuse it before ``%%task --help`` could answer.
+
+    Examples
+    --------
+    >>> with_a_body(["%%task --help"]), with_a_body(["%%tasks"])
+    (['%%task --help\\n', '\\n'], ['%%tasks'])
+    """
+    if len(lines) == 1 and lines[0].split()[:1] == ["%%task"]:
+        return [lines[0].rstrip("\n") + "\n", "\n"]
+    return lines
+
+
 _sessions: dict[int, NotebookSession] = {}
 
 
@@ -170,6 +183,7 @@ def load(shell: Any) -> None:
     session.open()
     _sessions[id(shell)] = session
     shell.register_magics(OrchMagics(shell, session))
+    shell.input_transformers_cleanup.append(with_a_body)
 
 
 def unload(shell: Any) -> None:
@@ -178,6 +192,7 @@ def unload(shell: Any) -> None:
     if session is None:
         return
     session.close()
+    shell.input_transformers_cleanup.remove(with_a_body)
     for kind, name in (("cell", "task"), ("line", "task"), ("line", "flow")):
         shell.magics_manager.magics[kind].pop(name, None)
 

@@ -72,6 +72,7 @@ class NotebookSession:
     def open(self) -> None:
         """Begin to take part in the notebook."""
         self._display_routes.open()
+        figures.route_figures()
         self.shell.events.register("post_run_cell", self._cell_ran)
         self._end_watch = self.orchestrator.watch(self._changed)
 
@@ -160,11 +161,16 @@ class NotebookSession:
             The header, or what the body reads, is not right; nothing is defined then.
         """
         header = parse_header(line)
+        if not body.strip():
+            raise UsageError("This task has nothing to do yet: write its code below the line with %%task.")
         here = self.outlet.here()
-        source = "\n" + self.shell.input_transformer_manager.transform_cell(body)
+        # IPython takes blank lines at the top away; tracebacks count them, and the header too.
+        above = len(body) - len(body.lstrip("\n \t"))
+        blank = "\n" * body.count("\n", 0, above)
+        source = f"# %%task {line}\n{blank}" + self.shell.input_transformer_manager.transform_cell(body)
         raw = f"%%task {line}\n{body}"
-        # IPython 9 has already counted on when a cell begins to run; the inputs it has stored end with this cell.
-        number = len(self.shell.history_manager.input_hist_parsed) - 1
+        # As the prompt shows it: newer versions of IPython count on before they execute, older ones after.
+        number = self.shell.displayhook.prompt_count
         filename = self.shell.compile.cache(source, number, raw_code=raw)
         compile_cell(source, filename)  # a syntax error belongs to the person now, not to the run
         before = self._of_cell(here.cell_id)
@@ -213,7 +219,6 @@ class NotebookSession:
         if threading.current_thread() is not threading.main_thread() or not getattr(result, "success", False):
             return
         raw = getattr(result.info, "raw_cell", "") or ""
-        figures.route_figures()
         if not raw.strip() or raw.lstrip().startswith("%%") or not getattr(result.info, "store_history", True):
             return
         try:
@@ -295,18 +300,17 @@ class NotebookSession:
             self._arrange(flow)
             # All of it runs anew: what the last run left need not stay in memory beside what this one makes.
             kept = self._kept.pop(flow.name, {})
-            kept = kept if select else {}
-            handle = self.orchestrator.start(
-                flow,
-                self.shell.user_ns,
-                base=self._environment(flow),
-                select=select,
-                kept=kept,
-                hooks=self._hooks,
-            )
-            self.handle = handle
-        summary_id = f"orch-{os.getpid()}-{next(self._display_ids)}" if summary else ""
-        self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
+            summary_id = f"orch-{os.getpid()}-{next(self._display_ids)}" if summary else ""
+            with self.display.held():
+                handle = self.handle = self.orchestrator.start(
+                    flow,
+                    self.shell.user_ns,
+                    base=self._environment(flow),
+                    select=select,
+                    kept=kept if select else {},
+                    hooks=self._hooks,
+                )
+                self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
         threading.Thread(target=self._keep, args=(handle,), name="orch-keep", daemon=True).start()
         return handle
 
@@ -317,15 +321,18 @@ class NotebookSession:
 
     def _interrupted(self, handle: RunHandle) -> None:
         handle.cancel()
-        if handle.wait(GRACE):
-            return
-        self.display.finish()
-        names = ", ".join(repr(name) for name in handle.stuck) or "a task"
-        raise FlowRunCancelled(
-            f"Flow {handle.run.flow!r} is being cancelled, but {names} is inside a call that cannot be "
-            f"interrupted; it stops when that call returns. Nothing new is started.",
-            run_id=handle.run_id,
-        )
+        try:
+            ended = handle.wait(GRACE)
+        except KeyboardInterrupt:  # somebody impatient pressed stop once more
+            ended = handle.is_over
+        if not ended:
+            # The badges are kept up to date until the run has really ended.
+            names = ", ".join(repr(name) for name in handle.stuck) or "a task"
+            raise FlowRunCancelled(
+                f"Flow {handle.run.flow!r} is being cancelled, but {names} is inside a call that cannot be "
+                f"interrupted; it stops when that call returns. Nothing new is started.",
+                run_id=handle.run_id,
+            )
 
     def cancel(self) -> None:
         """Ask for the run to be cancelled and return at once.

@@ -1,7 +1,7 @@
 """Ends the runs whose owner is gone.
 
 An owner that dies leaves its run RUNNING in the store.  Whoever looks next (a worker, every second; any other process
-when it opens the store) takes the lease over, which shuts the old owner out for good, replays the run's own events,
+when it opens the store) takes the lease over, which shuts the old owner out for good, looks where each task stood,
 and records that what was being performed has crashed.
 """
 
@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from orch_notebook.errors import StoreError
 from orch_notebook.model.events import Event, RunStateChanged, TaskStateChanged
-from orch_notebook.model.machine import RunMachine, StartTask
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.owners import is_dead
@@ -70,18 +69,18 @@ def end_lost_run(store: Store, lease: Lease, state: State, now: datetime) -> boo
     if run is None or run.state.is_final:
         return False
     events: list[Event] = []
-    history = [event for _, event in store.events(lease.run_id)]
-    if history and type(history[0]).__name__ == "RunCreated":
-        machine = RunMachine.replay(history)
-        # The last facts before a death are the ones that may not have been stored.
-        ready = {command.task for command in machine.begin() if isinstance(command, StartTask)}
-        for task in run.tasks:
-            kind = machine.state_of(task.name)
-            if kind in (StateType.RUNNING, StateType.CANCELLING):
-                events.append(TaskStateChanged(now, task.name, task.attempt, CRASHED_TASK))
-            elif not task.state.is_final:
-                state = PERHAPS_RAN if task.name in ready else NEVER_RAN
-                events.append(TaskStateChanged(now, task.name, task.attempt, state))
+    # The rows of the tasks are stored together with their events, so they are what a replay would give.
+    done = {task.name for task in run.tasks if task.state.type is StateType.COMPLETED}
+    for task in run.tasks:
+        if task.state.type in (StateType.RUNNING, StateType.CANCELLING):
+            events.append(TaskStateChanged(now, task.name, task.attempt, CRASHED_TASK))
+        elif not task.state.is_final:
+            # The last facts before a death are the ones that may not have been stored.
+            was_ready = task.state.type is StateType.PENDING and done.issuperset(
+                run.graph.predecessors.get(task.name, ())
+            )
+            state = PERHAPS_RAN if was_ready else NEVER_RAN
+            events.append(TaskStateChanged(now, task.name, task.attempt, state))
     events.append(RunStateChanged(now, state))
     seq = store.last_seq(lease.run_id)
     try:

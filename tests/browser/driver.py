@@ -76,7 +76,7 @@ class Page:
         self.playwright = page
         self.external: list[str] = []
         self._errors: list[str] = []
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(15_000)
         page.context.route("**/*", self._guard)
         page.on("pageerror", lambda error: self._errors.append(f"page error: {error}"))
         page.on("console", lambda line: self._errors.append(f"console: {line.text}") if line.type == "error" else None)

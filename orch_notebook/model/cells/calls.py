@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orch_notebook.model.cells.frame import CLOSURE, Frame, union
+from orch_notebook.model.cells.knowledge import FIGURE_NAMES
 from orch_notebook.model.cells.rules import Rule
 from orch_notebook.model.cells.values import EMPTY, Atom, Base, ClassCode, FunctionCode, Summary, Tag, Value
 
@@ -62,13 +63,15 @@ def call_value(frame: Frame, called: Value, given: Arguments) -> Value:
     _offer(frame, called | everything, given)
     if given.is_discarded:
         frame.change(everything, deep=True)
-    return frame.new(given.node, holds=frozenset((base, base[0] != "path") for base, _ in everything | called))
+    return frame.new(given.node, holds=everything)
 
 
 def _call_tagged(frame: Frame, tag: Tag, atom: Atom, given: Arguments) -> Value | None:
     kind, code = tag
     if kind == "function":
         return run_code(frame, code, frozenset({atom}), given)
+    if kind == "bound":
+        return run_code(frame, code, EMPTY, given, receiver=frame.element(frozenset({atom})))
     if kind == "class":
         return construct(frame, code, frozenset({atom}), given)
     if kind == "instance":
@@ -147,13 +150,18 @@ def apply(frame: Frame, summary: Summary, arguments: Mapping[str, Value], site: 
             frame.summary.reads.setdefault(name, False)
             here["in", name] = frame.admit(("in", name), known)
 
+    def new_here(base: Base) -> Base:
+        # An object keeps the node that made it and the outermost call it came through: deeper chains would have no end.
+        key = base[1]
+        return "new", (site, key[1] if isinstance(key, tuple) else key)
+
     def place(base: Base) -> Value:
         found = here.get(base)
         if found is None:
             if base[0] == "arg":
                 found = arguments.get(base[1], EMPTY)
             elif base[0] == "new":
-                found = frozenset({(("new", (site, base[1])), False)})
+                found = frozenset({(new_here(base), False)})
             elif base[0] == "in":
                 found = frame.load_global(base[1])
             else:
@@ -169,7 +177,8 @@ def apply(frame: Frame, summary: Summary, arguments: Mapping[str, Value], site: 
         return frozenset(found)
 
     for base, tags in summary.tags.items():
-        frame.tags["new", (site, base[1])] = (tags, frozenset())
+        made = new_here(base)
+        frame.tags[made] = (tags | frame.tags[made][0], frozenset()) if made in frame.tags else (tags, frozenset())
     for base, held in summary.contents.items():
         frame.store(place(base), place_all(held))
     for base, inner in summary.changed:
@@ -227,6 +236,10 @@ def call_method(frame: Frame, receiver: Value, name: str, given: Arguments) -> V
             results.append(call_library(frame, f"{base[1]}.{name}", given))
             continue
         if base[0] == "text":
+            # A text itself does nothing, but it may be the path of a pathlib.Path.
+            rule = frame.knowledge.function(f"pathlib.Path.{name}")
+            if rule is not None and (rule.reads_file is not None or rule.writes_file is not None):
+                results.append(_follow_rule(frame, rule, EMPTY, replace(given, positional=(frozenset({atom}),))))
             continue
         is_followed = False
         for kind, code in frame.tags_of(atom):
@@ -312,6 +325,10 @@ def _follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) ->
     for place in rule.changes:
         if place == "self":
             frame.change(receiver, deep=rule.gives == "self")
+        elif place == "figure":
+            # `x.plot()` draws on `x` if that is a part of a figure; of a frame it draws a picture and changes nothing.
+            if any(_is_figure(frame, atom) for atom in receiver):
+                frame.change(receiver)
         else:
             frame.change(everything if place == "*" else given.pick(place), deep=True)
     if rule.stores:
@@ -354,6 +371,13 @@ def _follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) ->
     return frame.new(given.node, *carries, holds=receiver | everything if rule.gives == "holder" else EMPTY)
 
 
+def _is_figure(frame: Frame, atom: Atom) -> bool:
+    tags = frame.tags_of(atom)
+    if tags:
+        return ("exclusive", "pyplot") in tags
+    return atom[0][0] in ("in", "arg") and atom[0][1].startswith(FIGURE_NAMES)
+
+
 def opens_for_writing(given: Arguments) -> bool:
     """Whether an ``open`` call says that it writes."""
     mode = given.constants.get("mode", given.constants.get("1", "r"))
@@ -384,7 +408,8 @@ def _move_on(frame: Frame, value: Value, node: ast.AST, seen: set[Base]) -> None
         seen.add(base)
         if any(kind == "stateful" for kind, _ in tags):
             frame.change(frozenset({atom}))
-            # A zip, map or generator moves on what it draws from.
+            # A zip, map or generator moves on what it draws from, and calls what it was made to call.
+            _offer(frame, frozenset({atom}), Arguments(node))
             _move_on(frame, frozenset(frame.summary.contents.get(base, ())), node, seen)
         for kind, code in tags:
             if kind == "resumes":
@@ -404,11 +429,13 @@ def _offer(frame: Frame, values: Value, given: Arguments) -> None:
     everything: Value | None = None
     for atom in reachable:
         for kind, code in frame.tags_of(atom):
-            if kind == "function":
+            if kind in ("function", "bound"):
                 if everything is None:
                     everything = frame.inside(given.everything | values)
-                everything_given = Arguments(given.node, rest=everything)
-                run_code(frame, code, frozenset({atom}), everything_given)
+                # Offering the same function the same things again tells nothing new.
+                if (code, atom, everything) not in frame.offered:
+                    frame.offered.add((code, atom, everything))
+                    _call_tagged(frame, (kind, code), atom, Arguments(given.node, rest=everything))
             elif kind == "instance":
                 for method in code.all_methods().values():
                     _consult(frame, method, atom, given.node)

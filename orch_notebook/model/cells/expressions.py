@@ -100,7 +100,8 @@ def read_attribute(frame: Frame, node: ast.Attribute) -> Value:
             if kind == "instance" and code.has_property(name):
                 found.append(run_code(frame, method, EMPTY, Arguments(node), receiver=frozenset({atom})))
             else:
-                found.append(frame.new(node, ("function", method), holds=frozenset({atom})))
+                kind = "bound" if kind == "instance" else "function"
+                found.append(frame.new(node, (kind, method), holds=frozenset({atom})))
     if name in PLAIN_ATTRIBUTES:
         return union(found)
     if name in SAME_MEMORY:
@@ -155,12 +156,14 @@ def read_call(frame: Frame, node: ast.Call) -> Value:
 def evaluate_call(frame: Frame, node: ast.Call, *, is_discarded: bool = False) -> Value:
     """Return what a call may give; a call whose value nobody takes is judged more severely."""
     function = node.func
+    if isinstance(function, ast.Attribute) and is_call_of(function.value, "get_ipython"):
+        return call_ipython(frame, function.attr, node)
     receiver: Value | None = None
     called = EMPTY
     name = ""
     if isinstance(function, ast.Attribute):
         name = function.attr
-        if is_super(function.value):
+        if is_call_of(function.value, "super"):
             receiver = (
                 frame.names.locals.get(frame.code.parameters[0], EMPTY)
                 if frame.code and frame.code.parameters
@@ -200,10 +203,7 @@ def evaluate_call(frame: Frame, node: ast.Call, *, is_discarded: bool = False) -
         ):
             return special
         return call_value(frame, called, given)
-    paths = [atom[0][1] for atom in receiver if atom[0][0] == "path"]
-    if paths and paths[0].startswith("IPython.get_ipython"):
-        return call_ipython(frame, name, node)
-    if isinstance(function, ast.Attribute) and is_super(function.value):
+    if isinstance(function, ast.Attribute) and is_call_of(function.value, "super"):
         return call_super(frame, receiver, name, given)
     if name in ("query", "eval"):
         text = constants.get("0")
@@ -212,9 +212,9 @@ def evaluate_call(frame: Frame, node: ast.Call, *, is_discarded: bool = False) -
     return call_method(frame, receiver, name, given)
 
 
-def is_super(node: ast.AST) -> bool:
-    """Whether this is ``super()``."""
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
+def is_call_of(node: ast.AST, name: str) -> bool:
+    """Whether this is a plain call of that name."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 
 def call_super(frame: Frame, receiver: Value, name: str, given: Arguments) -> Value:
@@ -265,6 +265,7 @@ def call_builtin(frame: Frame, name: str, called: Value, node: ast.Call, given: 
                 call_special(frame, value, "__str__", node)
                 call_special(frame, value, "__repr__", node)
     if name == "next" and given.positional:
+        frame.change(given.positional[0])
         return advance(frame, given.positional[0], node)
     return None
 

@@ -93,8 +93,8 @@ class Frame:
     """
 
     __slots__ = (
-        "captured", "code", "depth", "entry", "exits", "knowledge", "linker", "locals_known", "names", "overlays",
-        "summary", "tags",
+        "captured", "code", "depth", "entry", "exits", "knowledge", "linker", "locals_known", "names", "offered",
+        "overlays", "summary", "tags",
     )  # fmt: skip
 
     def __init__(
@@ -116,6 +116,8 @@ class Frame:
         self.names = Names({}, {}, frozenset(), frozenset())
         #: Class bodies and comprehensions, innermost last: their names, and whether it is a class body.
         self.overlays: list[tuple[dict[str, Value], bool]] = []
+        #: Functions that a library was handed, with what it could call them with.
+        self.offered: set[tuple[FunctionCode, Atom, Value]] = set()
         #: The names as they stood at each ``return``.
         self.exits: list[Names] = []
         self.locals_known = code.locals if code else frozenset()
@@ -287,6 +289,10 @@ class Frame:
                 found |= tags
         return found
 
+    def contents(self, value: Value) -> Value:
+        """Return what this body has put right inside a value."""
+        return union(frozenset(self.summary.contents.get(base, ())) for base, _ in value)
+
     def inside(self, value: Value) -> Value:
         """Return everything that can be reached from a value."""
         contents = self.summary.contents
@@ -385,10 +391,26 @@ class Frame:
             if name in names.gone:
                 summary.deletes[name] = False
             summary.writes[name] = (value, name not in names.unsure and name not in names.gone)
+        self._forget_what_is_lost()
         for base, (own, parts) in self.tags.items():
-            if base[0] == "new" and (own or parts):
+            if base[0] == "new" and (own or parts) and base in summary.kept:
                 summary.tags[base] = own | parts
         return summary
+
+    def _forget_what_is_lost(self) -> None:
+        """Drop what was put inside objects that nobody can reach any more."""
+        summary = self.summary
+        contents = summary.contents
+        todo = [base for base in contents if base[0] != "new"]
+        todo += [atom[0] for value, _ in summary.writes.values() for atom in value]
+        todo += [atom[0] for atom in summary.returned]
+        kept = summary.kept
+        while todo:
+            base = todo.pop()
+            if base not in kept:
+                kept.add(base)
+                todo += [atom[0] for atom in contents.get(base, ())]
+        summary.contents = {base: held for base, held in contents.items() if base in kept}
 
 
 def state_of(path: str) -> str:

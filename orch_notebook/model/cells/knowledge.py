@@ -42,7 +42,7 @@ VIEW = Rule(gives="view")
 HOLDER = Rule(gives="holder")
 COPY = Rule(gives="copy")
 CHANGES_SELF = Rule(changes=("self",), gives="holder")
-PLOTS = Rule(exclusive="pyplot", sees=(STYLE,), gives="holder", kind=FIGURE)
+PLOTS = Rule(changes=("ax",), exclusive="pyplot", sees=(STYLE,), gives="holder", kind=FIGURE)
 
 
 def _each(names: str, rule: Rule, prefix: str = "") -> dict[str, Rule]:
@@ -230,6 +230,8 @@ FUNCTIONS: Mapping[str, Rule] = {
     **_each("tqdm.* tqdm.auto.* tqdm.notebook.*", HOLDER),
     # Files and connections.
     "pathlib.*": Rule(gives="path"),
+    **_each("write_text write_bytes touch mkdir unlink rmdir", Rule(gives="plain", writes_file=0), "pathlib.Path."),
+    **_each("read_text read_bytes open exists iterdir glob rglob stat", Rule(reads_file=0), "pathlib.Path."),
     **_each("sqlite3.connect", Rule(gives="holder", kind=(("stateful", "connection"),), writes_file=0)),
     **_each("sqlalchemy.create_engine", Rule(gives="holder", kind=(("stateful", "connection"),))),
     "io.*": Rule(gives="holder", kind=(("stateful", "file"),)),
@@ -269,15 +271,21 @@ METHODS: Mapping[str, Rule] = {
         "executemany executescript commit rollback recv get_nowait __next__ send throw",
         Rule(changes=("self",), gives="new"),
     ),
-    # Add to a parsed tree, a figure, a network …
+    # Draw on what they hang on, if that is part of a figure; frames have some of these names too.
     **_each(
-        "plot scatter bar barh hist hist2d hexbin contour contourf imshow pcolormesh errorbar fill_between pie "
-        "boxplot violinplot step stem axhline axvline axhspan axvspan annotate arrow text legend grid set_title "
-        "set_xlabel set_ylabel set_xlim set_ylim set_xticks set_yticks set_xticklabels set_yticklabels set_axis_off "
-        "plot_surface plot_wireframe scatter3D plot3D view_init colorbar add_patch add_artist add_subplot add_axes "
-        "subplots tight_layout subplots_adjust set_aspect set_xscale set_yscale tick_params suptitle twinx twiny "
-        "set_size_inches add_gridspec autofmt_xdate set_facecolor invert_yaxis invert_xaxis streamplot quiver matshow",
-        Rule(changes=("self",), gives="view", exclusive="", sees=(STYLE,)),
+        "plot hist boxplot bar barh scatter pie hexbin line area kde density box",
+        Rule(changes=("figure", "ax"), gives="holder", kind=FIGURE, exclusive="pyplot", sees=(STYLE,)),
+    ),
+    **_each(
+        "hist2d contour contourf imshow pcolormesh pcolor errorbar fill_between fill_betweenx violinplot stem axhline "
+        "axvline axhspan axvspan annotate arrow legend grid set_title set_xlabel set_ylabel set_zlabel set_xlim "
+        "set_ylim set_xticks set_yticks set_xticklabels set_yticklabels set_axis_off plot_surface plot_wireframe "
+        "plot_trisurf scatter3D plot3D contour3D view_init colorbar add_patch add_artist add_collection add_line "
+        "add_subplot add_axes subplots tight_layout subplots_adjust set_aspect set_xscale set_yscale tick_params "
+        "suptitle twinx twiny set_size_inches add_gridspec autofmt_xdate set_facecolor invert_yaxis invert_xaxis "
+        "streamplot quiver matshow eventplot loglog semilogx semilogy set_major_locator set_major_formatter "
+        "set_minor_locator set_minor_formatter bar_label margins spy",
+        Rule(changes=("self",), gives="view", exclusive="pyplot", sees=(STYLE,)),
     ),
     "savefig": Rule(gives="plain", writes_file=0, exclusive="pyplot"),
     # Look, and change nothing.
@@ -358,6 +366,9 @@ USUAL_NAMES: Mapping[str, str] = {
     "display": "IPython.display.display",
     "get_ipython": "IPython.get_ipython",
 }
+
+#: How people call figures and their parts, for where nothing else is known of them.
+FIGURE_NAMES: tuple[str, ...] = ("ax", "fig")
 
 #: Attributes that are the same memory as the object they hang on.
 SAME_MEMORY: frozenset[str] = _words("loc iloc at iat T values flat real imag data")

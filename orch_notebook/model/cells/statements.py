@@ -352,7 +352,8 @@ def do_class(frame: Frame, node: ast.ClassDef) -> None:
         code = next((code for kind, code in frame.known_of(value) if kind == "function"), None)
         if code is not None:
             methods[name] = code
-            held |= frame.element(value)
+            # Not the functions themselves: they are found by way of the class.
+            held |= frame.contents(value)
         else:
             held |= value
     properties = frozenset(

@@ -294,7 +294,7 @@ class SqliteStore:
                     run_id=run_id,
                     state_type=event.state.type.value,
                     state_name=event.state.name,
-                    state_message=event.state.message,
+                    state_message=rows.storable(event.state.message),
                     at=event.at.timestamp(),
                 )
             if release:

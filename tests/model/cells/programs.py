@@ -13,7 +13,8 @@ BEGINNING = [
     "xs = [1, 2, 3]\nys = [4, 5]\nzs = ys",
     "rows = [xs, [6]]\nd = {'a': [7], 'b': 1}\ne = d",
     "def f(v):\n    return v + n\ndef g(v):\n    return v * m",
-    "class C:\n    rate = 1\n    def __init__(self, v):\n        self.v = v\n    def bump(self):\n        self.v.append(n)\n"
+    "class C:\n    rate = 1\n    def __init__(self, v):\n        self.v = v\n"
+    "    def bump(self):\n        self.v.append(n)\n"
     "        return len(self.v)\n    def get(self):\n        return f(len(self.v)) + self.rate\no = C(xs)\np = o",
     "it = iter(range(20))\njt = it",
     "def deco(fn):\n    def wrapper(v):\n        log.append(v)\n        return fn(v)\n    return wrapper\nlog = []",
@@ -144,7 +145,8 @@ change(rows[0])
 change(o.v)
 def keep(u):|    rows.append(u)|    return u
 L = keep(L)
-class C:|    rate = N|    def __init__(self, v):|        self.v = v|    def bump(self):|        self.v = self.v + [N]|        return 1|    def get(self):|        return g(self.rate)
+class C:|    rate = N|    def __init__(self, v): self.v = v|    def bump(self): self.v = self.v + [N]|    get = bump
+class C(C):|    def get(self):|        return g(self.rate)
 class D(C):|    def bump(self):|        L.append(N)|        return super().bump()
 o = D(L)
 o = C(L)
