@@ -1,8 +1,9 @@
 """A person at JupyterLab, for tests: real Chromium, and the acts of somebody who works there.
 
 :class:`Browser` is one Chromium that looks at one :class:`~tests.browser.server.Server`; ``browser.open(notebook)``
-gives a :class:`Page` on which cells are run, buttons clicked, outputs read and pictures taken.  State is read from the application's own model (``window.jupyterapp``); only clicks go by what is drawn.
-Nothing waits for a time to pass: every wait is for a condition.
+gives a :class:`Page` on which cells are run, buttons clicked, outputs read and pictures taken.  State is read from the
+application's own model (``window.jupyterapp``); only clicks go by what is drawn.  Nothing waits for a time to pass:
+every wait is for a condition.
 """
 
 from __future__ import annotations
