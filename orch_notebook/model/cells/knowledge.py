@@ -19,6 +19,7 @@ from orch_notebook.model.cells.rules import Knowledge, Rule
 __all__ = [
     "AMBIENT",
     "ATTRIBUTE_STATE",
+    "FIGURE_NAMES",
     "FUNCTIONS",
     "KNOWLEDGE",
     "MAGICS",
