@@ -8,7 +8,6 @@ every wait is for a condition.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -169,26 +168,6 @@ class Page:
         errors = [line for line in self._errors if not any(text in line for text in noise)]
         restarts = [f"kernel: {status}" for status in self.evaluate("() => window.restarts")]
         return errors + [f"external request: {url}" for url in self.external] + restarts
-
-    def watch(self, script: str) -> None:
-        """Note what a JavaScript function gives, now and whenever the document changes; :meth:`watched` tells."""
-        self.evaluate(
-            """script => {
-                const look = eval(script); window.watched = [];
-                const note = () => {
-                    const seen = JSON.stringify(look());
-                    if (seen !== window.watched.at(-1)) window.watched.push(seen);
-                };
-                note();
-                const what = { subtree: true, childList: true, attributes: true, characterData: true };
-                new MutationObserver(note).observe(document.body, what);
-            }""",
-            script,
-        )
-
-    def watched(self) -> list[Any]:
-        """Return what the watched function gave, each change once, in order."""
-        return [json.loads(seen) for seen in self.evaluate("() => window.watched")]
 
     # What a person does
 
