@@ -230,6 +230,22 @@ def test_a_cancel_comes_at_any_time(store, moment) -> None:
     assert run.stored.state.is_final and all(task.state.is_final for task in run.stored.tasks)
 
 
+def test_a_task_may_cancel_its_own_run(store) -> None:
+    """It is stopped there and then, and everything behind it and beside it is ended too."""
+    gate, after = threading.Barrier(2), []
+
+    def perform(task, attempt):
+        gate.wait(PATIENCE)
+        if task == "a":
+            run.engine.cancel()
+            after.append(task)
+        spin(task, attempt)
+
+    run = Run(store, make_graph("a, b >> c >> d"), perform, ThreadRunner(2))
+    assert run.run() == "Cancelled"
+    assert run.states() == dict.fromkeys("abcd", "Cancelled") and not after
+
+
 # When the run cannot go on
 
 

@@ -219,7 +219,11 @@ class SqliteStore:
             if row is None:
                 return None
             created = _queries().select_graph(connection, run_id=run_id)
-            return rows.run_from_row(row, created, _queries().select_task_runs(connection, run_id=run_id))
+            tasks = list(_queries().select_task_runs(connection, run_id=run_id))
+            if any(task["spec"] for task in tasks):
+                added = [found["data"] for found in _queries().select_added(connection, run_id=run_id)]
+                tasks = rows.in_order_of_appearance(tasks, added)
+            return rows.run_from_row(row, created, tasks)
 
     def plan(self, run_id: str) -> Plan | None:
         """Return how a worker executes a run."""
