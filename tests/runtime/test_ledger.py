@@ -172,7 +172,7 @@ class Refusing:
     def __init__(self, error):
         self.error = error
 
-    def append(self, lease, events, expires_at):
+    def append(self, lease, events, expires_at, *, release=False):
         raise self.error
 
     def renew(self, lease, expires_at):
