@@ -1,4 +1,4 @@
-"""Writes the tables of ``orch`` in reference.md anew from the commands themselves: ``python docs/write_commands.py``."""
+"""Writes the tables of ``orch`` in reference.md anew from the commands: ``python docs/write_commands.py``."""
 
 from __future__ import annotations
 
