@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from orch_notebook.model.cells.frame import CLOSURE, Frame, union
-from orch_notebook.model.cells.knowledge import FIGURE_NAMES
+from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES
 from orch_notebook.model.cells.rules import Rule
 from orch_notebook.model.cells.values import EMPTY, Atom, Base, ClassCode, FunctionCode, Summary, Tag, Value
 
@@ -307,6 +307,8 @@ def _call_library_method(frame: Frame, receiver: Value, name: str, given: Argume
         if rule.changes:
             _carry(frame, known)
         return _follow_rule(frame, rule, receiver, given)
+    if ("exclusive", "pyplot") in known:
+        return _follow_rule(frame, DRAWS, receiver, given)
     if given.is_discarded:
         frame.change(receiver, deep=True)
         frame.store(receiver, everything)
@@ -363,7 +365,12 @@ def _follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) ->
     if rule.gives == "first":
         return given.pick(0)
     if rule.gives == "view":
-        return frame.element(union([receiver, everything]))
+        return frame.element(receiver or everything)
+    if rule.gives == "either":
+        return frame.element(receiver) | everything
+    if rule.gives == "drawing":
+        # A drawing belongs to its axes; the data it shows are its own copies.
+        return frame.new(given.node, *carries) | frame.element(receiver) | given.keywords.get("ax", EMPTY)
     if rule.gives == "copy":
         return frame.new(given.node, *carries, holds=frame.element(union([receiver, everything])))
     if rule.gives == "path":

@@ -32,7 +32,9 @@ VIEW = Rule(gives="view")
 HOLDER = Rule(gives="holder")
 COPY = Rule(gives="copy")
 CHANGES_SELF = Rule(changes=("self",), gives="holder")
-PLOTS = Rule(changes=("ax",), exclusive="pyplot", sees=(STYLE,), gives="holder", kind=FIGURE)
+PLOTS = Rule(changes=("ax",), exclusive="pyplot", sees=(STYLE,), gives="drawing", kind=FIGURE)
+#: Any method of a figure or of one of its parts.
+DRAWS = Rule(changes=("self", "ax"), gives="drawing", kind=FIGURE, exclusive="pyplot", sees=(STYLE,))
 
 
 def _each(names: str, rule: Rule, prefix: str = "") -> dict[str, Rule]:
@@ -239,8 +241,8 @@ FUNCTIONS: Mapping[str, Rule] = {
 #: Methods by name.
 METHODS: Mapping[str, Rule] = {
     # Change the receiver and give something back.
-    **_each("popitem popleft setdefault", Rule(changes=("self",), gives="view", stores=True)),
-    "pop": Rule(changes=("self",), gives="view"),
+    **_each("popitem popleft setdefault", Rule(changes=("self",), gives="either", stores=True)),
+    "pop": Rule(changes=("self",), gives="either"),
     **_each(
         "append appendleft extend extendleft insert add update discard remove put put_nowait send register "
         "add_argument subscribe add_module register_buffer",
@@ -264,7 +266,7 @@ METHODS: Mapping[str, Rule] = {
     # Draw on what they hang on, if that is part of a figure; frames have some of these names too.
     **_each(
         "plot hist boxplot bar barh scatter pie hexbin line area kde density box",
-        Rule(changes=("figure", "ax"), gives="holder", kind=FIGURE, exclusive="pyplot", sees=(STYLE,)),
+        Rule(changes=("figure", "ax"), gives="drawing", kind=FIGURE, exclusive="pyplot", sees=(STYLE,)),
     ),
     **_each(
         "hist2d contour contourf imshow pcolormesh pcolor errorbar fill_between fill_betweenx violinplot stem axhline "
@@ -275,7 +277,7 @@ METHODS: Mapping[str, Rule] = {
         "suptitle twinx twiny set_size_inches add_gridspec autofmt_xdate set_facecolor invert_yaxis invert_xaxis "
         "streamplot quiver matshow eventplot loglog semilogx semilogy set_major_locator set_major_formatter "
         "set_minor_locator set_minor_formatter bar_label margins spy",
-        Rule(changes=("self",), gives="view", exclusive="pyplot", sees=(STYLE,)),
+        DRAWS,
     ),
     "savefig": Rule(gives="plain", writes_file=0, exclusive="pyplot"),
     # Look, and change nothing.
@@ -305,9 +307,10 @@ METHODS: Mapping[str, Rule] = {
         "view reshape ravel swapaxes squeeze T diagonal real imag set_option unsqueeze permute expand flatten_", VIEW
     ),
     **_each(
-        "groupby rolling expanding ewm resample items keys values iterrows itertuples iteritems get __getitem__",
-        Rule(gives="view"),
+        "groupby rolling expanding ewm resample items keys values",
+        VIEW,
     ),
+    **_each("get __getitem__", Rule(gives="either")),
     **_each("iteritems iterrows itertuples", Rule(gives="holder", kind=ITERATOR)),
     "sample": Rule(state=(RANDOM,), unless="random_state"),
     # Write what they hold.

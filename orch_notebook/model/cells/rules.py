@@ -23,9 +23,10 @@ class Rule:
         arguments.
     gives : str
         What comes back: ``"new"`` an object of its own; ``"plain"`` something nobody can change; ``"self"`` the
-        receiver; ``"first"`` the first argument; ``"view"`` a part of the receiver or the first argument, or the
-        same memory; ``"holder"`` a new object that holds receiver and arguments; ``"copy"`` a new container with
-        the same elements as the receiver or the first argument.
+        receiver; ``"first"`` the first argument; ``"view"`` a part of the receiver, or of the arguments where there
+        is none, or the same memory; ``"either"`` a part of the receiver or an argument; ``"drawing"`` a part of a
+        figure; ``"path"`` the path that is spoken of; ``"holder"`` a new object that holds receiver and arguments;
+        ``"copy"`` a new container with the same elements as the receiver or the arguments.
     kind : tuple of tags
         What is known of what comes back, such as ``("stateful", "iterator")``.
     state : tuple of str
