@@ -367,9 +367,7 @@ FIGURE_NAMES: tuple[str, ...] = ("ax", "fig")
 SAME_MEMORY: frozenset[str] = _words("loc iloc at iat T values flat real imag data")
 
 #: Attributes that nobody can change in place.
-PLAIN_ATTRIBUTES: frozenset[str] = _words(
-    "shape size ndim dtype dtypes empty name __name__ __doc__ __class__ columns index"
-)
+PLAIN_ATTRIBUTES: frozenset[str] = _words("shape size ndim dtype dtypes empty name __name__ __doc__ __class__")
 
 #: State that any task may depend on without saying so: whoever changes it waits for all above, and all below wait.
 AMBIENT: frozenset[str] = _words(
