@@ -159,6 +159,8 @@ FUNCTIONS: Mapping[str, Rule] = {
     "pandas.ExcelWriter": Rule(writes_file=0, gives="holder", kind=(("stateful", "file"),)),
     "pandas.HDFStore": Rule(writes_file=0, gives="holder", kind=(("stateful", "file"),)),
     "pandas.plotting.*": PLOTS,
+    # Formulas in texts.
+    **_each("pandas.eval numexpr.evaluate patsy.* statsmodels.formula.api.*", Rule(gives="holder", quotes=True)),
     # Drawing.
     "matplotlib.*": Rule(gives="holder"),
     **_each(

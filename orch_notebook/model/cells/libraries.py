@@ -6,6 +6,7 @@ In: a frame, what is called and what it is given.  Out: what may come back; what
 from __future__ import annotations
 
 import ast
+import re
 
 from orch_notebook.model.cells.following import Arguments, bind_arguments, call_special, call_tagged, perform
 from orch_notebook.model.cells.frame import CLOSURE, Frame, union
@@ -14,6 +15,9 @@ from orch_notebook.model.cells.rules import Rule
 from orch_notebook.model.cells.values import EMPTY, Atom, Base, FunctionCode, Tag, Value
 
 __all__ = ["advance", "call_library", "call_library_method", "follow_rule", "offer"]
+
+
+IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 
 
 def call_library(frame: Frame, path: str, given: Arguments) -> Value:
@@ -94,6 +98,10 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
         touch_files(frame, given, rule.reads_file, is_write=opens_for_writing(given))
     if rule.writes_file is not None:
         touch_files(frame, given, rule.writes_file, is_write=True)
+    if rule.quotes:
+        for base, _ in everything:
+            for name in IDENTIFIER.findall(base[1]) if base[0] == "text" else ():
+                frame.read_if_there(name)
     if rule.opaque:
         frame.give_up(rule.opaque)
     # Whoever is handed an iterator, a file or a generator moves it on.

@@ -41,6 +41,8 @@ class Rule:
         What no two tasks may use at a time.
     stores : bool
         Whether the receiver holds the arguments afterwards.
+    quotes : bool
+        Whether its texts speak of the caller's names, as the formulas of ``pandas.eval`` do.
     opaque : str
         Why nothing is certain after it.
     """
@@ -55,6 +57,7 @@ class Rule:
     writes_file: int | None = None
     exclusive: str = ""
     stores: bool = False
+    quotes: bool = False
     opaque: str = ""
 
 

@@ -145,6 +145,10 @@ PROGRAMS = {
         "(i): from sklearn.svm import SVC\na: m = SVC()\nb: m.fit(X)\nc: p = m.predict(X)\nd: m.score(X)",
         "a>b read-after-write m, b>c read-after-write m, b>d read-after-write m",
     ),
+    "a formula in a text speaks of names": (
+        "(i): import pandas as pd\na: u = make()\nb: y = pd.eval('u + 1')",
+        "a>b read-after-write u",
+    ),
     "deleting a name takes it in": (
         "a: x = 1\nb: print(x)\nc: del x\nd: x = 2\ne: print(x)",
         "a>b read-after-write x, a>c read-after-write x, d>e read-after-write x",
