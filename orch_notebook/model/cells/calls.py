@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from orch_notebook.model.cells.following import Arguments, call_tagged, is_bound_to_class, is_static, run_code
 from orch_notebook.model.cells.frame import Frame, union
+from orch_notebook.model.cells.knowledge import OBJECT
 from orch_notebook.model.cells.libraries import call_library, call_library_method, follow_rule, offer
 from orch_notebook.model.cells.values import EMPTY, Atom, Value
 
@@ -36,7 +37,9 @@ def call_value(frame: Frame, called: Value, given: Arguments) -> Value:
     offer(frame, called | everything, given)
     if given.is_discarded:
         frame.change(everything, deep=True)
-    return frame.new(given.node, holds=everything)
+    # An object of a library that is called may share itself with what it gives, as a network does with its outputs.
+    objects = frozenset(atom for atom in called if OBJECT in frame.tags_of(atom))
+    return frame.new(given.node, holds=everything | objects)
 
 
 def call_method(frame: Frame, receiver: Value, name: str, given: Arguments) -> Value:

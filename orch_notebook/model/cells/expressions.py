@@ -12,7 +12,7 @@ from typing import Any
 
 from orch_notebook.model.cells.calls import call_method, call_value
 from orch_notebook.model.cells.following import Arguments, call_special, run_code
-from orch_notebook.model.cells.frame import Frame, state_of, union
+from orch_notebook.model.cells.frame import Frame, join_texts, state_of, union
 from orch_notebook.model.cells.knowledge import PLAIN_ATTRIBUTES, SAME_MEMORY
 from orch_notebook.model.cells.libraries import advance
 from orch_notebook.model.cells.magics import call_ipython
@@ -306,13 +306,31 @@ def read_binary(frame: Frame, node: ast.BinOp) -> Value:
     return operate(frame, node, node.op, evaluate(frame, node.left), evaluate(frame, node.right))
 
 
+def is_plain(value: Value) -> bool:
+    """Whether a value is a number or a text, or nothing that could be changed in place."""
+    return all(base[0] == "text" for base, _ in value)
+
+
+def read_joined(frame: Frame, node: ast.JoinedStr) -> Value:
+    """An f-string: a pattern of what can be seen of it."""
+    return join_texts([evaluate(frame, part) for part in node.values])
+
+
+def read_formatted(frame: Frame, node: ast.FormattedValue) -> Value:
+    value = evaluate(frame, node.value)
+    evaluate(frame, node.format_spec)
+    call_special(frame, value, "__format__", node)
+    call_special(frame, value, "__str__", node)
+    return value if is_plain(value) else EMPTY
+
+
 def operate(frame: Frame, node: ast.AST, operator: ast.AST, left: Value, right: Value) -> Value:
     """Return what an operator may give."""
-    left_objects = any(atom[0][0] != "text" for atom in left)
-    right_objects = any(atom[0][0] != "text" for atom in right)
-    if not left_objects and not right_objects:
-        # Numbers and texts make numbers and texts; what text, cannot be seen.
-        return EMPTY
+    if is_plain(left) and is_plain(right):
+        # Numbers make numbers; texts, and paths of pathlib, make texts.
+        if isinstance(operator, ast.Add):
+            return join_texts([left, right])
+        return join_texts([left, right], "/") if isinstance(operator, ast.Div) else EMPTY
     name = OPERATORS.get(type(operator), "")
     special = EMPTY
     if frame.tags:
@@ -434,6 +452,8 @@ def note_change(frame: Frame, receiver: Value, attribute: str = "") -> None:
 READERS: dict[type[ast.AST], Callable[[Frame, Any], Value]] = {
     ast.Name: read_name,
     ast.Constant: read_constant,
+    ast.JoinedStr: read_joined,
+    ast.FormattedValue: read_formatted,
     ast.Attribute: read_attribute,
     ast.Subscript: read_subscript,
     ast.Call: read_call,

@@ -26,10 +26,14 @@ FRAME = (("type", "frame"),)
 FIGURE = (("exclusive", "pyplot"),)
 SEEDED = (("carries", RANDOM),)
 
+#: What calling a class of a library gives: an object with a state of its own, which calling it may change or share.
+OBJECT = ("made", "object")
+
 PURE = Rule()
 PLAIN = Rule(gives="plain")
 VIEW = Rule(gives="view")
 HOLDER = Rule(gives="holder")
+MADE = Rule(gives="holder", kind=(OBJECT,))
 COPY = Rule(gives="copy")
 CHANGES_SELF = Rule(changes=("self",), gives="holder")
 PLOTS = Rule(changes=("ax",), exclusive="pyplot", sees=(STYLE,), gives="drawing", kind=FIGURE)
@@ -99,6 +103,7 @@ FUNCTIONS: Mapping[str, Rule] = {
     ),
     **_each("os.getenv os.environ.get os.environ.items os.environ.keys", Rule(sees=("state:environ",), gives="plain")),
     "os.path.*": PLAIN,
+    **_each("os.path.join os.fspath os.path.expanduser", Rule(gives="path")),
     **_each(
         "os.path.exists os.path.isfile os.path.isdir os.path.getsize os.listdir os.scandir os.stat",
         Rule(gives="new", reads_file=0),
@@ -128,7 +133,11 @@ FUNCTIONS: Mapping[str, Rule] = {
     **_each(
         "torch.manual_seed torch.seed torch.rand torch.randn torch.randint torch.randperm", Rule(state=("state:torch",))
     ),
-    "torch.nn.*": Rule(state=("state:torch",), gives="holder", kind=(("carries", "state:torch"),)),
+    "torch.nn.*": Rule(state=("state:torch",), gives="holder", kind=(("carries", "state:torch"), OBJECT)),
+    "torch.*": HOLDER,
+    **_each("torch.tensor torch.zeros torch.ones torch.arange torch.linspace torch.eye torch.no_grad", PURE),
+    **_each("torch.utils.data.DataLoader", Rule(gives="holder", kind=(("carries", "state:torch"),))),
+    "torch.optim.*": MADE,
     "torch.Generator": Rule(kind=(("stateful", "rng"),)),
     "tensorflow.random.*": Rule(state=("state:tensorflow",)),
     # NumPy.
@@ -173,6 +182,7 @@ FUNCTIONS: Mapping[str, Rule] = {
         Rule(state=(STYLE,), exclusive="pyplot"),
         "matplotlib.pyplot.",
     ),
+    **_each("matplotlib.rcParams.* matplotlib.pyplot.rcParams.*", Rule(state=(STYLE,))),
     "matplotlib.pyplot.cm.*": PURE,
     "matplotlib.pyplot.get_cmap": PURE,
     "matplotlib.pyplot.imread": Rule(reads_file=0),
@@ -253,12 +263,12 @@ METHODS: Mapping[str, Rule] = {
     **_each("clear sort reverse fill resize partition setflags itemset", Rule(changes=("self",), gives="plain")),
     **_each(
         "fit partial_fit set_params train eval compile set_output",
-        Rule(changes=("self",), gives="self"),
+        Rule(changes=("self",), deep=True, gives="self"),
     ),
     **_each(
         "fit_transform fit_predict fit_resample train_on_batch train_step training_step backward step zero_grad "
         "train_one_epoch fit_generator learn",
-        Rule(changes=("self",), gives="new"),
+        Rule(changes=("self",), deep=True, gives="new"),
     ),
     **_each(
         "read readline readlines seek tell write writelines flush close fetchone fetchall fetchmany execute "

@@ -9,8 +9,8 @@ import ast
 import re
 
 from orch_notebook.model.cells.following import Arguments, bind_arguments, call_special, call_tagged, perform
-from orch_notebook.model.cells.frame import CLOSURE, Frame, union
-from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES
+from orch_notebook.model.cells.frame import CLOSURE, Frame, join_texts, state_of, union
+from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES, OBJECT
 from orch_notebook.model.cells.rules import Rule
 from orch_notebook.model.cells.values import EMPTY, Atom, Base, FunctionCode, Tag, Value
 
@@ -26,15 +26,16 @@ def call_library(frame: Frame, path: str, given: Arguments) -> Value:
     everything = given.everything
     offer(frame, everything, given)
     if rule is None:
-        module = path.partition(".")[0]
         if given.is_discarded:
             # Nobody calls a function for nothing: it changes what it is given, or its module.
             frame.change(everything, deep=True)
             if "." in path:
-                frame.touch("state:" + module)
+                frame.touch(state_of(path))
         elif "." in path:
-            frame.touch("state:" + module, "read")
-        return frame.new(given.node, holds=everything)
+            frame.touch(state_of(path), "read")
+        last = path.rpartition(".")[2]
+        made = (OBJECT,) if last[:1].isupper() else ()
+        return frame.new(given.node, *made, holds=everything)
     return follow_rule(frame, rule, EMPTY, given)
 
 
@@ -74,7 +75,7 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
     everything = given.everything
     for place in rule.changes:
         if place == "self":
-            frame.change(receiver, deep=rule.gives == "self")
+            frame.change(receiver, deep=rule.deep)
         elif place == "figure":
             # `x.plot()` draws on `x` if that is a part of a figure; of a frame it draws a picture and changes nothing.
             if any(_is_figure(frame, atom) for atom in receiver):
@@ -109,7 +110,6 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
         if kind == "stateful" and rule.gives != "holder":
             advance(frame, everything, given.node)
             break
-    source = receiver or given.pick(0) or given.rest
     if rule.gives == "plain":
         return EMPTY
     if rule.gives == "self":
@@ -126,7 +126,7 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
     if rule.gives == "copy":
         return frame.new(given.node, *carries, holds=frame.element(union([receiver, everything])))
     if rule.gives == "path":
-        return frozenset(atom for atom in source if atom[0][0] == "text")
+        return join_texts([receiver, *given.positional] if receiver else given.positional, "/")
     return frame.new(given.node, *carries, holds=receiver | everything if rule.gives == "holder" else EMPTY)
 
 
@@ -171,7 +171,9 @@ def _move_on(frame: Frame, value: Value, node: ast.AST, seen: set[Base]) -> None
             offer(frame, frozenset({atom}), Arguments(node))
             _move_on(frame, frozenset(frame.summary.contents.get(base, ())), node, seen)
         for kind, code in tags:
-            if kind == "resumes":
+            if kind == "carries":
+                frame.touch(code)
+            elif kind == "resumes":
                 inner = frame.element(frozenset({atom}))
                 given = dict.fromkeys([*code.parameters, CLOSURE], inner)
                 frame.store(frozenset({atom}), perform(frame, code, given, node))

@@ -21,12 +21,14 @@ class Rule:
     changes : tuple
         What it changes in place: positions or keywords of arguments, ``"self"`` for the receiver, ``"*"`` for all
         arguments.
+    deep : bool
+        Whether the receiver changes with all that is inside it.
     gives : str
         What comes back: ``"new"`` an object of its own; ``"plain"`` something nobody can change; ``"self"`` the
         receiver; ``"first"`` the first argument; ``"view"`` a part of the receiver, or of the arguments where there
         is none, or the same memory; ``"either"`` a part of the receiver or an argument; ``"drawing"`` a part of a
-        figure; ``"path"`` the path that is spoken of; ``"holder"`` a new object that holds receiver and arguments;
-        ``"copy"`` a new container with the same elements as the receiver or the arguments.
+        figure; ``"path"`` the path that is put together from texts; ``"holder"`` a new object that holds receiver and
+        arguments; ``"copy"`` a new container with the same elements as the receiver or the arguments.
     kind : tuple of tags
         What is known of what comes back, such as ``("stateful", "iterator")``.
     state : tuple of str
@@ -48,6 +50,7 @@ class Rule:
     """
 
     changes: tuple[int | str, ...] = ()
+    deep: bool = False
     gives: str = "new"
     kind: tuple[tuple[str, str], ...] = ()
     state: tuple[str, ...] = ()

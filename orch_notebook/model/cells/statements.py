@@ -42,6 +42,9 @@ def do_expression(frame: Frame, node: ast.Expr) -> None:
         found = evaluate(frame, value)
     if frame.tags and frame.code is None:
         # It may be the cell's last expression, and then it is shown.
+        for kind, what in frame.known_of(found):
+            if kind == "exclusive":
+                frame.summary.exclusive.add(what)
         for name in SHOWING:
             call_special(frame, found, name, node)
 

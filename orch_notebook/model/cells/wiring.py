@@ -302,12 +302,19 @@ def may_overlap(one: str, other: str) -> bool:
     --------
     >>> may_overlap("file:data/a.csv", "file:./data/a.csv"), may_overlap("file:data", "file:data/a.csv")
     (True, True)
-    >>> may_overlap("file:a.csv", "file:b.csv")
-    False
+    >>> may_overlap("file:a.csv", "file:b.csv"), may_overlap("file:out/*.csv", "file:out/*.png")
+    (False, False)
     """
     if one == other or "file:*" in (one, other):
         return True
     first, second = posixpath.normpath(one[5:]), posixpath.normpath(other[5:])
+    if "*" in first or "*" in second:
+        # Patterns of names put together: they meet unless what is seen of their ends differs.
+        heads = first.partition("*")[0], second.partition("*")[0]
+        tails = first.rpartition("*")[2], second.rpartition("*")[2]
+        return (heads[0].startswith(heads[1]) or heads[1].startswith(heads[0])) and (
+            tails[0].endswith(tails[1]) or tails[1].endswith(tails[0])
+        )
     return first == second or first.startswith(second + "/") or second.startswith(first + "/")
 
 

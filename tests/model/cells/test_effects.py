@@ -253,6 +253,12 @@ with open('c.txt', mode='a') as f: f.write(x)              | file:c.txt!
 from pathlib import Path¶Path('d.txt').write_text('x')     | file:d.txt!
 from pathlib import Path¶t = Path('d.txt').read_text()     | file:d.txt
 def load(p): return open(p).read()¶t = load('e.txt')       | file:e.txt
+open(f'{d}/a.txt').read()                                  | file:*/a.txt
+d = 'out'¶open(f'{d}/a.txt').read()                        | file:out/a.txt
+p = 'out/' + 'a.txt'¶open(p).read()                        | file:out/a.txt
+import os¶open(os.path.join('out', 'a.txt')).read()        | file:out/a.txt
+from pathlib import Path¶p = Path('out') / 'a.txt'¶p.read_text() | file:out/a.txt
+import matplotlib.pyplot as plt¶plt.rcParams.update({})    | state:matplotlib.rcParams!
 import joblib¶joblib.dump(m, 'm.joblib')                   | file:m.joblib!
 get_ipython().run_cell_magic('writefile', 'f.py', 'x')     | file:f.py!
 get_ipython().run_line_magic('cd', 'data')                 | state:cwd!
@@ -320,6 +326,7 @@ def test_what_only_looks_dangerous_is_not_opaque(text: str) -> None:
         ("df['a'].hist(bins=3)", {"pyplot"}),
         ("df['a'].plot.bar()", {"pyplot"}),
         ("fig.savefig('a.png')", {"pyplot"}),
+        ("import matplotlib.pyplot as plt\nfig = plt.figure()\nfig", {"pyplot"}),
         ("x = 1", set()),
     ],
 )
