@@ -218,11 +218,12 @@ FUNCTIONS: Mapping[str, Rule] = {
         "cluster.BisectingKMeans tree.DecisionTreeClassifier tree.DecisionTreeRegressor tree.ExtraTreeClassifier "
         "mixture.GaussianMixture mixture.BayesianGaussianMixture decomposition.PCA decomposition.TruncatedSVD "
         "decomposition.NMF decomposition.FastICA decomposition.LatentDirichletAllocation decomposition.SparsePCA "
-        "manifold.TSNE manifold.MDS manifold.SpectralEmbedding manifold.LocallyLinearEmbedding "
+        "manifold.TSNE manifold.MDS manifold.SpectralEmbedding manifold.LocallyLinearEmbedding manifold.Isomap "
         "neural_network.MLPClassifier neural_network.MLPRegressor neural_network.BernoulliRBM "
-        "linear_model.SGDClassifier linear_model.SGDRegressor linear_model.LogisticRegression "
+        "linear_model.SGDClassifier linear_model.SGDRegressor "
         "linear_model.Perceptron linear_model.RANSACRegressor svm.SVC svm.LinearSVC "
-        "model_selection.RandomizedSearchCV model_selection.ShuffleSplit model_selection.StratifiedShuffleSplit "
+        "model_selection.KFold model_selection.StratifiedKFold model_selection.RandomizedSearchCV "
+        "model_selection.ShuffleSplit model_selection.StratifiedShuffleSplit "
         "random_projection.GaussianRandomProjection random_projection.SparseRandomProjection "
         "preprocessing.QuantileTransformer feature_selection.mutual_info_classif",
         Rule(gives="holder", kind=SEEDED, unless="random_state"),

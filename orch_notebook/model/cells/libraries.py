@@ -12,7 +12,7 @@ from orch_notebook.model.cells.following import Arguments, bind_arguments, call_
 from orch_notebook.model.cells.frame import CLOSURE, Frame, join_texts, state_of, union
 from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES, OBJECT
 from orch_notebook.model.cells.rules import Rule
-from orch_notebook.model.cells.values import EMPTY, Atom, Base, FunctionCode, Tag, Value
+from orch_notebook.model.cells.values import EMPTY, Atom, Base, FunctionCode, Value
 
 __all__ = ["advance", "call_library", "call_library_method", "follow_rule", "offer"]
 
@@ -52,23 +52,30 @@ def call_library_method(frame: Frame, receiver: Value, name: str, given: Argumen
         return EMPTY
     if any(kind == "stateful" for kind, _ in known):
         advance(frame, receiver, given.node)
+    if ("stateful", "rng") in known:
+        # What is drawn is new, or an element of what was given; only shuffling changes that.
+        if name == "shuffle":
+            frame.change(given.pick(0))
+        return frame.new(given.node, holds=frame.contents(everything))
     if rule is not None:
         if rule.changes:
-            _carry(frame, known)
+            _carry(frame, receiver)
         return follow_rule(frame, rule, receiver, given)
     if ("exclusive", "pyplot") in known:
         return follow_rule(frame, DRAWS, receiver, given)
     if given.is_discarded:
         frame.change(receiver, deep=True)
         frame.store(receiver, everything)
-        _carry(frame, known)
+        _carry(frame, receiver)
     return frame.new(given.node, holds=frame.element(receiver) | receiver | everything)
 
 
-def _carry(frame: Frame, known: frozenset[Tag]) -> None:
-    for kind, what in known:
-        if kind == "carries":
-            frame.touch(what)
+def _carry(frame: Frame, value: Value) -> None:
+    """Touch the hidden state that a value, or anything inside it, draws from."""
+    if frame.tags:
+        for kind, what in frame.known_of(value | frame.inside(value)):
+            if kind == "carries":
+                frame.touch(what)
 
 
 def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> Value:
@@ -103,6 +110,9 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
         for base, _ in everything:
             for name in IDENTIFIER.findall(base[1]) if base[0] == "text" else ():
                 frame.read_if_there(name)
+    if not receiver and rule.gives == "new":
+        # It runs what it is given: cross-validation fits the estimators.
+        _carry(frame, everything)
     if rule.opaque:
         frame.give_up(rule.opaque)
     # Whoever is handed an iterator, a file or a generator moves it on.

@@ -156,6 +156,7 @@ import numpy as np¶b = a.reshape(2, 2)¶b[0] = 1    | a              | b np    
 import numpy as np¶np.add(a, b, out=c)             | a b c          | np           | c
 import random¶random.shuffle(xs)                   | xs             | random       | xs
 import numpy as np¶r = np.random.default_rng(0)¶y = r.normal() | |    np r y       |
+import numpy as np¶r = np.random.default_rng(0)¶x = r.normal(size=3)¶x[0] = 1 | | np r x |
 df.query('a > @limit')                             | df limit       |              |
 globals()['y'] = x                                 | x              | y            |
 print(globals()['x'])                              | x              |              |
@@ -228,6 +229,8 @@ from sklearn.model_selection import train_test_split as t¶a, b = t(X) | state:n
 from sklearn.model_selection import train_test_split as t¶a, b = t(X, random_state=0) |
 from sklearn.ensemble import RandomForestClassifier as R¶m = R()¶m.fit(X) | state:numpy.random!
 from sklearn.ensemble import RandomForestClassifier as R¶m = R(random_state=0)¶m.fit(X) |
+from sklearn.svm import SVC¶from sklearn.pipeline import make_pipeline as p¶m = p(SVC())¶m.fit(X) | state:numpy.random!
+from sklearn.svm import SVC¶import sklearn.model_selection as m¶m.cross_val_score(SVC(), X) | state:numpy.random!
 df.sample(3)                                               | state:numpy.random!
 df.sample(3, random_state=0)                               |
 import os¶os.environ['A'] = '1'                            | state:environ!
