@@ -429,6 +429,26 @@ def state_of(path: str) -> str:
     return "state:" + path.partition(".")[0]
 
 
+def join_texts(parts: Iterable[Value], between: str = "") -> Value:
+    """Return the text that is put together from parts; ``*`` stands for what cannot be seen.
+
+    Examples
+    --------
+    >>> [text for (_, text), _ in join_texts([frozenset({(("text", "data"), False)}), EMPTY], "/")]
+    ['data/*']
+    """
+    words: list[str] = []
+    is_seen = False
+    for part in parts:
+        texts = [base[1] for base, _ in part if base[0] == "text"]
+        if len(texts) == 1 and len(part) == 1:
+            words.append(texts[0])
+            is_seen = True
+        else:
+            words.append("*")
+    return frozenset({(("text", between.join(word for word in words if word)), False)}) if is_seen else EMPTY
+
+
 def union(values: Iterable[Value]) -> Value:
     """Return what any of several values may be."""
     found: set[Atom] = set()
