@@ -148,7 +148,7 @@ class Engine:
         """See to it that a run which cannot go on does not stay Running in the store, if the store still takes it."""
         said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         state = State(StateType.CRASHED, "Crashed", f"The run could not go on: {said}")
-        end_lost_run(self._ledger.store, self._journal.lease, state, self._clock.now())
+        end_lost_run(self._ledger.store, self._journal.lease, state, self._clock.now(), is_sure=True)
 
     def cancel(self, message: str = "") -> None:
         """Stop what runs, start nothing more; returns at once."""

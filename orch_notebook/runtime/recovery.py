@@ -73,8 +73,13 @@ def recover(
     return found
 
 
-def end_lost_run(store: Store, lease: Lease, state: State, now: datetime) -> bool:
+def end_lost_run(store: Store, lease: Lease, state: State, now: datetime, *, is_sure: bool = False) -> bool:
     """Record the end of a run that nobody performs any more; False if it had ended already.
+
+    Parameters
+    ----------
+    is_sure : bool
+        All that happened is stored; else what was ready to run may have begun.
 
     Raises
     ------
@@ -92,8 +97,10 @@ def end_lost_run(store: Store, lease: Lease, state: State, now: datetime) -> boo
             events.append(TaskStateChanged(now, task.name, task.attempt, CRASHED_TASK))
         elif not task.state.is_final:
             # The last facts before a death are the ones that may not have been stored.
-            was_ready = task.state.type is StateType.PENDING and done.issuperset(
-                run.graph.predecessors.get(task.name, ())
+            was_ready = (
+                not is_sure
+                and task.state.type is StateType.PENDING
+                and done.issuperset(run.graph.predecessors.get(task.name, ()))
             )
             state = PERHAPS_RAN if was_ready else NEVER_RAN
             events.append(TaskStateChanged(now, task.name, task.attempt, state))

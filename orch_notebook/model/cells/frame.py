@@ -25,7 +25,7 @@ from orch_notebook.model.cells.values import (
     Value,
 )
 
-__all__ = ["CLOSURE", "Frame", "Linker", "Names", "state_of", "union"]
+__all__ = ["CLOSURE", "Frame", "Linker", "Names", "join_texts", "state_of", "union"]
 
 #: The parameter that stands for the function object itself, which holds defaults and captured names.
 CLOSURE = "<function>"

@@ -19,11 +19,13 @@ from orch_notebook.model.cells.rules import Knowledge, Rule
 __all__ = [
     "AMBIENT",
     "ATTRIBUTE_STATE",
+    "DRAWS",
     "FIGURE_NAMES",
     "FUNCTIONS",
     "KNOWLEDGE",
     "MAGICS",
     "METHODS",
+    "OBJECT",
     "PLAIN_ATTRIBUTES",
     "SAME_MEMORY",
     "USUAL_NAMES",
