@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from orch_notebook.model.cells import Wiring
 from orch_notebook.model.flows import CellFlow, CellTask
+from orch_notebook.runtime.calls import describe_failure
 from orch_notebook.runtime.capture import Capture, capturing
 from orch_notebook.runtime.keys import Keys
 from orch_notebook.runtime.results import Results
@@ -37,6 +38,10 @@ class CellHooks(Protocol):
 
     def filename(self, cell: CellTask) -> str:
         """Return the name under which tracebacks find the cell's lines."""
+        ...
+
+    def label(self, filename: str) -> str:
+        """Return what people call the cell that bears this file name; nothing if none does."""
         ...
 
     def begin(self, cell: CellTask, capture: Capture) -> None:
@@ -61,6 +66,10 @@ class PlainHooks:
         lines = [f"{line}\n" for line in cell.body.splitlines()]
         linecache.cache[name] = (len(cell.body), None, lines, name)
         return name
+
+    def label(self, filename: str) -> str:
+        """Call no cell anything: its file name says it."""
+        return ""
 
     def begin(self, cell: CellTask, capture: Capture) -> None:
         """Do nothing."""
@@ -212,6 +221,10 @@ class CellProgram:
                 if name not in made and order >= self._published.get(name, -1):
                     self._published[name] = order
                     self._environment.pop(name, None)
+
+    def describe(self, error: BaseException) -> dict[str, Any]:
+        """Return what is recorded of a failure, with cells called as people call them."""
+        return describe_failure(error, self._hooks.label)
 
     def settled(self, task: str) -> None:
         """Free the versions that only this task still had to read; call it when no attempt will follow."""
