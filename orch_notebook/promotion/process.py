@@ -314,7 +314,7 @@ def _state_of(ended: Execution, stop: Stop) -> State:
     what = f"{ended.ename}: {ended.evalue}" if ended.ename and ended.kind == "failed" else ended.evalue
     if ended.ename == FlowRunFailed.__name__:
         # The tasks say what went wrong and where; the cell that ran them (often one we added) says nothing more.
-        where, what = "", ended.evalue
+        where, what = "", re.sub(r"^Flow .*? ended \w+\. ", "", ended.evalue)
     message = (where + (what.splitlines()[0] if what else ended.kind))[:500]
     if ended.kind == "stopped":
         if stop.reason == CANCELLED:
