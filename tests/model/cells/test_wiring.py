@@ -104,6 +104,10 @@ PROGRAMS = {
         "(i): import pandas as pd\np: path = 'o.csv'\na: df.to_csv(path)\nb: x = pd.read_csv('o.csv')",
         "p>a read-after-write path, a>b file file:o.csv",
     ),
+    "an extension may be added by who writes": (
+        "(i): import numpy as np\na: np.save('x', y)\nb: z = np.load('x.npy')\nc: w = np.load('xx.npy')",
+        "a>b file file:x.npy",
+    ),
     "a folder holds its files": (
         "(i): import os\na: os.makedirs('out')\nb: open('out/a.txt', 'w').write('x')\nc: print(os.listdir('out'))",
         "a>b file file:out/a.txt, a>c file file:out, b>c file file:out",
@@ -169,7 +173,7 @@ PROGRAMS = {
 def test_cells_wait_for_what_they_must_and_for_nothing_else(name: str) -> None:
     """The edges of each program are exactly those of the table."""
     text, edges = PROGRAMS[name]
-    wiring = wire(cells_of(text), known=["xs", "c", "df", "make", "code", "X"])
+    wiring = wire(cells_of(text), known=["xs", "c", "df", "make", "code", "X", "y"])
     assert edges_of(wiring) == {edge.strip() for edge in edges.split(",") if edge.strip()}
 
 
