@@ -96,7 +96,10 @@ class _Wirer:
         if version is not None:
             return UNDEFINED if version.is_deleted else describe(version, self.epoch)
         found = library_entry(name)
-        if found.defined is False or found.direct:
+        if found.direct:
+            # After a star import even a builtin's name may mean something else: it is bound to whoever did that.
+            return replace(found, defined=None) if self.anything else found
+        if found.defined is False:
             return found
         if name in self.known:
             return OUTSIDE
@@ -163,7 +166,7 @@ class _Wirer:
             version = self._find(name)
             if version is not None:
                 bound[name] = version
-            elif is_sure and not self._is_excused(name):
+            elif is_sure and (self.anything or not self._is_excused(name)):
                 missing.append(name)
         if task is None:
             return bound
@@ -180,7 +183,9 @@ class _Wirer:
                 self._edge(version.producer, task, "read-after-write", name)
         for name in missing if self.anything else ():
             mine[name] = self.anything_by
-        if missing and not self.anything:
+            if self.anything_by is not None:
+                self._edge(self.anything_by, task, "read-after-write", name)
+        if missing and not self.anything and not summary.rebinds:
             self.undefined[task] = tuple(missing)
         return bound
 

@@ -137,6 +137,10 @@ PROGRAMS = {
         "a: x = 1\nb: exec(code)\nc: y = x",
         "a>b read-after-write x, a>b barrier it calls exec(), b>c read-after-write x, b>c barrier it calls exec()",
     ),
+    "after a star import builtins may mean something else": (
+        "a: from numpy import *\nb: print(sum([1]))",
+        "a>b read-after-write print, a>b read-after-write sum, a>b barrier it imports everything from numpy",
+    ),
     "a plain cell waits for nobody": (
         "a: x = [1]\n(p): x.append(1)\nb: print(x)",
         "a>b read-after-write x",
