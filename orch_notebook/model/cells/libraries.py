@@ -9,10 +9,10 @@ import ast
 import re
 
 from orch_notebook.model.cells.following import Arguments, bind_arguments, call_special, call_tagged, perform
-from orch_notebook.model.cells.frame import CLOSURE, Frame, join_texts, state_of, union
-from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES, OBJECT
+from orch_notebook.model.cells.frame import CLOSURE, Frame
+from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES, OBJECT, state_of
 from orch_notebook.model.cells.rules import Rule
-from orch_notebook.model.cells.values import EMPTY, Atom, Base, Entry, FunctionCode, Value
+from orch_notebook.model.cells.values import EMPTY, Atom, Base, Entry, FunctionCode, Value, join_texts, union
 
 __all__ = ["advance", "call_library", "call_library_method", "follow_rule", "offer"]
 
