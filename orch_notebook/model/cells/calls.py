@@ -27,6 +27,10 @@ def call_value(frame: Frame, called: Value, given: Arguments) -> Value:
             is_known = True
             continue
         for tag in frame.tags_of(atom):
+            if tag[0] == "method":
+                results.append(call_library_method(frame, frame.element(frozenset({atom})), tag[1], given))
+                is_known = True
+                continue
             result = call_tagged(frame, tag, atom, given)
             if result is not None:
                 results.append(result)

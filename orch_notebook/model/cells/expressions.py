@@ -101,6 +101,10 @@ def read_attribute(frame: Frame, node: ast.Attribute) -> Value:
                 found.append(frame.new(node, (kind, method), holds=frozenset({atom})))
     if name in PLAIN_ATTRIBUTES:
         return union(found)
+    rule = frame.knowledge.method(name)
+    if rule is not None and "self" in rule.changes:
+        # `add = xs.append`: whoever calls it later changes `xs`.
+        return frame.new(node, ("method", name), holds=value) | union(found)
     if name in SAME_MEMORY:
         return value | union(found)
     return frame.element(value) | union(found)

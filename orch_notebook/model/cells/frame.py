@@ -98,7 +98,7 @@ class Frame:
         #: Class bodies and comprehensions, innermost last: their names, and whether it is a class body.
         self.overlays: list[tuple[dict[str, Value], bool]] = []
         #: Functions that a library was handed, with what it could call them with.
-        self.offered: set[tuple[FunctionCode | ClassCode, Atom, Value]] = set()
+        self.offered: set[tuple[FunctionCode | ClassCode | str, Atom, Value]] = set()
         #: The names as they stood at each ``return``.
         self.exits: list[Names] = []
         self.locals_known = code.locals if code else frozenset()

@@ -208,6 +208,10 @@ def offer(frame: Frame, values: Value, given: Arguments, *, is_curious: bool = T
                 if (code, atom, everything) not in frame.offered:
                     frame.offered.add((code, atom, everything))
                     call_tagged(frame, (kind, code), atom, Arguments(given.node, rest=everything))
+            elif kind == "method":
+                if (code, atom, values) not in frame.offered:
+                    frame.offered.add((code, atom, values))
+                    call_library_method(frame, frame.element(frozenset({atom})), code, Arguments(given.node))
             elif kind == "instance" and is_curious and (code, atom, values) not in frame.offered:
                 frame.offered.add((code, atom, values))
                 for method in code.all_methods().values():

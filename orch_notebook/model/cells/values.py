@@ -41,8 +41,9 @@ Base = tuple[str, Any]
 Atom = tuple[Base, bool]
 Value = frozenset[Atom]
 #: What is known of an object: ``("function", code)``, ``("bound", code)`` of a method with its object inside,
-#: ``("class", code)``, ``("instance", code)``, ``("resumes", code)`` of a generator, ``("type", "list")``,
-#: ``("stateful", "iterator")``, ``("carries", "state:numpy.random")`` …
+#: ``("method", name)`` of a library's object inside, ``("class", code)``, ``("instance", code)``,
+#: ``("resumes", code)`` of a generator, ``("type", "list")``, ``("stateful", "iterator")``,
+#: ``("carries", "state:numpy.random")`` …
 Tag = tuple[str, Any]
 
 EMPTY: Value = frozenset()
