@@ -98,11 +98,7 @@ def end_lost_run(store: Store, lease: Lease, state: State, now: datetime, *, is_
             events.append(TaskStateChanged(now, task.name, task.attempt, CRASHED_TASK))
         elif not task.state.is_final:
             # The last facts before a death are the ones that may not have been stored.
-            was_ready = (
-                not is_sure
-                and task.state.type is StateType.PENDING
-                and done.issuperset(needs[task.name])
-            )
+            was_ready = not is_sure and task.state.type is StateType.PENDING and done.issuperset(needs[task.name])
             fate = PERHAPS_RAN if was_ready else NEVER_RAN
             events.append(TaskStateChanged(now, task.name, task.attempt, fate))
     events.append(RunStateChanged(now, state))
