@@ -150,8 +150,6 @@ def promote(
     """
     if not is_task_name(name):
         raise UsageError(f"A deployment's name may hold letters, digits, '_', '-' and '.', so not {name!r}.")
-    if retries < 0 or retry_delay < 0 or (timeout is not None and timeout <= 0):
-        raise UsageError("Retries and their delay must not be negative, and a timeout must be more than 0 seconds.")
     plan, schema = _plan(settings, notebook, retries, retry_delay, timeout, kernel)
     given = read_given(schema, parameters or {})
     _close(store, name, now, settings.late, "The deployment was promoted anew before a worker saw this due time.")
@@ -173,6 +171,8 @@ def promote(
 def _plan(
     settings: Settings, notebook: Path, retries: int, retry_delay: float, timeout: float | None, kernel: str | None
 ) -> tuple[Plan, tuple[Parameter, ...]]:
+    if retries < 0 or retry_delay < 0 or (timeout is not None and timeout <= 0):
+        raise UsageError("Retries and their delay must not be negative, and a timeout must be more than 0 seconds.")
     path = notebook.expanduser().absolute()
     content = read_notebook(path)
     check_kernel(kernel or kernel_of(content))

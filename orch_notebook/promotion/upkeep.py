@@ -10,6 +10,7 @@ from orch_notebook.errors import UsageError
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
+from orch_notebook.promotion.mending import mend_notebook
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.recovery import end_lost_run, recover
 from orch_notebook.runtime.settings import Settings
@@ -29,6 +30,9 @@ def sweep(store: Store, owner: str, now: datetime, performing: Collection[str] |
 
     def again(run: FlowRun) -> None:
         repeat(store, run, store.plan(run.run_id), now)
+        whole = run if run.parent_run_id is None else store.run(run.parent_run_id)
+        if whole is not None:
+            mend_notebook(store, whole, now)
 
     return recover(store, owner, now, performing=performing, ended=again)
 
@@ -70,10 +74,12 @@ def settle(store: Store, lease: Lease, said: str, now: datetime) -> FlowRun | No
         The run as it ended.
     """
     died = State(StateType.CRASHED, "Crashed", f"The process that executed it {said or 'ended'}.")
-    end_lost_run(store, lease, died, now)
+    is_lost = end_lost_run(store, lease, died, now)
     run = store.run(lease.run_id)
     if run is not None:
         repeat(store, run, store.plan(run.run_id), now)
+        if is_lost:
+            mend_notebook(store, run, now)
     store.release(lease)
     return run
 

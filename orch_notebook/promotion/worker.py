@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from orch_notebook.errors import StoreError
 from orch_notebook.promotion.deployments import STARTING, materialise
@@ -72,6 +73,8 @@ def launch_process(settings: Settings) -> Launcher:
             if process.stdin is not None:
                 process.stdin.close()
             _end_group(process.pid)
+            if code not in (0, 1):
+                _end_orphans(lease.run_id)
             found.said = (
                 f"ended by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"ended with code {code}"
             )
@@ -90,6 +93,18 @@ def _end_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass
+
+
+def _end_orphans(run_id: str) -> None:
+    """End the kernel, and what it started, of a run process that could not do so itself.
+
+    A kernel that waits in C code does not notice that its parent has died, and lives in a session of its own.
+    """
+    mark = f"ORCH_RUN_ID={run_id}".encode()
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if mark in place.read_bytes().split(b"\0"):
+                os.kill(int(place.parent.name), signal.SIGKILL)
 
 
 class Worker:
