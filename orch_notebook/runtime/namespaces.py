@@ -15,7 +15,7 @@ import linecache
 import threading
 import tokenize
 from collections import Counter
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping
 from types import CodeType, FunctionType
 from typing import Any, Protocol
 
@@ -297,8 +297,29 @@ def _is_silenced(source: str) -> bool:
 def _evaluate(code: CodeType, namespace: dict[str, Any]) -> Any:
     result = eval(code, namespace)  # noqa: S307 - running the user's code is the purpose
     if code.co_flags & inspect.CO_COROUTINE:
-        return asyncio.run(result)
+        work = _stoppable(result)
+        try:
+            return asyncio.run(work)
+        finally:
+            work.close()  # a stop may have come before either was awaited
+            result.close()
     return result
+
+
+async def _stoppable(work: Coroutine[Any, Any, Any]) -> Any:
+    """Await work in a loop that wakes five times a second: a stop is only raised where Python runs."""
+    loop = asyncio.get_running_loop()
+    alarm: asyncio.TimerHandle
+
+    def wake() -> None:
+        nonlocal alarm
+        alarm = loop.call_later(0.2, wake)
+
+    alarm = loop.call_later(0.2, wake)
+    try:
+        return await work
+    finally:
+        alarm.cancel()
 
 
 def _rebind(namespace: dict[str, Any], given: set[str]) -> None:
