@@ -17,7 +17,7 @@ from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.live import LiveRun
 from orch_notebook.model.machine import RunMachine
-from orch_notebook.model.runs import FlowRun
+from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion import deployments, upkeep
 from orch_notebook.promotion.deployments import Given
@@ -60,7 +60,7 @@ class RunHandle:
         self._program: CellProgram | None = program
         self._tell_ended = ended
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._perform, name=f"orch-run-{run.run_id[:8]}", daemon=True)
+        self._thread = threading.Thread(target=self._perform, name=f"orch-run-{short_id(run.run_id)}", daemon=True)
 
     def _perform(self) -> None:
         assert self._engine is not None
@@ -380,23 +380,25 @@ class Orchestrator:
         Parameters
         ----------
         run_id : str
-            An id, or so much of its beginning as is unique.
+            An id, or so much of its beginning or end as is unique.
 
         Raises
         ------
         NotFound
-            There is no such run, or several begin like this.
+            There is no such run, or several are called like this.
         """
-        found = self.store.run(run_id) or self._by_prefix(run_id)
+        found = self.store.run(run_id) or self._by_part(run_id)
         upkeep.sweep(self.store, this_owner(), self.clock.now())
         return upkeep.with_children(self.store, self.store.run(found.run_id) or found)
 
-    def _by_prefix(self, prefix: str) -> FlowRun:
-        ids = self.store.run_ids_like(prefix) if prefix and not set(prefix.lower()) - set("0123456789abcdef-") else []
+    def _by_part(self, part: str) -> FlowRun:
+        ids = self.store.run_ids_like(part) if part and not set(part.lower()) - set("0123456789abcdef-") else []
         run = self.store.run(ids[0]) if len(ids) == 1 else None
         if run is None:
-            several = f"{len(ids)} runs or more begin with" if ids else "There is no run"
-            raise NotFound(f"{several} {prefix!r}. 'orch runs' lists the newest.", run_id=prefix)
+            what = (
+                f"Several runs begin or end with {part!r}; give more of the id" if ids else f"There is no run {part!r}"
+            )
+            raise NotFound(f"{what}. 'orch runs' lists the newest.", run_id=part)
         return run
 
     def runs(
@@ -412,10 +414,12 @@ class Orchestrator:
         Raises
         ------
         NotFound
-            There is no such deployment.
+            There is no such deployment, or no such parent.
         """
         if deployment is not None:
             self.deployment(deployment)
+        if parent_run_id is not None and self.store.run(parent_run_id) is None:
+            parent_run_id = self._by_part(parent_run_id).run_id
         upkeep.sweep(self.store, this_owner(), self.clock.now())
         upkeep.name_late(self.store, self.settings, self.clock.now())
         return self.store.runs(deployment=deployment, state=state, parent_run_id=parent_run_id, limit=limit)
@@ -440,7 +444,7 @@ class Orchestrator:
         """
         run = self.show(run_id)
         if task is not None and task not in {each.name for each in run.tasks}:
-            raise unknown_task(task, [each.name for each in run.tasks], f"in run {run.run_id[:8]}")
+            raise unknown_task(task, [each.name for each in run.tasks], f"in run {short_id(run.run_id)}")
         ids = [run.run_id, *(child.run_id for child in self.store.runs(parent_run_id=run.run_id, limit=1000))]
         lines = [(found, line) for found in ids for line in self.store.logs(found, task, limit=limit)]
         return sorted(lines, key=lambda pair: (pair[1].at, pair[0], pair[1].seq))[-limit:]
@@ -490,7 +494,7 @@ class Orchestrator:
         run = deployments.submit(
             self.store, self.settings, now, Path(notebook), parameters or {}, owner, timeout=timeout, kernel=kernel
         )
-        lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=self.settings.lease))
+        lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=deployments.STARTING))
         launch = launch_process(self.settings)(lease, lambda: None)
         return Execution(
             launch,
@@ -507,7 +511,7 @@ class Orchestrator:
             The run left no executed notebook.
         """
         if run.executed_notebook is None or not Path(run.executed_notebook).exists():
-            raise NotFound(f"Run {run.run_id[:8]} left no executed notebook.", run_id=run.run_id)
+            raise NotFound(f"Run {short_id(run.run_id)} left no executed notebook.", run_id=run.run_id)
         return write_html(run.executed_notebook, target)
 
     def diagnose(self) -> list[Finding]:
@@ -516,9 +520,7 @@ class Orchestrator:
 
     def pause(self, name: str, is_paused: bool = True) -> Deployment:
         """Let the schedules of a deployment rest, or wake them."""
-        if not self.store.pause_deployment(name, is_paused, self.clock.now()):
-            self.deployment(name)
-        return self.deployment(name)
+        return deployments.pause(self.store, self.settings, self.clock.now(), name, is_paused)
 
     def workers(self) -> list[WorkerRow]:
         """Return the workers that have not said good-bye."""

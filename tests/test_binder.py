@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.driver import until
+from tests.browser.server import until
 from tests.test_house import ROOT, project_files
 
 BINDER = ROOT / "binder"

@@ -6,7 +6,11 @@ Exit codes: 0 all well; 1 a run failed, or something was found wrong; 2 what was
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+
+import typer
 
 from orch_notebook.cli import commands, demo
 from orch_notebook.cli.app import app
@@ -20,21 +24,39 @@ COMMANDS = (commands, demo)
 def main() -> None:
     """Run the command; every error we know is one line on standard error."""
     try:
-        app()
+        code = app(prog_name="orch", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
     except FlowRunError as error:
         sys.exit(_say(error, 1))
     except StoreError as error:
         sys.exit(_say(error, 3))
     except OrchError as error:
         sys.exit(_say(error, 2))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has had enough, as 'head' has.
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            # Whoever read our output has had enough, as 'head' has; nothing is left to be flushed at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        if error.filename is None:
+            raise
+        sys.exit(_say(f"{error.filename}: {error.strerror}.", 2))
+    except Exception as error:
+        # Typer's own errors about arguments have a message in common, but no class that all its versions know.
+        if not hasattr(error, "format_message"):
+            raise
+        sys.exit(_say(_about_arguments(error), 2))
 
 
-def _say(error: OrchError, code: int) -> int:
-    sys.stderr.write(f"orch: {error}\n")
+def _about_arguments(error: Exception) -> str:
+    """Return what is wrong with the arguments, and where to read what they may be, in one line."""
+    said = " ".join(str(error.format_message()).split())  # type: ignore[attr-defined]
+    path = getattr(getattr(error, "ctx", None), "command_path", "orch")
+    return f"{said.rstrip('.')}. See '{path} --help'."
+
+
+def _say(message: object, code: int) -> int:
+    sys.stderr.write(f"orch: {message}\n")
     return code

@@ -11,12 +11,11 @@ from rich.console import Console
 
 from orch_notebook import __version__
 
-__all__ = ["app", "console", "print_json"]
+__all__ = ["app", "columns", "console", "print_json", "say"]
 
 app = typer.Typer(
     name="orch",
     help="Run, promote and watch notebooks made of tasks.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -24,7 +23,17 @@ app = typer.Typer(
 )
 
 #: Width follows the terminal; piped output is as wide as it needs to be, so that scripts see whole ids.
-console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=not sys.stdout.isatty())
+console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False, markup=False, emoji=False)
+
+
+def columns() -> int | None:
+    """Return the width of the terminal; None where the output is piped."""
+    return console.width if console.is_terminal else None
+
+
+def say(text: str = "") -> None:
+    """Print text as it is; a line too long is wrapped by the terminal, so that a path can be copied whole."""
+    console.print(text, soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
@@ -38,8 +47,11 @@ def _version(is_asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def root(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
     """Run, promote and watch notebooks made of tasks."""
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")

@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-from orch_notebook.cli.app import app, console, print_json
+from orch_notebook.cli.app import app, columns, console, print_json, say
 from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table
 from orch_notebook.cli.watching import follow
 from orch_notebook.errors import UsageError
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.flows import CellFlow
-from orch_notebook.model.runs import FlowRun, iso
+from orch_notebook.model.runs import iso, short_id
+from orch_notebook.model.schedules import schedule_from_json
 from orch_notebook.model.states import NAMES, StateType
 from orch_notebook.model.views import dot, graph_text, paint
 from orch_notebook.orchestrator import open_orchestrator
@@ -54,27 +55,26 @@ def run(
 ) -> None:
     """Execute a notebook now, and show its tasks as they go."""
     with open_orchestrator() as orchestrator:
-        given = parameter or ()
+        given, is_interrupted = parameter or (), False
         execution = orchestrator.execute(notebook, given, kernel=kernel, timeout=seconds(timeout))
         try:
-            ended = follow(orchestrator, execution.run_id, lambda _: execution.is_over) if not as_json else None
+            if not as_json:
+                follow(orchestrator, execution.run_id, lambda _: execution.is_over)
             execution.wait()
         except KeyboardInterrupt:
+            is_interrupted = True
+            sys.stderr.write("Cancelling; interrupt again to leave at once.\n")
             execution.cancel()
             execution.wait()
         ended = orchestrator.show(execution.run_id)
         if as_json:
             print_json(ended.to_json(with_tasks=True))
         else:
-            console.print(run_view(ended, orchestrator.clock.now()))
+            console.print(run_view(ended, orchestrator.clock.now(), columns()))
             if ended.executed_notebook:
-                console.print(f"\nExecuted notebook: {ended.executed_notebook}", markup=False)
-    _exit_by_state(ended)
-
-
-def _exit_by_state(run: FlowRun) -> None:
-    if run.state.type is not StateType.COMPLETED:
-        raise typer.Exit(1)
+                say(f"\nExecuted notebook: {ended.executed_notebook}")
+    if ended.state.type is not StateType.COMPLETED:
+        raise typer.Exit(130 if is_interrupted else 1)
 
 
 @app.command()
@@ -96,7 +96,11 @@ def promote(
     kernel: Kernel = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a notebook run by itself, on a schedule or on request; workers execute it."""
+    """Make a notebook run by itself, on a schedule or on request.
+
+    What is promoted is the notebook as it stands in the file now; workers execute it. Promoting it again under the
+    same name makes a new version.
+    """
     with open_orchestrator() as orchestrator:
         schedules = read_schedules(orchestrator.clock.now(), cron or (), every or (), at or (), tz)
         deployment = orchestrator.promote(
@@ -113,15 +117,15 @@ def promote(
             print_json(deployment.to_json())
             return
         now = orchestrator.clock.now()
-        console.print(
-            f"Promoted {notebook.name}: deployment {deployment.name!r}, version {deployment.version}.", markup=False
-        )
+        say(f"Promoted {notebook.name}: deployment {deployment.name!r}, version {deployment.version}.")
+        if deployment.is_paused:
+            say(f"  It is paused. Wake it: orch unpause {deployment.name}")
         for schedule in schedules:
-            console.print(f"  {schedule.words()}; next {local(schedule.next(now))}", markup=False)
+            say(f"  {schedule.words()}; next {local(schedule.next(now))}")
         if not schedules:
-            console.print(f"  It runs when asked: orch trigger {deployment.name}", markup=False)
+            say(f"  It runs when asked: orch trigger {deployment.name}")
         if not orchestrator.workers():
-            console.print("No worker is running. Start one: orch worker", markup=False)
+            say("No worker is running. Start one: orch worker")
 
 
 @app.command()
@@ -131,7 +135,10 @@ def worker(
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name shown to people.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what goes wrong.")] = False,
 ) -> None:
-    """Execute what is due, until interrupted; interrupt twice to end what runs, too."""
+    """Execute what is due, until interrupted.
+
+    Interrupted once, it finishes what runs; interrupted twice, it ends that too.
+    """
     logging.basicConfig(
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr
     )
@@ -156,9 +163,9 @@ def deployments(as_json: AsJson = False) -> None:
         if as_json:
             print_json([deployment.to_json() for deployment in found])
         elif not found:
-            console.print("No deployments yet. Make one: orch promote NOTEBOOK --name NAME", markup=False)
+            say("No deployments yet. Make one: orch promote NOTEBOOK --name NAME")
         else:
-            console.print(deployments_table(found, orchestrator.clock.now()))
+            console.print(deployments_table(found, orchestrator.clock.now(), columns()))
 
 
 @app.command()
@@ -169,7 +176,7 @@ def trigger(name: Name, parameter: Parameters = None, as_json: AsJson = False) -
         if as_json:
             print_json(made.to_json())
         else:
-            console.print(f"Run {made.run_id} waits for a worker. Watch it: orch show {made.run_id}", markup=False)
+            say(f"Run {made.run_id} waits for a worker. Watch it: orch show {short_id(made.run_id)}")
 
 
 @app.command()
@@ -177,13 +184,21 @@ def pause(name: Name) -> None:
     """Let the schedules of a deployment rest."""
     with open_orchestrator() as orchestrator:
         orchestrator.pause(name)
+        say(f"{name} is paused. What waits already still runs; 'orch trigger' works as before.")
 
 
 @app.command()
 def unpause(name: Name) -> None:
-    """Wake the schedules of a deployment; what passed meanwhile is not made up for."""
+    """Wake the schedules of a deployment.
+
+    What passed meanwhile is not made up for.
+    """
     with open_orchestrator() as orchestrator:
-        orchestrator.pause(name, False)
+        deployment = orchestrator.pause(name, False)
+        now = orchestrator.clock.now()
+        for schedule in deployment.schedules:
+            rule = schedule_from_json(schedule.rule)
+            say(f"{name} is awake: {rule.words()}; next {local(rule.next(now)) or 'never'}")
 
 
 def _check_state(state: str | None) -> str | None:
@@ -209,9 +224,11 @@ def runs(
         if as_json:
             print_json([each.to_json() for each in found])
         elif not found:
-            console.print("No runs.", markup=False)
+            say("No runs.")
         else:
-            console.print(runs_table(found, orchestrator.clock.now()))
+            # What a notebook's own %flow run did is part of its run: 'orch show' has its tasks.
+            shown = [each for each in found if parent is not None or each.parent_run_id is None]
+            console.print(runs_table(shown, orchestrator.clock.now(), columns()))
 
 
 @app.command()
@@ -224,14 +241,14 @@ def show(
     with open_orchestrator() as orchestrator:
         found = orchestrator.show(run_id)
         if html is not None:
-            console.print(str(orchestrator.export_html(found, html)), markup=False)
+            say(str(orchestrator.export_html(found, html)))
         elif as_json:
             print_json(found.to_json(with_tasks=True))
         else:
-            console.print(f"Run {found.run_id}", markup=False)
-            console.print(run_view(found, orchestrator.clock.now()))
+            say(f"Run {found.run_id}")
+            console.print(run_view(found, orchestrator.clock.now(), columns()))
             if found.executed_notebook:
-                console.print(f"\nExecuted notebook: {found.executed_notebook}", markup=False)
+                say(f"\nExecuted notebook: {found.executed_notebook}")
 
 
 @app.command()
@@ -260,8 +277,8 @@ def logs(
 def cancel(run_id: RunId) -> None:
     """Cancel a run, wherever it is executed."""
     with open_orchestrator() as orchestrator:
-        found = orchestrator.cancel(run_id)
-        console.print(f"Run {found.run_id} is asked to stop.", markup=False)
+        found = orchestrator.show(orchestrator.cancel(run_id).run_id)
+        say(f"Run {found.run_id} is {'cancelled' if found.state.is_final else 'asked to stop'}.")
 
 
 @app.command()
@@ -275,7 +292,7 @@ def graph(
     ] = None,
     all_cells: Annotated[bool, typer.Option("--all-cells", help="Count each code cell as a task.")] = False,
 ) -> None:
-    """Show a notebook's tasks, what each reads and writes, and which waits for which."""
+    """Show a notebook's tasks and which waits for which."""
     flow = read_flow(notebook, flow=flow_name, all_cells=all_cells)
     if as_json:
         print_json(graph_json(flow))
@@ -284,10 +301,10 @@ def graph(
     elif svg is not None:
         svg.write_text(paint(layout(dot(flow.graph)), flow.graph), "utf-8")
     else:
-        console.print(graph_text(flow.graph), markup=False)
+        say(graph_text(flow.graph))
         problems = list(problems_of(flow))
         for problem in problems:
-            console.print(f"! {problem}", markup=False)
+            say(f"! {problem}")
 
 
 def problems_of(flow: CellFlow) -> Iterable[str]:
@@ -327,13 +344,16 @@ def graph_json(flow: CellFlow) -> dict[str, Any]:
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Check store, kernels, workers and disk, and say what to do; exit code 1 when something is wrong."""
+    """Check store, kernels, workers and disk.
+
+    What is wrong comes with what to do about it; the exit code is 1 then.
+    """
     with open_orchestrator() as orchestrator:
         findings = orchestrator.diagnose()
     if as_json:
         print_json([finding.to_json() for finding in findings])
     else:
         for finding in findings:
-            console.print(f"{'✓' if finding.is_well else '✗'} {finding.subject}: {finding.text}", markup=False)
+            say(f"{'✓' if finding.is_well else '✗'} {finding.subject}: {finding.text}")
     if not all(finding.is_well for finding in findings):
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import orch_notebook
-from orch_notebook.cli.app import app, console
+from orch_notebook.cli.app import app, columns, console, say
 from orch_notebook.cli.tables import run_view
 from orch_notebook.cli.watching import follow
 from orch_notebook.errors import NotebookError
@@ -51,7 +51,10 @@ def demo(
         Path | None, typer.Option(metavar="FOLDER", help="Where to work; by default a new folder in the temporary one.")
     ] = None,
 ) -> None:
-    """Promote the demo notebook on a one-minute schedule, execute it at once, and show what came of it."""
+    """Show the whole journey once, on real data.
+
+    Promotes the demo notebook on a one-minute schedule, executes it at once, and shows what came of it.
+    """
     work = (folder or Path(tempfile.mkdtemp(prefix="orch-demo-"))).expanduser().absolute()
     work.mkdir(parents=True, exist_ok=True)
     # The notebook is copied, because people may like to open and change it.
@@ -63,11 +66,11 @@ def demo(
     with open_orchestrator(Settings.from_environment()) as orchestrator:
         now = orchestrator.clock.now()
         deployment = orchestrator.promote(notebook, NAME, schedules=read_schedules(now, (), ("1m",), (), None))
-        console.print(f"Promoted {NOTEBOOK} as {deployment.name!r}, to run every minute. A worker executes it now.\n")
+        say(f"Promoted {NOTEBOOK} as {deployment.name!r}, to run every minute. A worker executes it now.\n")
         made = orchestrator.trigger(NAME)
         run = _work(orchestrator, made)
         orchestrator.pause(NAME)
-        console.print(run_view(run, orchestrator.clock.now()))
+        console.print(run_view(run, orchestrator.clock.now(), columns()))
         _tell(orchestrator, run, work)
     if run.state.type is not StateType.COMPLETED:
         raise typer.Exit(1)
@@ -91,16 +94,14 @@ def _tell(orchestrator: Orchestrator, run: FlowRun, work: Path) -> None:
     if lines:
         console.print()
         for line in lines:
-            console.print(line, markup=False)
+            say(line)
     console.print()
     if run.executed_notebook:
         page = orchestrator.export_html(run)
-        console.print(f"Executed notebook  {run.executed_notebook}", markup=False)
-        console.print(f"The same as HTML   {page}", markup=False)
-        console.print(
-            f"Open it            {Path(sys.executable).parent / 'jupyter'} lab {run.executed_notebook}", markup=False
-        )
+        say(f"Executed notebook  {run.executed_notebook}")
+        say(f"The same as HTML   {page}")
+        say(f"Open it            {Path(sys.executable).parent / 'jupyter'} lab {run.executed_notebook}")
     home = f"ORCH_HOME={work / 'home'}"
     orch = Path(sys.executable).parent / "orch"
-    console.print(f"Look further       {home} {orch} runs", markup=False)
-    console.print(f"Let it go on       {home} {orch} unpause {NAME} && {home} {orch} worker", markup=False)
+    say(f"Look further       {home} {orch} runs")
+    say(f"Let it go on       {home} {orch} unpause {NAME} && {home} {orch} worker")

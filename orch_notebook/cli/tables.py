@@ -1,20 +1,34 @@
-"""Runs, tasks and deployments as tables for people in a terminal."""
+"""Runs, tasks and deployments as tables for people in a terminal.
+
+In: values of the model, the present instant, and how many columns there are; None where the output is piped, which
+then shows everything whole.  Out: what the console prints.  Every text is a :class:`~rich.text.Text`, never markup, so
+what users wrote is shown as they wrote it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from orch_notebook.model.deployments import Deployment
-from orch_notebook.model.runs import FlowRun, TaskRun
+from orch_notebook.model.runs import FlowRun, TaskRun, short_id
 from orch_notebook.model.schedules import schedule_from_json
-from orch_notebook.model.views import TONES, duration, look_of, outcome_words, progress_words, task_rows
+from orch_notebook.model.states import StateType
+from orch_notebook.model.views import (
+    TONES,
+    duration,
+    look_of,
+    outcome_words,
+    plain,
+    plain_lines,
+    progress_words,
+    task_rows,
+)
 
 __all__ = ["deployments_table", "local", "run_view", "runs_table"]
 
@@ -30,6 +44,14 @@ COLOURS = {
     "cancelled": "bright_black",
     "upstream": "bright_black",
 }
+FAINT = "bright_black"
+
+#: Columns left to a text that gives way, at least; below that a row rather grows too long.
+NARROWEST = 6
+GAP = 2
+
+#: Failed tasks whose traceback is shown, and lines of each.
+TRACEBACKS, LINES = 3, 12
 
 
 def state_text(state_name: str, words: str = "") -> Text:
@@ -43,87 +65,162 @@ def local(instant: datetime | None) -> str:
     return "" if instant is None else f"{instant.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def plain_table(*columns: str) -> Table:
-    """Return a table without lines."""
-    table = Table(box=None, pad_edge=False, header_style="bright_black")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+def moment(instant: datetime | None, now: datetime, width: int | None) -> str:
+    """Return an instant as short as a person can read it: the time if it is today, else day and time."""
+    if instant is None or width is None:
+        return local(instant)
+    here = instant.astimezone()
+    return f"{here:%H:%M:%S}" if here.date() == now.astimezone().date() else f"{here:%d %b %H:%M}"
 
 
 def values(parameters: Mapping[str, Any]) -> str:
     """Return parameters as they are typed."""
-    return escape(", ".join(f"{name}={value}" for name, value in parameters.items()))
+    return ", ".join(f"{name}={value}" for name, value in parameters.items())
 
 
-def runs_table(runs: Iterable[FlowRun], now: datetime) -> Table:
-    """Return runs, one a row."""
-    table = plain_table("Run", "Flow", "Deployment", "State", "Due", "Started", "Took", "Attempt", "Parameters")
-    for run in runs:
-        table.add_row(
-            run.run_id,
-            escape(run.flow),
-            escape(run.deployment or ""),
-            state_text(run.state.name),
-            local(run.due_at),
-            local(run.started_at),
-            duration(run.seconds(now)),
-            str(run.attempt),
-            values(run.parameters),
-        )
+def fit(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], width: int | None) -> Table:
+    """Return a table without lines that fits a terminal; ids, states and times stay whole, long texts give way.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Titles; one that ends in ``…`` gives way.  A column in which no row says anything is left out.
+    rows : iterable of sequences
+        One cell for each column.
+    width : int or None
+        Columns of the terminal; None lets every cell be as long as it is.
+    """
+    cells = [[Text(plain(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    shown = [place for place in range(len(columns)) if any(row[place].plain for row in cells)]
+    titles = {place: columns[place].rstrip("…") for place in shown}
+    widths = {place: max(len(titles[place]), *(row[place].cell_len for row in cells)) for place in shown}
+    if width is not None:
+        giving = [place for place in shown if columns[place].endswith("…")]
+        too_much = sum(widths.values()) + GAP * (len(shown) - 1) - width
+        while too_much > 0 and giving:
+            widest = max(giving, key=lambda place: widths[place])
+            if widths[widest] <= NARROWEST:
+                break
+            widths[widest] -= 1
+            too_much -= 1
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style=FAINT)
+    for place in shown:
+        table.add_column(titles[place], no_wrap=True, width=widths[place])
+    for row in cells:
+        for place in shown:
+            row[place].truncate(widths[place], overflow="ellipsis")
+        table.add_row(*(row[place] for place in shown))
     return table
 
 
-def tasks_table(run: FlowRun, now: datetime) -> Table:
+def runs_table(runs: Iterable[FlowRun], now: datetime, width: int | None = None) -> Table:
+    """Return runs, one a row."""
+    rows: list[Sequence[str | Text]] = []
+    for run in runs:
+        rows.append(
+            (
+                run.run_id if width is None else short_id(run.run_id),
+                run.flow,
+                run.deployment or "",
+                state_text(run.state.name),
+                moment(run.due_at, now, width),
+                moment(run.started_at, now, width),
+                duration(run.seconds(now)),
+                str(run.attempt) if width is None or run.attempt > 1 else "",
+                values(run.parameters),
+            )
+        )
+    columns = ["Run", "Flow…", "Deployment…", "State", "Due", "Started", "Took", "Attempt", "Parameters…"]
+    if width is not None and width < 100:
+        # When a run was due is told by when it started; of one that has not, it is all there is to tell.
+        columns[4:6] = ["When"]
+        rows = [(*row[:4], row[5] or row[4], *row[6:]) for row in rows]
+    return fit(columns, rows, width)
+
+
+def tasks_table(run: FlowRun, now: datetime, width: int | None = None) -> Table:
     """Return a run's tasks, one a row."""
-    table = plain_table("Task", "State", "Started", "Took", "Attempts", "Reads → writes", "")
     by_name: dict[str, TaskRun] = {task.name: task for task in run.tasks}
+    rows = []
     for row in task_rows(run, now):
         task = by_name[row.name]
         names = " → ".join(part for part in (", ".join(row.reads), ", ".join((*row.writes, *row.mutates))) if part)
-        started = f"{task.started_at.astimezone():%H:%M:%S}" if task.started_at else ""
-        table.add_row(
-            escape(row.name),
-            state_text(task.state.name),
-            started,
-            row.duration,
-            str(task.attempt or ""),
-            escape(names),
-            Text(row.remark[:120], style="bright_black"),
+        rows.append(
+            (
+                row.name,
+                state_text(task.state.name),
+                f"{task.started_at.astimezone():%H:%M:%S}" if task.started_at else "",
+                row.duration,
+                str(task.attempt) if width is None or task.attempt > 1 else "",
+                names,
+                Text(plain(row.remark), style=FAINT),
+            )
         )
-    return table
+    return fit(("Task…", "State", "Started", "Took", "Attempt", "Reads → writes…", "Remark…"), rows, width)
 
 
-def run_view(run: FlowRun, now: datetime) -> Group:
+def run_view(run: FlowRun, now: datetime, width: int | None = None) -> Group:
     """Return one run: head, tasks, what became of it."""
-    head = Text.assemble(
-        (run.flow, "bold"), "  ", state_text(run.state.name), "  ", (duration(run.seconds(now)) or "", "bright_black")
-    )
+    head = Text.assemble((plain(run.flow), "bold"), "  ", state_text(run.state.name), "  ")
+    head.append(duration(run.seconds(now)) or "", style=FAINT)
     if run.tasks:
-        head.append(f"  {progress_words(run.tasks)}", style="bright_black")
+        head.append(f"  {progress_words(run.tasks)}", style=FAINT)
     lines: list[Any] = [head]
+    if about := _about(run, now, width):
+        lines.append(Text(about, style=FAINT))
     if run.state.message:
-        lines.append(Text(run.state.message))
+        lines.append(Text(plain(run.state.message)))
     if run.tasks:
-        lines += [Text(""), tasks_table(run, now)]
-        if run.state.is_final and (words := outcome_words(run)):
-            lines += [Text(""), Text(words, style="bright_black")]
+        lines += [Text(""), tasks_table(run, now, width)]
+    if run.state.is_final:
+        lines += _tracebacks(run)
+        if run.tasks and (words := outcome_words(run)):
+            lines += [Text(""), Text(words, style=FAINT)]
     return Group(*lines)
 
 
-def deployments_table(deployments: Iterable[Deployment], now: datetime) -> Table:
+def _about(run: FlowRun, now: datetime, width: int | None) -> str:
+    said = []
+    if run.deployment:
+        said.append(f"deployment {run.deployment}")
+    if run.attempt > 1:
+        said.append(f"attempt {run.attempt}")
+    if run.retry_of:
+        said.append(f"repeats {run.retry_of if width is None else short_id(run.retry_of)}")
+    if run.due_at and run.started_at is None:
+        said.append(f"due {moment(run.due_at, now, width)}")
+    if run.parameters:
+        said.append(values(run.parameters))
+    return plain(" · ".join(said))
+
+
+def _tracebacks(run: FlowRun) -> list[Text]:
+    """Return what the failed tasks raised, as far as a screen has room."""
+    lines: list[Text] = []
+    failed = [task for task in run.tasks if task.state.type is StateType.FAILED and task.details.get("traceback")]
+    for task in failed[:TRACEBACKS]:
+        lines += [Text(""), Text(plain(task.name), style=COLOURS["failed"])]
+        lines += [Text(f"  {line}") for line in plain_lines(task.details["traceback"], LINES)]
+    if len(failed) > TRACEBACKS:
+        lines.append(Text(f"… and {len(failed) - TRACEBACKS} more failed; 'orch show --json' has all.", style=FAINT))
+    return lines
+
+
+def deployments_table(deployments: Iterable[Deployment], now: datetime, width: int | None = None) -> Table:
     """Return deployments, one a row."""
-    table = plain_table("Name", "Version", "Notebook", "Schedule", "Next", "Parameters", "")
+    rows = []
     for deployment in deployments:
         rules = [schedule_from_json(schedule.rule) for schedule in deployment.schedules]
-        moments = [moment for rule in rules if (moment := rule.next(now)) is not None]
-        table.add_row(
-            escape(deployment.name),
-            str(deployment.version),
-            escape(deployment.plan.notebook),
-            escape("; ".join(rule.words() for rule in rules) or "on request"),
-            "" if deployment.is_paused else local(min(moments, default=None)),
-            values(deployment.parameters),
-            "paused" if deployment.is_paused else "",
+        following = [due_at for rule in rules if (due_at := rule.next(now)) is not None]
+        path = deployment.plan.notebook
+        rows.append(
+            (
+                deployment.name,
+                str(deployment.version),
+                path if width is None else path.rpartition("/")[2],
+                "; ".join(rule.words() for rule in rules) or "on request",
+                "paused" if deployment.is_paused else moment(min(following, default=None), now, width),
+                values(deployment.parameters),
+            )
         )
-    return table
+    return fit(("Name…", "Version", "Notebook…", "Schedule…", "Next", "Parameters…"), rows, width)

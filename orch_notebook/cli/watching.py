@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from rich.live import Live
 
-from orch_notebook.cli.app import console
+from orch_notebook.cli.app import columns, console, say
 from orch_notebook.cli.tables import run_view
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.orchestrator import Orchestrator
@@ -24,7 +24,7 @@ def follow(orchestrator: Orchestrator, run_id: str, is_over: Callable[[FlowRun],
         with Live(console=console, refresh_per_second=8, transient=True) as live:
             while True:
                 run = orchestrator.show(run_id)
-                live.update(run_view(run, orchestrator.clock.now()))
+                live.update(run_view(run, orchestrator.clock.now(), columns()))
                 if is_over(run):
                     return run
                 pause.wait(EVERY)
@@ -35,7 +35,7 @@ def follow(orchestrator: Orchestrator, run_id: str, is_over: Callable[[FlowRun],
             line = f"{task.state.name:<14} {task.name}"
             if said.get(task.task_run_id) != line and task.attempt:
                 said[task.task_run_id] = line
-                console.print(f"  {line}", markup=False)
+                say(f"  {line}")
         if is_over(run):
             return run
         pause.wait(EVERY)

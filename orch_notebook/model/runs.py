@@ -12,7 +12,7 @@ from orch_notebook.model.graph import Graph
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task
 
-__all__ = ["FlowRun", "TaskRun", "iso", "seconds_between"]
+__all__ = ["FlowRun", "TaskRun", "iso", "seconds_between", "short_id"]
 
 PENDING = State(StateType.PENDING)
 
@@ -35,6 +35,17 @@ def seconds_between(start: datetime | None, end: datetime | None) -> float | Non
     if start is None or end is None:
         return None
     return max(0.0, (end - start).total_seconds())
+
+
+def short_id(run_id: str) -> str:
+    """Return what people are shown of a run's id: its end, because ids made in the same minute begin alike.
+
+    Examples
+    --------
+    >>> short_id("01a1f866-0d8d-7ec7-80aa-1e86cceb495c")
+    'cceb495c'
+    """
+    return run_id[-8:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -22,14 +23,29 @@ from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
 
-__all__ = ["Given", "find", "materialise", "promote", "read_given", "read_schedules", "submit", "trigger"]
+__all__ = [
+    "STARTING",
+    "Given",
+    "find",
+    "materialise",
+    "pause",
+    "promote",
+    "read_given",
+    "read_schedules",
+    "submit",
+    "trigger",
+]
 
 #: Parameters by name, or as the words of a command line.
 Given = Mapping[str, Any] | Sequence[str]
 
 SCHEDULED = State(StateType.SCHEDULED)
+#: Why a due time was missed that passed while nothing looked.
+OVERTAKEN = "No worker looked at its due time; a later one was caught up with instead."
 #: Due times materialised from one schedule at one look, so that years of backlog do not fill the memory.
 LIMIT = 10_000
+#: Seconds that the process of a claimed run may take to begin; many that start at once share the processors.
+STARTING = 60.0
 
 
 def read_given(
@@ -134,10 +150,9 @@ def promote(
     """
     if not is_task_name(name):
         raise UsageError(f"A deployment's name may hold letters, digits, '_', '-' and '.', so not {name!r}.")
-    if retries < 0 or retry_delay < 0 or (timeout is not None and timeout <= 0):
-        raise UsageError("Retries and their delay must not be negative, and a timeout must be more than 0 seconds.")
     plan, schema = _plan(settings, notebook, retries, retry_delay, timeout, kernel)
     given = read_given(schema, parameters or {})
+    _close(store, name, now, settings.late, "The deployment was promoted anew before a worker saw this due time.")
     rows = tuple(ScheduleRow(new_run_id(now), name, schedule.to_json(), now) for schedule in schedules)
     deployment = Deployment(
         name=name,
@@ -156,6 +171,8 @@ def promote(
 def _plan(
     settings: Settings, notebook: Path, retries: int, retry_delay: float, timeout: float | None, kernel: str | None
 ) -> tuple[Plan, tuple[Parameter, ...]]:
+    if retries < 0 or retry_delay < 0 or (timeout is not None and timeout <= 0):
+        raise UsageError("Retries and their delay must not be negative, and a timeout must be more than 0 seconds.")
     path = notebook.expanduser().absolute()
     content = read_notebook(path)
     check_kernel(kernel or kernel_of(content))
@@ -228,7 +245,7 @@ def submit(
         parameters=given,
         notebook=plan.notebook,
     )
-    store.create_run(run, plan=plan, owner=owner, lease_expires_at=now + timedelta(seconds=settings.lease))
+    store.create_run(run, plan=plan, owner=owner, lease_expires_at=now + timedelta(seconds=STARTING))
     return run
 
 
@@ -263,33 +280,62 @@ def materialise(store: Store, now: datetime, late: float) -> datetime | None:
     upcoming: list[datetime] = []
     for row in store.schedules():
         if row.is_paused:
-            # A paused schedule makes no rows, and waking it does not bring back what passed meanwhile.
-            store.advance_schedule(row, now, ())
             continue
         try:
             schedule = schedule_from_json(row.rule)
             due = schedule.due(row.seen_until, now, limit=LIMIT)
-            following = schedule.next(now)
+            following = schedule.next(due[-1] if len(due) == LIMIT else now)
         except ScheduleError:
             continue  # a zone that this machine does not know; another one may
         if due:
-            _make_rows(store, row, due, now, late)
+            is_last = following is None or following > now
+            _make_rows(store, row, due, now, late, OVERTAKEN, catch_up=is_last)
         if following is not None:
             upcoming.append(following)
     return min(upcoming, default=None)
 
 
-def _make_rows(store: Store, row: ScheduleRow, due: Sequence[datetime], now: datetime, late: float) -> None:
+def pause(store: Store, settings: Settings, now: datetime, name: str, is_paused: bool) -> Deployment:
+    """Let the schedules of a deployment rest, or wake them; what passes meanwhile leaves no rows.
+
+    Raises
+    ------
+    NotFound
+        There is none of that name.
+    """
+    if find(store, name).is_paused != is_paused:
+        if is_paused:
+            _close(store, name, now, settings.late, "The deployment was paused before a worker saw this due time.")
+        else:
+            for row in store.schedules():
+                if row.deployment == name and row.seen_until < now:
+                    store.advance_schedule(row, now, ())
+        store.pause_deployment(name, is_paused, now)
+    return find(store, name)
+
+
+def _close(store: Store, name: str, now: datetime, late: float, why: str) -> None:
+    """Give each due time so far of a deployment's schedules its row, before those schedules are replaced or rest."""
+    for row in store.schedules():
+        if row.deployment == name and not row.is_paused:
+            with suppress(ScheduleError):
+                while due := schedule_from_json(row.rule).due(row.seen_until, now, limit=LIMIT):
+                    _make_rows(store, row, due, now, late, why, catch_up=False)
+                    row = replace(row, seen_until=due[-1])
+
+
+def _make_rows(
+    store: Store, row: ScheduleRow, due: Sequence[datetime], now: datetime, late: float, why: str, *, catch_up: bool
+) -> None:
     deployment = store.deployment(row.deployment)
     if deployment is None:
         return
     stale = [due_at for due_at in due if (now - due_at).total_seconds() > late]
-    missed = set(stale[:-1] if len(stale) == len(due) else stale)
+    missed = set(stale[:-1] if catch_up and len(stale) == len(due) else stale)
     runs: list[tuple[FlowRun, Plan | None]] = []
     for due_at in due:
         run = _run_of(deployment, deployment.parameters, now, due_at=due_at)
         if due_at in missed:
-            why = "No worker looked at its due time; a later one was caught up with instead."
             runs.append((_missed(run, now, why), None))
         else:
             runs.append((run, deployment.plan))

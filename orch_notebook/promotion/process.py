@@ -14,13 +14,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orch_notebook.errors import OrchError, StoreError
+from orch_notebook.errors import FlowRunFailed, OrchError, StoreError
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.events import Event, LogWritten, RunCreated, RunStateChanged, TaskStateChanged
 from orch_notebook.model.graph import Edge, Graph
@@ -28,8 +29,8 @@ from orch_notebook.model.headers import split_task_cell
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task
-from orch_notebook.promotion.closing import close_notebook
 from orch_notebook.promotion.execution import Execution, Stop, execute
+from orch_notebook.promotion.mending import mend_notebook
 from orch_notebook.promotion.notebooks import code_cells, has_tasks, read_notebook
 from orch_notebook.promotion.upkeep import sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
@@ -54,6 +55,13 @@ ENDINGS: Mapping[str, tuple[StateType, str]] = {
     "crashed": (StateType.CRASHED, "Crashed"),
 }
 
+#: The state in which a cell is left that did not end by itself, by the name of the error shown in it.
+CELL_ENDINGS: Mapping[str, tuple[StateType, str]] = {
+    "KernelDied": (StateType.CRASHED, "Crashed"),
+    "TimedOut": (StateType.FAILED, "TimedOut"),
+    "Stopped": (StateType.CANCELLED, "Cancelled"),
+}
+
 CANCELLED = "cancelled by request"
 WORKER_GONE = "its worker is gone"
 LINE_LIMIT = 10_000
@@ -76,6 +84,8 @@ class RunRecord:
         Cells of the notebook, to say how far it is.
     limit : int
         Characters of output kept per cell.
+    began : callable
+        Called when the first cell starts; the executed notebook has been written once by then.
     """
 
     def __init__(
@@ -86,6 +96,7 @@ class RunRecord:
         quiet: Collection[int],
         cells: int,
         limit: int,
+        began: Callable[[], object] = lambda: None,
     ) -> None:
         self._journal = journal
         self._clock = clock
@@ -93,6 +104,7 @@ class RunRecord:
         self._quiet = quiet
         self._cells = cells
         self._limit = limit
+        self._began: Callable[[], object] | None = began
         self._open: set[str] = set()
         #: The tasks that have begun.
         self.seen: set[str] = set()
@@ -104,6 +116,9 @@ class RunRecord:
         """Note that a cell runs."""
         self._started_at = self._clock.now()
         self._kept = 0
+        if self._began is not None:
+            self._began()
+            self._began = None
         if task := self._tasks.get(index):
             self._open.add(task)
             self.seen.add(task)
@@ -128,7 +143,8 @@ class RunRecord:
             return
         line = f"{error['ename']}: {error['evalue']}"[:2000]
         details = {"error": line, "traceback": [strip_colours(text) for text in error["traceback"]]}
-        state = State(StateType.FAILED, "Failed", line.splitlines()[0][:300])
+        kind, name = CELL_ENDINGS.get(error["ename"], ENDINGS["failed"])
+        state = State(kind, name, line.splitlines()[0][:300])
         self._journal.record(TaskStateChanged(now, task, 1, state, details))
 
     def output(self, index: int, message: Mapping[str, Any]) -> None:
@@ -226,20 +242,9 @@ def perform_run(
         raise journal.error
     # The kernel's own runs end with it; those it left unfinished are ended before anybody looks.
     sweep(store, this_owner(), clock.now())
-    _close(store, run.run_id, state, clock)
+    if state.type is not StateType.COMPLETED and (found := store.run(run.run_id)) is not None:
+        mend_notebook(store, found, clock.now())
     return state
-
-
-def _close(store: Store, run_id: str, state: State, clock: Clock) -> None:
-    """Make the badges in the executed notebook true, where their kernel may not have."""
-    ended = store.run(run_id)
-    if state.type is StateType.COMPLETED or ended is None or ended.executed_notebook is None:
-        return
-    children = [store.run(child.run_id) for child in reversed(store.runs(parent_run_id=run_id, limit=1000))]
-    try:
-        close_notebook(Path(ended.executed_notebook), [child for child in children if child is not None], clock.now())
-    except OrchError as error:
-        logger.warning("The badges of the executed notebook could not be brought up to date: %s", error)
 
 
 def _heed_requests(store: Store, run_id: str, clock: Clock, stop: Stop, ended: threading.Event) -> None:
@@ -268,7 +273,13 @@ def _execute(
     journal.record(RunStateChanged(clock.now(), State(StateType.RUNNING)))
     by_index = {task.cell_index: task.name for task in graph.tasks if task.cell_index is not None}
     task_cells = {index for index, cell in code_cells(notebook) if split_task_cell(str(cell.source)) is not None}
-    record = RunRecord(journal, clock, by_index, task_cells, len(notebook.cells), settings.log_limit)
+
+    def note_notebook() -> None:
+        # Noted early, so that a run whose process is killed shows how far it came.
+        with suppress(StoreError):
+            store.set_executed_notebook(journal.lease, str(output))
+
+    record = RunRecord(journal, clock, by_index, task_cells, len(notebook.cells), settings.log_limit, note_notebook)
     try:
         ended = execute(
             plan.snapshot,
@@ -301,6 +312,9 @@ def _state_of(ended: Execution, stop: Stop) -> State:
         return State(StateType.COMPLETED)
     where = "" if ended.cell_index is None else f"Cell {ended.cell_index + 1}: "
     what = f"{ended.ename}: {ended.evalue}" if ended.ename and ended.kind == "failed" else ended.evalue
+    if ended.ename == FlowRunFailed.__name__:
+        # The tasks say what went wrong and where; the cell that ran them (often one we added) says nothing more.
+        where, what = "", re.sub(r"^Flow .*? ended \w+\. ", "", ended.evalue)
     message = (where + (what.splitlines()[0] if what else ended.kind))[:500]
     if ended.kind == "stopped":
         if stop.reason == CANCELLED:
@@ -322,8 +336,9 @@ def _end_cells(graph: Graph, record: RunRecord, state: State, clock: Clock) -> l
 def _end_with_worker(stop: Stop) -> None:
     """Wait for the end of standard input, which is the end of the worker; then end the kernel, and this process."""
     sys.stdin.buffer.read()
-    stop.request(WORKER_GONE)
-    time.sleep(8.0)  # the kernel is interrupted, then killed; whatever still hangs then ends with the process
+    # Another worker ends the run and repeats it within seconds: nothing of this execution may still be at work then.
+    stop.request(WORKER_GONE, grace=0.0)
+    time.sleep(8.0)  # whatever still hangs then ends with the process
     os._exit(70)
 
 

@@ -22,6 +22,7 @@ __all__ = ["Stop", "Verdict", "Watch"]
 
 #: Seconds between the interrupt and the end of the kernel.
 GRACE = 5.0
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.reason = ""
+        self.grace = GRACE
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -54,9 +56,10 @@ class Stop:
         """Whether somebody has asked."""
         return bool(self.reason)
 
-    def request(self, reason: str = "it was asked to stop") -> None:
-        """Interrupt the cell that runs, start no other, and end the kernel if it does not end by itself."""
+    def request(self, reason: str = "it was asked to stop", grace: float = GRACE) -> None:
+        """Interrupt the cell that runs, start no other, and end the kernel if it takes more than `grace` seconds."""
         self.reason = self.reason or reason
+        self.grace = min(self.grace, grace)
         for listener in tuple(self._listeners):
             listener()
 
@@ -116,7 +119,7 @@ class Watch:
                 word = self._words.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
             except Empty:
                 if ending:
-                    _send(kernel, getattr(signal, "SIGKILL", signal.SIGTERM))
+                    _send(kernel, KILL)
                     deadline = None
                     continue
                 limit = interval_words(self._timeout or 0)
@@ -129,9 +132,9 @@ class Watch:
                     kernel = word
             if self.verdict is not None:
                 # Asked twice, it is interrupted twice, but the second wish does not prolong the grace.
-                _send(kernel, signal.SIGINT)
+                _send(kernel, signal.SIGINT if self._stop.grace or self._timed_out else KILL)
                 if not ending:
-                    ending, deadline = True, time.monotonic() + GRACE
+                    ending, deadline = True, time.monotonic() + self._stop.grace
 
 
 def _send(provisioner: Any, signum: int) -> None:

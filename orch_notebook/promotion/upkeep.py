@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from orch_notebook.errors import UsageError
 from orch_notebook.model.deployments import Plan
-from orch_notebook.model.runs import FlowRun
+from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
+from orch_notebook.promotion.mending import mend_notebook
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.recovery import end_lost_run, recover
 from orch_notebook.runtime.settings import Settings
@@ -17,9 +19,22 @@ from orch_notebook.runtime.store import Lease, Store
 __all__ = ["cancel", "name_late", "repeat", "settle", "sweep", "with_children"]
 
 
-def sweep(store: Store, owner: str, now: datetime) -> list[str]:
-    """End every run whose owner is gone, and arrange for the retries of those that have any left."""
-    return recover(store, owner, now, ended=lambda run: repeat(store, run, store.plan(run.run_id), now))
+def sweep(store: Store, owner: str, now: datetime, performing: Collection[str] | None = None) -> list[str]:
+    """End every run whose owner is gone, and arrange for the retries of those that have any left.
+
+    Parameters
+    ----------
+    performing : collection of str, optional
+        The runs that `owner` performs; by default all that it holds.
+    """
+
+    def again(run: FlowRun) -> None:
+        repeat(store, run, store.plan(run.run_id), now)
+        whole = run if run.parent_run_id is None else store.run(run.parent_run_id)
+        if whole is not None:
+            mend_notebook(store, whole, now)
+
+    return recover(store, owner, now, performing=performing, ended=again)
 
 
 def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> FlowRun | None:
@@ -33,7 +48,7 @@ def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> Flow
     again = FlowRun(
         run_id=new_run_id(now),
         flow=run.flow,
-        state=State(StateType.SCHEDULED, "AwaitingRetry", f"Repeats run {run.run_id[:8]}."),
+        state=State(StateType.SCHEDULED, "AwaitingRetry", f"Repeats run {short_id(run.run_id)}."),
         created_at=now,
         attempt=run.attempt + 1,
         deployment=run.deployment,
@@ -59,10 +74,12 @@ def settle(store: Store, lease: Lease, said: str, now: datetime) -> FlowRun | No
         The run as it ended.
     """
     died = State(StateType.CRASHED, "Crashed", f"The process that executed it {said or 'ended'}.")
-    end_lost_run(store, lease, died, now)
+    is_lost = end_lost_run(store, lease, died, now)
     run = store.run(lease.run_id)
     if run is not None:
         repeat(store, run, store.plan(run.run_id), now)
+        if is_lost:
+            mend_notebook(store, run, now)
     store.release(lease)
     return run
 
@@ -81,7 +98,7 @@ def cancel(store: Store, run: FlowRun, owner: str, now: datetime) -> None:
         It has ended already.
     """
     if run.state.is_final:
-        raise UsageError(f"Run {run.run_id[:8]} has already ended: {run.state.name}.", run_id=run.run_id)
+        raise UsageError(f"Run {short_id(run.run_id)} has already ended: {run.state.name}.", run_id=run.run_id)
     if run.state.type is StateType.SCHEDULED:
         lease = store.claim_run(run.run_id, owner, "", now + timedelta(seconds=30))
         if lease is not None:

@@ -14,10 +14,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from orch_notebook.errors import StoreError
-from orch_notebook.promotion.deployments import materialise
+from orch_notebook.promotion.deployments import STARTING, materialise
 from orch_notebook.promotion.upkeep import name_late, settle, sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
 from orch_notebook.runtime.owners import this_owner
@@ -71,6 +73,8 @@ def launch_process(settings: Settings) -> Launcher:
             if process.stdin is not None:
                 process.stdin.close()
             _end_group(process.pid)
+            if code not in (0, 1):
+                _end_orphans(lease.run_id)
             found.said = (
                 f"ended by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"ended with code {code}"
             )
@@ -89,6 +93,18 @@ def _end_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass
+
+
+def _end_orphans(run_id: str) -> None:
+    """End the kernel, and what it started, of a run process that could not do so itself.
+
+    A kernel that waits in C code does not notice that its parent has died, and lives in a session of its own.
+    """
+    mark = f"ORCH_RUN_ID={run_id}".encode()
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if mark in place.read_bytes().split(b"\0"):
+                os.kill(int(place.parent.name), signal.SIGKILL)
 
 
 class Worker:
@@ -157,12 +173,19 @@ class Worker:
                 wait = self.step()
                 if self._is_draining and not self._launches:
                     return
-                if until_idle and not self._launches and self._store.next_due_at() is None:
+                if until_idle and self._is_idle():
                     return
                 self._clock.wait(self._wake, wait)
                 self._wake.clear()
         finally:
-            self._store.remove_worker(self.owner)
+            with suppress(StoreError):
+                self._store.remove_worker(self.owner)
+
+    def _is_idle(self) -> bool:
+        try:
+            return not self._launches and self._store.next_due_at() is None
+        except StoreError:
+            return False
 
     def step(self) -> float:
         """Do everything there is to do now, and return in how many seconds to look again."""
@@ -180,7 +203,7 @@ class Worker:
             self._store.beat(self.owner, self.name, self._slots, now)
         for launch in [launch for launch in self._launches.values() if launch.ended.is_set()]:
             self._finish(launch)
-        for run_id in sweep(self._store, self.owner, now):
+        for run_id in sweep(self._store, self.owner, now, self._launches):
             logger.warning("Run %s was lost by its owner and has been ended as CRASHED.", run_id)
         next_at = materialise(self._store, now, self._settings.late)
         name_late(self._store, self._settings, now)
@@ -198,10 +221,15 @@ class Worker:
         for run_id in self._store.due_runs(now, free + 4):
             if len(self._launches) >= self._slots:
                 return
-            expires_at = now + timedelta(seconds=self._settings.lease)
-            lease = self._store.claim_run(run_id, self.owner, self.name, expires_at)
-            if lease is not None:
+            lease = self._store.claim_run(run_id, self.owner, self.name, now + timedelta(seconds=STARTING))
+            if lease is None:
+                continue
+            try:
                 self._launches[run_id] = self._launcher(lease, self._wake.set)
+            except OSError as error:  # no memory, no room on the disk, too many processes
+                logger.error("Run %s could not be started: %s", run_id, error)
+                settle(self._store, lease, f"could not be started ({error.strerror or error})", now)
+            else:
                 logger.info("Run %s begins.", run_id)
 
     def _finish(self, launch: Launch) -> None:

@@ -152,7 +152,7 @@ class Engine:
         """See to it that a run which cannot go on does not stay Running in the store, if the store still takes it."""
         said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         state = State(StateType.CRASHED, "Crashed", f"The run could not go on: {said}")
-        end_lost_run(self._ledger.store, self._journal.lease, state, self._clock.now())
+        end_lost_run(self._ledger.store, self._journal.lease, state, self._clock.now(), is_sure=True)
 
     def cancel(self, message: str = "") -> None:
         """Stop what runs, start nothing more; returns at once."""
@@ -178,6 +178,7 @@ class Engine:
     def _carry_out(self, commands: list[Command], *, keep_one: bool = False) -> Call | None:
         """Do what the machine commands; with `keep_one`, leave one call to the thread that asks."""
         kept: Call | None = None
+        stops: list[str] = []
         # The list grows while it is walked: what is recorded here makes the machine command more.
         for command in commands:
             match command:
@@ -195,14 +196,21 @@ class Engine:
                 case AwaitRetry() as retry:
                     commands.extend(self._await_retry(retry))
                 case StopTask(task):
-                    self._stop(task, "cancel")
+                    stops.append(task)
                 case EndRun(state):
                     self._apply(RunStateChanged(self._clock.now(), state))
                     self._final = state
                     self._wake.set()
         if kept is not None and not self._record_start(kept):
-            return None
+            kept = None
+        # A task may cancel its own run: its stop is raised here, in the midst of this, so it comes behind all else.
+        for task in sorted(stops, key=self._is_mine):
+            self._stop(task, "cancel")
         return kept
+
+    def _is_mine(self, task: str) -> bool:
+        call = self._calls.get(task)
+        return call is not None and call.place == threading.get_ident()
 
     def _await_retry(self, retry: AwaitRetry) -> list[Command]:
         now = self._clock.now()

@@ -7,10 +7,10 @@ and records that what was being performed has crashed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from orch_notebook.errors import StoreError
+from orch_notebook.errors import HistoryConflict, LeaseLost
 from orch_notebook.model.events import Event, RunStateChanged, TaskStateChanged
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
@@ -25,7 +25,12 @@ NEVER_RAN = State(StateType.CANCELLED, "Cancelled", "The run crashed before it c
 
 
 def recover(
-    store: Store, owner: str, now: datetime, *, ended: Callable[[FlowRun], object] = lambda run: None
+    store: Store,
+    owner: str,
+    now: datetime,
+    *,
+    performing: Collection[str] | None = None,
+    ended: Callable[[FlowRun], object] = lambda run: None,
 ) -> list[str]:
     """End every run whose lease has run out or whose owner is known to be dead.
 
@@ -37,6 +42,9 @@ def recover(
         Who takes them over.
     now : datetime
         The present instant.
+    performing : collection of str, optional
+        The runs that `owner` itself performs; by default all that it holds.  What it took over and could not end,
+        because the store failed in between, is in nobody's hands and is ended at a later look.
     ended : callable
         Told of each run, as it ended, while the lease is still held: the place to arrange for its retry.
 
@@ -47,7 +55,9 @@ def recover(
     """
     found = []
     for lease in store.owned_runs():
-        if lease.owner == owner or (lease.expires_at > now and not is_dead(lease.owner)):
+        if lease.owner == owner and (performing is None or lease.run_id in performing):
+            continue
+        if lease.expires_at > now and not is_dead(lease.owner):
             continue
         mine = store.take_over(lease, owner, now + timedelta(seconds=30))
         if mine is None:
@@ -63,8 +73,19 @@ def recover(
     return found
 
 
-def end_lost_run(store: Store, lease: Lease, state: State, now: datetime) -> bool:
-    """Record the end of a run that nobody performs any more; False if it had ended already."""
+def end_lost_run(store: Store, lease: Lease, state: State, now: datetime, *, is_sure: bool = False) -> bool:
+    """Record the end of a run that nobody performs any more; False if it had ended already.
+
+    Parameters
+    ----------
+    is_sure : bool
+        All that happened is stored; else what was ready to run may have begun.
+
+    Raises
+    ------
+    StoreUnavailable
+        It could not be recorded; the lease must be kept, so that somebody looks again.
+    """
     run = store.run(lease.run_id)
     if run is None or run.state.is_final:
         return False
@@ -76,15 +97,17 @@ def end_lost_run(store: Store, lease: Lease, state: State, now: datetime) -> boo
             events.append(TaskStateChanged(now, task.name, task.attempt, CRASHED_TASK))
         elif not task.state.is_final:
             # The last facts before a death are the ones that may not have been stored.
-            was_ready = task.state.type is StateType.PENDING and done.issuperset(
-                run.graph.predecessors.get(task.name, ())
+            was_ready = (
+                not is_sure
+                and task.state.type is StateType.PENDING
+                and done.issuperset(run.graph.predecessors.get(task.name, ()))
             )
-            state = PERHAPS_RAN if was_ready else NEVER_RAN
-            events.append(TaskStateChanged(now, task.name, task.attempt, state))
+            fate = PERHAPS_RAN if was_ready else NEVER_RAN
+            events.append(TaskStateChanged(now, task.name, task.attempt, fate))
     events.append(RunStateChanged(now, state))
     seq = store.last_seq(lease.run_id)
     try:
         store.append(lease, list(enumerate(events, seq + 1)), now + timedelta(seconds=30))
-    except StoreError:
+    except (HistoryConflict, LeaseLost):
         return False  # somebody was quicker; they end it
     return True

@@ -12,7 +12,8 @@ from html import unescape
 
 from playwright.sync_api import Locator, expect
 
-from tests.browser.driver import Page, Server, until
+from tests.browser.driver import Page, Server
+from tests.browser.server import until
 
 __all__ = ["Gates", "badge", "diagram", "expect_badge", "expect_diagram", "kinds", "panel"]
 

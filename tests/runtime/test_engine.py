@@ -230,6 +230,22 @@ def test_a_cancel_comes_at_any_time(store, moment) -> None:
     assert run.stored.state.is_final and all(task.state.is_final for task in run.stored.tasks)
 
 
+def test_a_task_may_cancel_its_own_run(store) -> None:
+    """It is stopped there and then, and everything behind it and beside it is ended too."""
+    gate, after = threading.Barrier(2), []
+
+    def perform(task, attempt):
+        gate.wait(PATIENCE)
+        if task == "a":
+            run.engine.cancel()
+            after.append(task)
+        spin(task, attempt)
+
+    run = Run(store, make_graph("a, b >> c >> d"), perform, ThreadRunner(2))
+    assert run.run() == "Cancelled"
+    assert run.states() == dict.fromkeys("abcd", "Cancelled") and not after
+
+
 # When the run cannot go on
 
 
@@ -275,10 +291,10 @@ def test_a_run_that_could_not_be_stored_is_ended_when_the_store_is_back(store) -
     run = Run(store, make_graph("a >> b"), do_nothing)
     append, refusals = store.append, iter([StoreUnavailable("The store cannot grow: the disk is full.")])
 
-    def full(lease, events, expires_at):
+    def full(*arguments, **options):
         for error in refusals:
             raise error
-        append(lease, events, expires_at)
+        append(*arguments, **options)
 
     store.append = full
     with pytest.raises(StoreError, match="disk is full"):

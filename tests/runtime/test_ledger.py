@@ -172,7 +172,7 @@ class Refusing:
     def __init__(self, error):
         self.error = error
 
-    def append(self, lease, events, expires_at):
+    def append(self, lease, events, expires_at, *, release=False):
         raise self.error
 
     def renew(self, lease, expires_at):
@@ -193,7 +193,7 @@ def test_a_store_that_refuses_ends_the_journal_and_not_the_writer(run, error, ki
     journal.record(started("load"))
     ledger.close_journal(journal)
     assert [type(found) for found in lost] == [kind]
-    refusing.append = lambda lease, events, expires_at: None
+    refusing.append = lambda lease, events, expires_at, release=False: None
     recorded = RecordedEvents()
     ledger.subscribe(recorded)
     ledger.open(run[1], lost.append).record(started("load"))

@@ -10,11 +10,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from orch_notebook.model.cells.calls import Arguments, advance, call_method, call_special, call_value, run_code
-from orch_notebook.model.cells.frame import Frame, state_of, union
+from orch_notebook.model.cells.calls import call_method, call_value
+from orch_notebook.model.cells.following import Arguments, call_special, run_code
+from orch_notebook.model.cells.frame import Frame, join_texts, state_of, union
 from orch_notebook.model.cells.knowledge import PLAIN_ATTRIBUTES, SAME_MEMORY
+from orch_notebook.model.cells.libraries import advance
 from orch_notebook.model.cells.magics import call_ipython
 from orch_notebook.model.cells.names import target_names
+from orch_notebook.model.cells.syntax import NAMESPACES, is_call_of, is_namespace, makes_copy, namespace_key
 from orch_notebook.model.cells.values import EMPTY, Value
 
 __all__ = ["assign", "evaluate", "evaluate_call", "make_function", "note_change", "operate"]
@@ -30,7 +33,6 @@ OPERATORS = {
 #: Names inside a query string that mean variables of the caller.
 CALLER_NAMES = re.compile(r"@\s*([A-Za-z_]\w*)")
 HISTORY = frozenset(("Out", "In", "_", "__", "___", "_oh", "_ih"))
-NAMESPACES = ("globals", "locals", "vars")
 
 
 def evaluate(frame: Frame, node: ast.AST | None) -> Value:
@@ -126,29 +128,6 @@ def read_subscript(frame: Frame, node: ast.Subscript) -> Value:
     return frame.element(value) | special
 
 
-def makes_copy(index: ast.AST) -> bool:
-    """Whether an index gives a copy in arrays and frames: a mask, or a list of labels."""
-    if isinstance(index, ast.Compare | ast.List | ast.ListComp):
-        return True
-    if isinstance(index, ast.BinOp) and isinstance(index.op, ast.BitAnd | ast.BitOr):
-        return True
-    return isinstance(index, ast.UnaryOp) and isinstance(index.op, ast.Invert)
-
-
-def namespace_key(node: ast.AST) -> str | None:
-    """Return the name that ``globals()["name"]`` speaks of."""
-    if (
-        isinstance(node, ast.Subscript)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Name)
-        and node.value.func.id == "globals"
-        and isinstance(node.slice, ast.Constant)
-        and isinstance(node.slice.value, str)
-    ):
-        return node.slice.value
-    return None
-
-
 def read_call(frame: Frame, node: ast.Call) -> Value:
     return evaluate_call(frame, node)
 
@@ -210,11 +189,6 @@ def evaluate_call(frame: Frame, node: ast.Call, *, is_discarded: bool = False) -
         for variable in CALLER_NAMES.findall(text) if isinstance(text, str) else ():
             evaluate(frame, ast.Name(variable, ast.Load()))
     return call_method(frame, receiver, name, given)
-
-
-def is_call_of(node: ast.AST, name: str) -> bool:
-    """Whether this is a plain call of that name."""
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 
 def call_super(frame: Frame, receiver: Value, name: str, given: Arguments) -> Value:
@@ -332,13 +306,31 @@ def read_binary(frame: Frame, node: ast.BinOp) -> Value:
     return operate(frame, node, node.op, evaluate(frame, node.left), evaluate(frame, node.right))
 
 
+def is_plain(value: Value) -> bool:
+    """Whether a value is a number or a text, or nothing that could be changed in place."""
+    return all(base[0] == "text" for base, _ in value)
+
+
+def read_joined(frame: Frame, node: ast.JoinedStr) -> Value:
+    """An f-string: a pattern of what can be seen of it."""
+    return join_texts([evaluate(frame, part) for part in node.values])
+
+
+def read_formatted(frame: Frame, node: ast.FormattedValue) -> Value:
+    value = evaluate(frame, node.value)
+    evaluate(frame, node.format_spec)
+    call_special(frame, value, "__format__", node)
+    call_special(frame, value, "__str__", node)
+    return value if is_plain(value) else EMPTY
+
+
 def operate(frame: Frame, node: ast.AST, operator: ast.AST, left: Value, right: Value) -> Value:
     """Return what an operator may give."""
-    left_objects = any(atom[0][0] != "text" for atom in left)
-    right_objects = any(atom[0][0] != "text" for atom in right)
-    if not left_objects and not right_objects:
-        # Numbers and texts make numbers and texts; what text, cannot be seen.
-        return EMPTY
+    if is_plain(left) and is_plain(right):
+        # Numbers make numbers; texts, and paths of pathlib, make texts.
+        if isinstance(operator, ast.Add):
+            return join_texts([left, right])
+        return join_texts([left, right], "/") if isinstance(operator, ast.Div) else EMPTY
     name = OPERATORS.get(type(operator), "")
     special = EMPTY
     if frame.tags:
@@ -349,6 +341,8 @@ def operate(frame: Frame, node: ast.AST, operator: ast.AST, left: Value, right: 
         if ("type", "list") in known or ("type", "dict") in known:
             # Joining or repeating lists makes a new list of the same elements.
             return special | frame.new(node, ("type", "list"), holds=frame.element(left) | frame.element(right))
+        if ("type", "frame") in known:
+            return special | frame.new(node, ("type", "frame"))
     return special | frame.new(node)
 
 
@@ -381,13 +375,6 @@ def read_compare(frame: Frame, node: ast.Compare) -> Value:
     if any(atom[0][0] != "text" for value in values for atom in value):
         return frame.new(node)
     return EMPTY
-
-
-def is_namespace(node: ast.AST) -> bool:
-    """Whether this is a bare ``globals()`` or one of its kin."""
-    return (
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in NAMESPACES and not node.args
-    )
 
 
 def read_choice(frame: Frame, node: ast.IfExp) -> Value:
@@ -467,6 +454,8 @@ def note_change(frame: Frame, receiver: Value, attribute: str = "") -> None:
 READERS: dict[type[ast.AST], Callable[[Frame, Any], Value]] = {
     ast.Name: read_name,
     ast.Constant: read_constant,
+    ast.JoinedStr: read_joined,
+    ast.FormattedValue: read_formatted,
     ast.Attribute: read_attribute,
     ast.Subscript: read_subscript,
     ast.Call: read_call,

@@ -25,7 +25,7 @@ from orch_notebook.model.cells.values import (
     Value,
 )
 
-__all__ = ["CLOSURE", "Frame", "Linker", "Names", "state_of", "union"]
+__all__ = ["CLOSURE", "Frame", "Linker", "Names", "join_texts", "state_of", "union"]
 
 #: The parameter that stands for the function object itself, which holds defaults and captured names.
 CLOSURE = "<function>"
@@ -427,6 +427,26 @@ def state_of(path: str) -> str:
             return ATTRIBUTE_STATE[stem]
         stem = stem.rpartition(".")[0]
     return "state:" + path.partition(".")[0]
+
+
+def join_texts(parts: Iterable[Value], between: str = "") -> Value:
+    """Return the text that is put together from parts; ``*`` stands for what cannot be seen.
+
+    Examples
+    --------
+    >>> [text for (_, text), _ in join_texts([frozenset({(("text", "data"), False)}), EMPTY], "/")]
+    ['data/*']
+    """
+    words: list[str] = []
+    is_seen = False
+    for part in parts:
+        texts = [base[1] for base, _ in part if base[0] == "text"]
+        if len(texts) == 1 and len(part) == 1:
+            words.append(texts[0])
+            is_seen = True
+        else:
+            words.append("*")
+    return frozenset({(("text", between.join(word for word in words if word)), False)}) if is_seen else EMPTY
 
 
 def union(values: Iterable[Value]) -> Value:

@@ -75,8 +75,8 @@ class Store(Protocol):
         """Return how a worker executes a run."""
         ...
 
-    def run_ids_like(self, prefix: str) -> list[str]:
-        """Return up to three ids that begin with `prefix`."""
+    def run_ids_like(self, part: str) -> list[str]:
+        """Return up to two ids that begin or end with `part`."""
         ...
 
     def runs(

@@ -18,8 +18,8 @@ INSERT INTO runs (
 SELECT * FROM runs WHERE run_id = :run_id;
 
 -- name: select_run_ids_like
--- Safe: reads; the prefix holds only hexadecimal digits and dashes.
-SELECT run_id FROM runs WHERE run_id >= :prefix AND run_id < :prefix || 'z' ORDER BY run_id LIMIT 3;
+-- Safe: reads; the part holds only hexadecimal digits and dashes.
+SELECT run_id FROM runs WHERE run_id LIKE :part || '%' OR run_id LIKE '%' || :part ORDER BY run_id LIMIT 2;
 
 -- name: select_runs
 -- Safe: reads.  Children are shown only when asked for by their parent, or when nothing narrows the list.
@@ -28,7 +28,7 @@ WHERE (:deployment IS NULL OR deployment = :deployment)
   AND (:state IS NULL OR state_type = upper(:state) OR lower(state_name) = lower(:state))
   AND (:parent_run_id IS NULL OR parent_run_id = :parent_run_id)
   AND (:flow IS NULL OR flow = :flow)
-ORDER BY created_at DESC, run_id DESC LIMIT :limit;
+ORDER BY created_at DESC, due_at DESC, run_id DESC LIMIT :limit;
 
 -- name: update_run_state!
 -- Safe: runs in the transaction that has just checked the lease token.
@@ -104,8 +104,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (run_id, task) DO UPDATE SET
     attempt = excluded.attempt, state_type = excluded.state_type, state_name = excluded.state_name,
     state_message = excluded.state_message, started_at = coalesce(excluded.started_at, started_at),
-    ended_at = excluded.ended_at,
-    details = CASE WHEN excluded.state_type = 'RUNNING' THEN details ELSE excluded.details END;
+    ended_at = excluded.ended_at, details = excluded.details;
 
 -- name: select_events
 -- Safe: reads.
@@ -119,6 +118,10 @@ SELECT max(coalesce((SELECT max(seq) FROM events WHERE run_id = :run_id), 0),
 -- name: select_task_runs
 -- Safe: reads.
 SELECT * FROM task_runs WHERE run_id = :run_id;
+
+-- name: select_added
+-- Safe: reads; the tasks that appeared while a run ran, in that order.
+SELECT data FROM events WHERE run_id = :run_id AND kind = 'TaskAdded' ORDER BY seq;
 
 -- name: select_logs
 -- Safe: reads; the newest lines, oldest first.

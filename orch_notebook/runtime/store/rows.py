@@ -148,6 +148,12 @@ def task_runs(run_id: str, graph: Graph, rows: Iterable[Row]) -> list[TaskRun]:
     return found
 
 
+def in_order_of_appearance(rows: Iterable[Row], added: Iterable[str]) -> list[Row]:
+    """Return rows of task runs in the order in which their tasks were added; `added` is the data of those events."""
+    places = {json.loads(data)["task"]["name"]: place for place, data in enumerate(added)}
+    return sorted(rows, key=lambda row: places.get(row["task"], -1))
+
+
 def task_run_from_row(task: Task, row: Row) -> TaskRun:
     """Return one task run."""
     return TaskRun(
@@ -213,10 +219,9 @@ class Batch:
         else:
             row[3:7] = event.attempt, value, state.name, message
         if kind is StateType.RUNNING:
-            row[7], row[8] = at, None
-        else:
-            row[8] = at if kind in FINAL else None
-            row[9] = details
+            row[7] = at
+        row[8] = at if kind in FINAL else None
+        row[9] = details
 
 
 def event_from_row(row: Row) -> Event:

@@ -156,6 +156,9 @@ import numpy as np¶b = a.reshape(2, 2)¶b[0] = 1    | a              | b np    
 import numpy as np¶np.add(a, b, out=c)             | a b c          | np           | c
 import random¶random.shuffle(xs)                   | xs             | random       | xs
 import numpy as np¶r = np.random.default_rng(0)¶y = r.normal() | |    np r y       |
+import numpy as np¶r = np.random.default_rng(0)¶x = r.normal(size=3)¶x[0] = 1 | | np r x |
+import pandas as pd¶df = pd.read_csv(p)¶df.add(x) | p x | df pd |
+import pandas as pd¶a = pd.Series(x)¶a.anything() | x | a pd |
 df.query('a > @limit')                             | df limit       |              |
 globals()['y'] = x                                 | x              | y            |
 print(globals()['x'])                              | x              |              |
@@ -228,6 +231,8 @@ from sklearn.model_selection import train_test_split as t¶a, b = t(X) | state:n
 from sklearn.model_selection import train_test_split as t¶a, b = t(X, random_state=0) |
 from sklearn.ensemble import RandomForestClassifier as R¶m = R()¶m.fit(X) | state:numpy.random!
 from sklearn.ensemble import RandomForestClassifier as R¶m = R(random_state=0)¶m.fit(X) |
+from sklearn.svm import SVC¶from sklearn.pipeline import make_pipeline as p¶m = p(SVC())¶m.fit(X) | state:numpy.random!
+from sklearn.svm import SVC¶import sklearn.model_selection as m¶m.cross_val_score(SVC(), X) | state:numpy.random!
 df.sample(3)                                               | state:numpy.random!
 df.sample(3, random_state=0)                               |
 import os¶os.environ['A'] = '1'                            | state:environ!
@@ -253,6 +258,12 @@ with open('c.txt', mode='a') as f: f.write(x)              | file:c.txt!
 from pathlib import Path¶Path('d.txt').write_text('x')     | file:d.txt!
 from pathlib import Path¶t = Path('d.txt').read_text()     | file:d.txt
 def load(p): return open(p).read()¶t = load('e.txt')       | file:e.txt
+open(f'{d}/a.txt').read()                                  | file:*/a.txt
+d = 'out'¶open(f'{d}/a.txt').read()                        | file:out/a.txt
+p = 'out/' + 'a.txt'¶open(p).read()                        | file:out/a.txt
+import os¶open(os.path.join('out', 'a.txt')).read()        | file:out/a.txt
+from pathlib import Path¶p = Path('out') / 'a.txt'¶p.read_text() | file:out/a.txt
+import matplotlib.pyplot as plt¶plt.rcParams.update({})    | state:matplotlib.rcParams!
 import joblib¶joblib.dump(m, 'm.joblib')                   | file:m.joblib!
 get_ipython().run_cell_magic('writefile', 'f.py', 'x')     | file:f.py!
 get_ipython().run_line_magic('cd', 'data')                 | state:cwd!
@@ -320,6 +331,7 @@ def test_what_only_looks_dangerous_is_not_opaque(text: str) -> None:
         ("df['a'].hist(bins=3)", {"pyplot"}),
         ("df['a'].plot.bar()", {"pyplot"}),
         ("fig.savefig('a.png')", {"pyplot"}),
+        ("import matplotlib.pyplot as plt\nfig = plt.figure()\nfig", {"pyplot"}),
         ("x = 1", set()),
     ],
 )

@@ -88,6 +88,10 @@ PROGRAMS = {
         "(i): import numpy as np\na: r = np.random.default_rng(0)\nb: x = r.normal()\nc: y = r.normal()",
         "a>b read-after-write r, b>c read-after-write r",
     ),
+    "what was drawn has nothing to do with its generator any more": (
+        "(i): import numpy as np\na: r = np.random.default_rng(0)\nb: x = r.normal()\nc: y = r.normal()\nd: print(x)",
+        "a>b read-after-write r, b>c read-after-write r, b>d read-after-write x",
+    ),
     "a file is read after it was written": (
         "(i): import pandas as pd\na: df.to_csv('o.csv')\nb: x = pd.read_csv('o.csv')\nc: y = pd.read_csv('p.csv')",
         "a>b file file:o.csv",
@@ -144,6 +148,15 @@ PROGRAMS = {
     "a fitted estimator is a new version": (
         "(i): from sklearn.svm import SVC\na: m = SVC()\nb: m.fit(X)\nc: p = m.predict(X)\nd: m.score(X)",
         "a>b read-after-write m, b>c read-after-write m, b>d read-after-write m",
+    ),
+    "a formula in a text speaks of names": (
+        "(i): import pandas as pd\na: u = make()\nb: y = pd.eval('u + 1')",
+        "a>b read-after-write u",
+    ),
+    "frames hardly have methods that change them": (
+        "(i): import pandas as pd\na: f = pd.DataFrame()\nb: f.add(1)\nc: f.whatever()\nd: f.insert(0, 'a', 1)",
+        "a>b read-after-write f, a>c read-after-write f, a>d read-after-write f, b>d write-after-read f, "
+        "c>d write-after-read f",
     ),
     "deleting a name takes it in": (
         "a: x = 1\nb: print(x)\nc: del x\nd: x = 2\ne: print(x)",

@@ -1,0 +1,252 @@
+"""The worker, with a launcher that a test plays: who is executed when, and that nothing is lost or done twice."""
+
+import random
+import sqlite3
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from orch_notebook.errors import StoreUnavailable
+from orch_notebook.model.events import RunCreated, RunStateChanged
+from orch_notebook.model.schedules import Interval
+from orch_notebook.model.states import State, StateType
+from orch_notebook.promotion.deployments import promote, trigger
+from orch_notebook.promotion.worker import LOOK_EVERY, Launch, Worker
+from orch_notebook.runtime.store.sqlite import SqliteStore
+
+RUNNING, COMPLETED, FAILED = State(StateType.RUNNING), State(StateType.COMPLETED), State(StateType.FAILED)
+
+
+class Stage:
+    """A launcher whose runs end when the test says so, or at once with `ending`."""
+
+    def __init__(self, store, clock, ending=None):
+        self.store = store
+        self.clock = clock
+        self.ending = ending
+        self.launches = {}
+        self.launched = []
+        self.stopped = []
+
+    def __call__(self, lease, told):
+        launch = Launch(lease, lambda: self.stopped.append(lease.run_id))
+        self.launches[lease.run_id] = launch, told
+        self.launched.append(lease.run_id)
+        if self.ending is not None:
+            self.end(lease.run_id, self.ending)
+        return launch
+
+    def end(self, run_id, *states, said="ended with code 0"):
+        """Record these states, then end as a process does."""
+        launch, told = self.launches[run_id]
+        if states:
+            now = self.clock.now()
+            events = [RunCreated(now, "report"), *(RunStateChanged(now, state) for state in (RUNNING, *states))]
+            self.store.append(launch.lease, list(enumerate(events, 1)), launch.lease.expires_at)
+        launch.said = said
+        launch.ended.set()
+        told()
+
+
+@pytest.fixture
+def stage(store, clock):
+    """A launcher in the test's hands."""
+    return Stage(store, clock)
+
+
+@pytest.fixture
+def worker(store, settings, clock, stage):
+    """A worker with two slots."""
+    return Worker(store, settings, slots=2, name="ann", clock=clock, launcher=stage)
+
+
+@pytest.fixture
+def due(store, settings, clock, book):
+    """Promotes the notebook and makes runs of it, each due so many seconds ago."""
+
+    def due(*ages, **options):
+        promote(store, settings, clock.now(), book, "nightly", **options)
+        return [trigger(store, clock.now() - timedelta(seconds=age), "nightly", {}).run_id for age in ages]
+
+    return due
+
+
+def names(store):
+    """Return how many runs bear each state name."""
+    return Counter(run.state.name for run in store.runs(limit=1000))
+
+
+def test_runs_start_in_order_of_due_time_as_slots_allow(worker, stage, due, store):
+    """The run that was due first starts first; no more run at once than there are slots."""
+    newest, oldest, middle = due(1, 9, 5)
+    worker.step()
+    worker.step()
+    assert stage.launched == [oldest, middle]
+    stage.end(oldest, COMPLETED)
+    worker.step()
+    assert stage.launched == [oldest, middle, newest]
+    assert names(store) == {"Completed": 1, "Pending": 2}
+    assert {run.worker for run in store.runs(state="pending")} == {"ann"}
+
+
+def test_what_is_not_due_waits(worker, stage, store, due, clock):
+    """Nothing starts before its time; the worker looks again exactly then."""
+    due(-0.25)
+    assert worker.step() == 0.25
+    assert stage.launched == []
+    clock.advance(0.25)
+    worker.step()
+    assert len(stage.launched) == 1
+
+
+def test_a_drained_worker_claims_nothing_more(worker, stage, due, store):
+    """What runs ends, what waits is left for others, and the worker is gone from the list."""
+    third = due(3, 2, 1)[-1]
+    worker.step()
+    assert [row.name for row in store.workers()] == ["ann"]
+    worker.drain()
+    for run_id in list(stage.launched):
+        stage.end(run_id, COMPLETED)
+    worker.run()
+    assert third not in stage.launched
+    assert names(store) == {"Completed": 2, "Scheduled": 1}
+    assert (store.workers(), stage.stopped) == ([], [])
+
+
+def test_a_stopped_worker_ends_what_runs(worker, stage, due):
+    """Every launch is told to stop; the worker goes when they have."""
+    due(1)
+    worker.step()
+    worker.stop()
+    assert stage.stopped == stage.launched
+    stage.end(stage.launched[0], State(StateType.CRASHED))
+    worker.run()
+
+
+def test_until_idle_waits_for_retries_but_not_for_schedules(worker, stage, due, store, clock):
+    """The worker ends when nothing runs and nothing waits: after all repetitions, before the next due time."""
+    stage.ending = FAILED
+    due(0, retries=2, retry_delay=300.0, schedules=[Interval(86400.0, clock.now())])
+    start = clock.now()
+    worker.run(until_idle=True)
+    assert names(store) == {"Failed": 3}
+    assert sorted(run.attempt for run in store.runs()) == [1, 2, 3]
+    assert timedelta(seconds=600) <= clock.now() - start < timedelta(seconds=700)
+
+
+def test_a_launch_that_dies_without_a_word_has_crashed(worker, stage, due, store):
+    """The run ends CRASHED, says how, is given back, and its repetition starts."""
+    (run_id,) = due(0, retries=1)
+    worker.step()
+    stage.end(run_id, said="ended by signal 9 (SIGKILL)")
+    worker.step()
+    assert "SIGKILL" in store.run(run_id).state.message
+    assert len(stage.launched) == 2
+    assert store.run(stage.launched[1]).retry_of == run_id
+
+
+def test_a_launch_that_cannot_be_made_has_crashed(store, settings, clock, due):
+    """No memory or no room for a process is one run's end, not the worker's."""
+
+    def launch(lease, told):
+        raise OSError(12, "Cannot allocate memory")
+
+    due(2, 1)
+    Worker(store, settings, clock=clock, launcher=launch).run(until_idle=True)
+    assert names(store) == {"Crashed": 2}
+    assert "could not be started (Cannot allocate memory)" in store.runs()[0].state.message
+    assert store.owned_runs() == []
+
+
+def test_a_locked_store_does_not_end_the_worker(settings, clock, due, caplog, store):
+    """While another process holds the store nothing happens and a line says so; then the work goes on."""
+    due(0)
+    impatient = SqliteStore(settings.database, patience=0.01)
+    stage = Stage(impatient, clock, COMPLETED)
+    worker = Worker(impatient, settings, clock=clock, launcher=stage)
+    other = sqlite3.connect(settings.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert worker.step() == LOOK_EVERY
+    assert "is locked" in caplog.text
+    other.execute("COMMIT")
+    other.close()
+    worker.run(until_idle=True)
+    assert names(store) == {"Completed": 1}
+    impatient.close()
+
+
+class Moody(SqliteStore):
+    """A store that fails at one call in seven, by chance."""
+
+    def __init__(self, path, seed):
+        self.rng = None
+        super().__init__(path)
+        self.rng = random.Random(seed)
+
+    def _connection(self):
+        if self.rng is not None and self.rng.random() < 1 / 7:
+            raise StoreUnavailable("The store is locked.")
+        return super()._connection()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_moody_store_loses_nothing(settings, clock, due, store, seed):
+    """Whatever call fails, every run is executed once, and none is left with an owner."""
+    due(*range(12))
+    moody = Moody(settings.database, seed)
+    stage = Stage(store, clock, COMPLETED)
+    Worker(moody, settings, slots=4, clock=clock, launcher=stage).run(until_idle=True)
+    assert names(store) == {"Completed": 12}
+    assert store.owned_runs() == []
+    assert max(Counter(stage.launched).values()) == 1
+    moody.close()
+
+
+def test_a_waiting_run_is_named_late(store, settings, clock, due, stage):
+    """With every slot taken, what should have started says so."""
+    due(9, 8, 7)
+    worker = Worker(store, settings, slots=1, clock=clock, launcher=stage)
+    worker.step()
+    clock.advance(15)
+    store.renew(stage.launches[stage.launched[0]][0].lease, clock.now() + timedelta(seconds=60))
+    worker.step()
+    assert names(store) == {"Pending": 1, "Late": 2}
+
+
+def look(worker, meet):
+    """Look at the store in the same moment as the others."""
+    meet.wait()
+    worker.step()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_workers_share_sixty_due_times(settings, store, clock, book, seed):
+    """However the two look, together or apart, early or late: sixty rows, each executed once."""
+    rng = random.Random(seed)
+    start = clock.now()
+    promote(store, settings, start, book, "nightly", schedules=[Interval(1.0, start)])
+    stores = [SqliteStore(settings.database) for _ in range(2)]
+    stages = [Stage(each, clock, COMPLETED) for each in stores]
+    owners = ("one:1:1", "two:1:1")
+    workers = [
+        Worker(each, settings, slots=2, clock=clock, launcher=stage, owner=owner)
+        for each, stage, owner in zip(stores, stages, owners, strict=True)
+    ]
+    end = start + timedelta(seconds=60)
+    with ThreadPoolExecutor(2) as pool:
+        while clock.now() < end:
+            clock.advance(min(rng.choice((0.05, 0.4, 1.0, 2.5, 7.0)), (end - clock.now()).total_seconds()))
+            looking = rng.choice((workers, workers, workers[:1], workers[1:]))
+            list(pool.map(look, looking, [threading.Barrier(len(looking))] * len(looking)))
+        store.pause_deployment("nightly", True, clock.now())
+        while store.next_due_at() is not None or store.owned_runs():
+            list(pool.map(Worker.step, workers))
+    runs = store.runs(limit=1000)
+    assert sorted(run.due_at for run in runs) == [start + timedelta(seconds=place) for place in range(1, 61)]
+    assert {run.state.name for run in runs} == {"Completed"}
+    assert sorted(stages[0].launched + stages[1].launched) == sorted(run.run_id for run in runs)
+    for each in stores:
+        each.close()
