@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 Shape = tuple[list[str], list[tuple[str, str]]]
 
 
 def chain(count: int) -> Shape:
     """One after the other."""
     names = [f"t{i}" for i in range(count)]
-    return names, list(zip(names, names[1:], strict=False))
+    return names, list(pairwise(names))
 
 
 def fan_out(count: int) -> Shape:

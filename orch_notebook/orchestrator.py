@@ -20,6 +20,7 @@ from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion import deployments, upkeep
+from orch_notebook.promotion.deployments import Given
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.worker import Launch, launch_process
@@ -45,28 +46,31 @@ class RunHandle:
     ----------
     run_id : str
         Its id.
-    versions : Mapping
-        What its tasks left, by name and task; filled while it runs.
     error : BaseException or None
         Why it could not be recorded to its end.
     """
 
-    def __init__(self, run: FlowRun, engine: Engine, versions: Mapping[Version, Any], routes: Routes) -> None:
+    def __init__(
+        self, run: FlowRun, engine: Engine, program: CellProgram, ended: Callable[[RunHandle], object]
+    ) -> None:
         self.run_id = run.run_id
-        self.versions = versions
         self.error: BaseException | None = None
         self._live = LiveRun(run)
-        self._engine = engine
-        self._routes = routes
+        self._engine: Engine | None = engine
+        self._program: CellProgram | None = program
+        self._tell_ended = ended
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._perform, name=f"orch-run-{short_id(run.run_id)}", daemon=True)
 
     def _perform(self) -> None:
+        assert self._engine is not None
         try:
             self._engine.run()
         except BaseException as error:  # noqa: BLE001 - raised again where somebody waits
             self.error = error
         finally:
+            self._tell_ended(self)
+            self._engine = None  # it holds the bodies, and with them the data they worked on
             self._ended.set()
 
     @property
@@ -82,11 +86,19 @@ class RunHandle:
     @property
     def stuck(self) -> list[str]:
         """The tasks that are being performed right now."""
-        return self._engine.running
+        engine = self._engine
+        return engine.running if engine is not None else []
 
     def cancel(self) -> None:
         """Stop what runs, start nothing more; returns at once."""
-        self._engine.cancel()
+        engine = self._engine
+        if engine is not None:
+            engine.cancel()
+
+    def take_versions(self) -> dict[Version, Any]:
+        """Hand over what the tasks left, by name and task; once, because nothing here should keep it alive."""
+        program, self._program = self._program, None
+        return program.versions if program is not None else {}
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; False if it has not come within `timeout` seconds."""
@@ -306,7 +318,7 @@ class Orchestrator:
             settled=program.settled,
         )
         journal = engine.journal
-        handle = RunHandle(run, engine, program.versions, self.routes)
+        handle = RunHandle(run, engine, program, self._forget)
         with self._lock:
             self._handles[run.run_id] = handle
         journal.record(RunCreated(now, run.flow, graph, run.parameters))
@@ -317,6 +329,10 @@ class Orchestrator:
         owner, expires_at = this_owner(), run.created_at + timedelta(seconds=self.settings.lease)
         self.store.create_run(run, owner=owner, lease_expires_at=expires_at)
         return Lease(run.run_id, owner, 1, expires_at)
+
+    def _forget(self, handle: RunHandle) -> None:
+        with self._lock:
+            self._handles.pop(handle.run_id, None)
 
     def _told(self, run_id: str, batch: Sequence[tuple[int, Event]]) -> None:
         handle = self._handles.get(run_id)
@@ -432,10 +448,6 @@ class Orchestrator:
         lines = [(found, line) for found in ids for line in self.store.logs(found, task, limit=limit)]
         return sorted(lines, key=lambda pair: (pair[1].at, pair[0], pair[1].seq))[-limit:]
 
-    def handle(self, run_id: str) -> RunHandle | None:
-        """Return the handle of a run that this process performs or performed."""
-        return self._handles.get(run_id)
-
     # promoting
 
     def promote(self, notebook: str | Path, name: str, **options: Any) -> Deployment:
@@ -456,14 +468,14 @@ class Orchestrator:
         """
         return deployments.find(self.store, name)
 
-    def trigger(self, name: str, parameters: Mapping[str, Any] | None = None) -> FlowRun:
+    def trigger(self, name: str, parameters: Given | None = None) -> FlowRun:
         """Make a run of a deployment that is due now."""
         return deployments.trigger(self.store, self.clock.now(), name, parameters or {})
 
     def execute(
         self,
         notebook: str | Path,
-        parameters: Mapping[str, Any] | None = None,
+        parameters: Given | None = None,
         *,
         kernel: str | None = None,
         timeout: float | None = None,

@@ -15,11 +15,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.kernels import Kernel
 
 #: Not a test module but the command that runs them all.
 collect_ignore = ["run.py"]
+
+# How hard property tests look: 300 examples in the suite, many more where the night is long
+# (HYPOTHESIS_PROFILE=nightly).
+# There are no deadlines: the machine that runs the tests may be busy with something else.
+settings.register_profile("suite", max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("nightly", settings.get_profile("suite"), max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 #: Folders of the session's own world, by the variable that points to each.
 FOLDERS = {

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.driver import until
+from tests.browser.server import until
 from tests.test_house import ROOT, project_files
 
 BINDER = ROOT / "binder"
@@ -70,8 +70,8 @@ def test_a_clean_environment_opens_the_first_notebook_and_runs_it(
         finally:
             server.terminate()
 
-    notebook = checkout / "notebooks" / "01_first_flow.ipynb"
-    subprocess.run(["jupyter", "execute", notebook, "--output=executed.ipynb"], cwd=checkout, env=env, check=True)
-    executed = json.loads(notebook.with_name("executed.ipynb").read_text())
+    command = ["orch", "run", checkout / "notebooks" / "01_first_flow.ipynb", "--json"]
+    run = json.loads(subprocess.run(command, cwd=checkout, env=env, check=True, stdout=subprocess.PIPE).stdout)
+    executed = json.loads(Path(run["executed_notebook"]).read_text(encoding="utf-8"))
     compare = next(cell for cell in executed["cells"] if cell["id"] == "task-compare")
     assert any("image/png" in output.get("data", {}) for output in compare["outputs"])

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import typer
 
+from orch_notebook.cli import app
 from orch_notebook.jupyter.commands import COMMANDS
 from orch_notebook.model.headers import OPTIONS, Option, parse_header
-from orch_notebook.model.states import NAMES, StateType
+from orch_notebook.model.runs import FlowRun, TaskRun
+from orch_notebook.model.states import NAMES, State, StateType
+from orch_notebook.model.tasks import Task
 from orch_notebook.runtime.settings import SETTINGS, Setting
 from tests.test_house import ROOT
+
+#: The commands of ``orch`` by name, as typer builds them.
+ORCH = typer.main.get_command(app)
+ORCH_COMMANDS = ORCH.commands
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
@@ -53,6 +62,29 @@ def test_the_reference_describes_each_command_of_flow(command: str) -> None:
         assert row(code(" ".join(words)), options["help"]) in part
 
 
+@pytest.mark.parametrize("command", ORCH_COMMANDS)
+def test_the_reference_describes_each_command_of_orch(command: str) -> None:
+    """Each command of ``orch`` has its row, and each of its arguments and options too, in the words of its help."""
+    asked = ORCH_COMMANDS[command]
+    assert row(code(f"orch {command}"), asked.help.split("\n\n")[0]) in section("`orch`")
+    part = next(part for part in REFERENCE.split("\n### ") if part.startswith(f"`orch {command}`"))
+    with typer.Context(asked, info_name=command) as context:
+        for parameter in asked.params:
+            typed, means = parameter.get_help_record(context)
+            # An argument is shown with its type behind it, which its name and help say already.
+            assert row(code(re.sub(r" <\w+>$", "", typed)), means) in part
+
+
+def test_the_reference_describes_each_key_of_the_json() -> None:
+    """Each key of a run and of a task run that ``--json`` prints is described, in the order printed."""
+    run = FlowRun("r", "f", State(StateType.PENDING), datetime.now(UTC)).to_json(with_tasks=True)
+    task = TaskRun("r", Task("t")).to_json()
+    for keys, opening in ((run, "A run"), (task, "A task run")):
+        table = section("What `--json` shows").split(f"\n{opening}, ")[1].split("\n\n")[1]
+        first_cells = [line.split("|")[1] for line in table.splitlines()[2:]]
+        assert [key for cell in first_cells for key in re.findall(r"`(\w+)`", cell)] == list(keys)
+
+
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_the_reference_describes_each_setting(setting: Setting) -> None:
     """Each environment variable has its row, with its default."""
@@ -65,6 +97,8 @@ def test_the_reference_describes_nothing_that_is_not_there() -> None:
     assert options == [option.flag for option in OPTIONS]
     commands = re.findall(r"^\| `%flow (\w+)`", section("`%flow`"), re.MULTILINE)
     assert commands == list(COMMANDS)
+    verbs = re.findall(r"^\| `orch (\w+)`", section("`orch`"), re.MULTILINE)
+    assert verbs == list(ORCH_COMMANDS)
     variables = re.findall(r"^\| `(\w+)`", section("Settings"), re.MULTILINE)
     assert variables == [setting.name for setting in SETTINGS]
 

@@ -16,8 +16,7 @@ from orch_notebook.cli.tables import deployments_table, local, run_view, runs_ta
 from orch_notebook.cli.watching import follow
 from orch_notebook.errors import UsageError
 from orch_notebook.model.durations import parse_interval
-from orch_notebook.model.graph import Graph
-from orch_notebook.model.parameters import parse_assignments
+from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.runs import iso, short_id
 from orch_notebook.model.schedules import schedule_from_json
 from orch_notebook.model.states import NAMES, StateType
@@ -56,7 +55,7 @@ def run(
 ) -> None:
     """Execute a notebook now, and show its tasks as they go."""
     with open_orchestrator() as orchestrator:
-        given, is_interrupted = parse_assignments(parameter or ()), False
+        given, is_interrupted = parameter or (), False
         execution = orchestrator.execute(notebook, given, kernel=kernel, timeout=seconds(timeout))
         try:
             if not as_json:
@@ -108,7 +107,7 @@ def promote(
             notebook,
             name or notebook.stem,
             schedules=schedules,
-            parameters=parse_assignments(parameter or ()),
+            parameters=parameter or (),
             retries=retries,
             retry_delay=parse_interval(retry_delay),
             timeout=seconds(timeout),
@@ -173,7 +172,7 @@ def deployments(as_json: AsJson = False) -> None:
 def trigger(name: Name, parameter: Parameters = None, as_json: AsJson = False) -> None:
     """Have a deployment run now."""
     with open_orchestrator() as orchestrator:
-        made = orchestrator.trigger(name, parse_assignments(parameter or ()))
+        made = orchestrator.trigger(name, parameter or ())
         if as_json:
             print_json(made.to_json())
         else:
@@ -288,11 +287,15 @@ def graph(
     as_json: AsJson = False,
     as_dot: Annotated[bool, typer.Option("--dot", help="Print it in the DOT language.")] = False,
     svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the diagram as SVG.")] = None,
+    flow_name: Annotated[
+        str | None, typer.Option("--flow", metavar="NAME", help="Which, if there are several.")
+    ] = None,
+    all_cells: Annotated[bool, typer.Option("--all-cells", help="Count each code cell as a task.")] = False,
 ) -> None:
     """Show a notebook's tasks and which waits for which."""
-    flow = read_flow(notebook)
+    flow = read_flow(notebook, flow=flow_name, all_cells=all_cells)
     if as_json:
-        print_json(graph_json(flow.graph, flow.wiring.bindings))
+        print_json(graph_json(flow))
     elif as_dot:
         sys.stdout.write(dot(flow.graph) + "\n")
     elif svg is not None:
@@ -304,7 +307,7 @@ def graph(
             say(f"! {problem}")
 
 
-def problems_of(flow: Any) -> Iterable[str]:
+def problems_of(flow: CellFlow) -> Iterable[str]:
     """Return what a run of the flow would refuse."""
     for task in flow:
         try:
@@ -313,18 +316,23 @@ def problems_of(flow: Any) -> Iterable[str]:
             yield str(error)
 
 
-def graph_json(graph: Graph, bindings: Any) -> dict[str, Any]:
-    """Return what ``orch graph --json`` prints."""
+def graph_json(flow: CellFlow) -> dict[str, Any]:
+    """Return what ``orch graph --json`` prints: every name, also those of modules and functions."""
+    graph, wiring = flow.graph, flow.wiring
+
+    def names(found: Iterable[str]) -> list[str]:
+        return sorted(name for name in found if ":" not in name)
+
     return {
         "tasks": [
             {
                 "name": task.name,
                 "cell_index": task.cell_index,
-                "reads": sorted(bindings[task.name]),
-                "writes": list(task.writes),
-                "mutates": list(task.mutates),
+                "reads": names(wiring.bindings[task.name]),
+                "writes": names(wiring.effects[task.name].writes),
+                "mutates": names(wiring.effects[task.name].mutates),
                 "opaque": task.opaque or None,
-                "bindings": dict(sorted(bindings[task.name].items())),
+                "bindings": {name: wiring.bindings[task.name][name] for name in names(wiring.bindings[task.name])},
             }
             for task in graph.tasks
         ],

@@ -102,6 +102,6 @@ def _tell(orchestrator: Orchestrator, run: FlowRun, work: Path) -> None:
         say(f"The same as HTML   {page}")
         say(f"Open it            {Path(sys.executable).parent / 'jupyter'} lab {run.executed_notebook}")
     home = f"ORCH_HOME={work / 'home'}"
-    orch = Path(sys.argv[0]).name if Path(sys.argv[0]).name.startswith("orch") else "orch"
+    orch = Path(sys.executable).parent / "orch"
     say(f"Look further       {home} {orch} runs")
     say(f"Let it go on       {home} {orch} unpause {NAME} && {home} {orch} worker")

@@ -12,16 +12,18 @@ from orch_notebook.errors import HeaderError
 __all__ = ["COMMANDS", "command_help", "read_command"]
 
 SELECT = ("select", {"nargs": "*", "metavar": "SELECT", "help": "task, task+, +task or tag:word; all when left out"})
+FLOW: tuple[str, dict[str, Any]] = ("--flow", {"metavar": "NAME", "help": "which, where the notebook has several"})
 
 #: Command → one line of help, and its arguments as argparse takes them.
 COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
-    "panel": ("show the panel: run, cancel, watch (also plain %flow)", []),
+    "panel": ("show the panel: run, cancel, watch (also plain %flow)", [FLOW]),
     "run": (
         "run the tasks, in parallel where their data allows",
         [
             SELECT,
             ("--background", {"action": "store_true", "help": "return at once; go on while other cells run"}),
             ("--quiet", {"action": "store_true", "help": "show no summary; badges change all the same"}),
+            FLOW,
         ],
     ),
     "graph": (
@@ -30,6 +32,7 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
             SELECT,
             ("--why", {"action": "store_true", "help": "list for each edge the name and the rule behind it"}),
             ("--dot", {"action": "store_true", "help": "print it in the DOT language"}),
+            FLOW,
         ],
     ),
     "status": ("show where the latest run stands", []),

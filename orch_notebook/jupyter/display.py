@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -55,13 +56,14 @@ def summary_bundle(run: FlowRun, now: datetime) -> dict[str, str]:
 class _Place:
     """A task's badge: where it stands and what it last showed."""
 
-    __slots__ = ("address", "display_id", "has_outputs", "shown")
+    __slots__ = ("address", "display_id", "has_outputs", "shown", "task_run")
 
     def __init__(self, address: Address, display_id: str) -> None:
         self.address = address
         self.display_id = display_id
         self.shown = ""
         self.has_outputs = False
+        self.task_run: TaskRun | None = None
 
 
 class LiveDisplay:
@@ -73,6 +75,11 @@ class LiveDisplay:
         The way to the cells.
     now : callable
         The time.
+
+    Notes
+    -----
+    A run is shown at the places its tasks had when it began.  A cell that is executed again meanwhile has a new badge,
+    which belongs to the next run; what the present one still sends to the old place, the front end lets drop.
     """
 
     def __init__(self, outlet: Outlet | TextOutlet, now: Callable[[], datetime]) -> None:
@@ -82,13 +89,17 @@ class LiveDisplay:
         self._sending = threading.RLock()
         self._places: dict[str, _Place] = {}
         self._captures: dict[str, Capture] = {}
+        # The run that is shown.
         self._look: Callable[[], FlowRun | None] = lambda: None
+        self._is_over: Callable[[], bool] = lambda: True
+        self._shown_at: dict[str, _Place] = {}
         self._running = Address()
         self._summary_id = ""
         self._summary_shown = ""
+        self._is_settled = True
         self._wake = threading.Event()
+        self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._is_over: Callable[[], bool] = lambda: True
 
     # badges
 
@@ -104,47 +115,43 @@ class LiveDisplay:
         with self._lock:
             self._places.pop(name, None)
 
-    def show(self, task_run: TaskRun) -> None:
-        """Bring one badge up to date at once."""
-        place = self._places.get(task_run.name)
-        if place is not None:
-            self._send_badge(place, task_run)
-
     def _send_badge(
         self, place: _Place, task_run: TaskRun, *, is_new: bool = False, running: Address | None = None
-    ) -> None:
+    ) -> bool:
+        """Send a badge if it has changed; return whether it had."""
         bundle = badge_bundle(task_run, self._now())
         with self._sending:
+            place.task_run = task_run
             if bundle["text/html"] == place.shown and not is_new:
-                return
+                return False
             place.shown = bundle["text/html"]
             kind = "display_data" if is_new else "update_display_data"
-            # The mark lets the executed notebook be brought up to date when this kernel dies before it can do so.
-            mark = {"orch_notebook": {"task": task_run.name}}
-            content = {"data": bundle, "metadata": mark, "transient": {"display_id": place.display_id}}
+            metadata = {"orch_notebook": {"task": task_run.name}}
+            content = {"data": bundle, "metadata": metadata, "transient": {"display_id": place.display_id}}
             self._outlet.send(kind, content, place.address, running or self._running, place.display_id)
+            return True
 
     # what tasks put out
 
     def begin(self, name: str, capture: Capture) -> None:
         """Take note that a task begins to put out; what an earlier run left under its cell goes."""
-        place = self._places.get(name)
         with self._lock:
             self._captures[name] = capture
-        if place is None or not place.has_outputs:
-            return
-        place.has_outputs = False
-        run = self._look()
-        task_run = next((task for task in run.tasks if task.name == name), None) if run else None
         with self._sending:
+            place = self._shown_at.get(name)
+            if place is None or not place.has_outputs:
+                return
+            place.has_outputs = False
             self._outlet.send("clear_output", {"wait": False}, place.address, self._running, place.display_id)
+            run = self._look()
+            task_run = next((task for task in run.tasks if task.name == name), None) if run else None
             if task_run is not None:
                 self._send_badge(place, task_run, is_new=True)
 
     def put_out(self, name: str, capture: Capture) -> None:
         """Send what a task has put out since the last time."""
-        place = self._places.get(name)
         with self._sending:  # one at a time, so that the outputs of a task keep their order
+            place = self._shown_at.get(name)
             for output in capture.take():
                 self._send_output(output, place)
 
@@ -158,14 +165,24 @@ class LiveDisplay:
 
     # one run
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Send nothing meanwhile, from no thread: a run's first outputs may come before it is said where they go."""
+        self.finish()
+        with self._sending:
+            yield
+
     def follow(self, look: Callable[[], FlowRun | None], is_over: Callable[[], bool], summary_id: str = "") -> None:
         """Begin to show a run, with its summary in the cell that is being executed if it has an id."""
-        self._stop_thread()
-        here = self._outlet.here()
-        self._look, self._is_over, self._running = look, is_over, here
+        self.finish()
+        self._look, self._is_over, self._running = look, is_over, self._outlet.here()
         self._summary_id, self._summary_shown = summary_id, ""
+        self._is_settled = False
+        with self._lock:
+            self._shown_at = dict(self._places)
         self._refresh()
         self._wake.clear()
+        self._stop.clear()
         self._thread = threading.Thread(target=self._pump, name="orch-display", daemon=True)
         self._thread.start()
 
@@ -175,18 +192,16 @@ class LiveDisplay:
 
     def finish(self) -> None:
         """Show how the run ended; nothing of it is sent after this returns."""
-        self._stop_thread()
-        self._refresh(everything=True)
-
-    def _stop_thread(self) -> None:
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
+            self._stop.set()
             self._wake.set()
             thread.join(timeout=5.0)
+        if not self._is_settled:
+            self._refresh(everything=True)
 
     def _pump(self) -> None:
         me = threading.current_thread()
-        pause = threading.Event()
         while self._thread is me:
             self._wake.wait(INTERVAL)
             self._wake.clear()
@@ -197,7 +212,7 @@ class LiveDisplay:
                 logger.exception("The badges could not be refreshed.")
             if is_last or self._thread is not me:
                 return
-            pause.wait(INTERVAL)
+            self._stop.wait(INTERVAL)
 
     def _refresh(self, *, everything: bool = False) -> None:
         run = self._look()
@@ -207,18 +222,19 @@ class LiveDisplay:
             self.put_out(name, capture)
         left = ROUND
         for task_run in run.tasks:
-            place = self._places.get(task_run.name)
-            if task_run.state.is_final:
+            state = task_run.state
+            if state.is_final:
                 with self._lock:
                     self._captures.pop(task_run.name, None)
-            if place is None or (task_run.state.type is StateType.PENDING and not place.shown):
+            place = self._shown_at.get(task_run.name)
+            # What has not begun or has ended looks as it did; the others count their seconds.
+            if place is None or (place.task_run is task_run and (state.is_final or state.type is StateType.PENDING)):
                 continue
             if left or everything:
-                before = place.shown
-                self._send_badge(place, task_run)
-                left -= place.shown != before
+                left -= self._send_badge(place, task_run)
         if self._summary_id:
             self._send_summary(run)
+        self._is_settled = everything and run.state.is_final
 
     def _send_summary(self, run: FlowRun) -> None:
         bundle = summary_bundle(run, self._now())
@@ -227,6 +243,6 @@ class LiveDisplay:
                 return
             kind = "update_display_data" if self._summary_shown else "display_data"
             self._summary_shown = bundle["text/html"]
-            mark = {"orch_notebook": {"run_id": run.run_id}}
-            content = {"data": bundle, "metadata": mark, "transient": {"display_id": self._summary_id}}
+            metadata = {"orch_notebook": {"run": run.run_id}}
+            content = {"data": bundle, "metadata": metadata, "transient": {"display_id": self._summary_id}}
             self._outlet.send(kind, content, self._running, self._running)

@@ -50,7 +50,6 @@ class KernelHooks:
 
     def begin(self, cell: CellTask, capture: Capture) -> None:
         """Give the attempt a clean sheet."""
-        figures.route_figures()
         self._begun(cell.name, capture)
 
     def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
@@ -64,7 +63,6 @@ class KernelHooks:
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
         """Show the figures that are still open, or what went wrong."""
-        figures.route_figures()
         if error is None:
             figures.show_figures(self._show_figure)
         else:

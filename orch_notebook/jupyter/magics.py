@@ -12,10 +12,10 @@ from orch_notebook.errors import HeaderError, UsageError
 from orch_notebook.jupyter.commands import command_help, read_command
 from orch_notebook.jupyter.display import diagram_svg, summary_bundle
 from orch_notebook.jupyter.session import NotebookSession
+from orch_notebook.jupyter.source import FlowSource
 from orch_notebook.jupyter.widgets import FlowPanel
 from orch_notebook.model.durations import parse_interval
-from orch_notebook.model.headers import header_usage
-from orch_notebook.model.parameters import parse_assignments
+from orch_notebook.model.headers import header_usage, parse_header
 from orch_notebook.model.views import dot, graph_html, graph_text
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.deployments import read_schedules
@@ -66,8 +66,9 @@ class OrchMagics(Magics):  # type: ignore[misc]
         except SyntaxError as error:
             lines = self.shell.SyntaxTB.structured_traceback(type(error), error, [])
             raise ShownSyntaxError(str(error), lines=lines) from None
-        if self.session.flow[task_run.name].header.run:
-            self.session.run([task_run.name], summary=False)
+        header = parse_header(line)
+        if header.run:
+            self.session.run([task_run.name], flow=header.flow, summary=False)
 
     # Without its body %%task is easily typed with one % only.
     @line_magic("task")
@@ -90,19 +91,20 @@ class OrchMagics(Magics):  # type: ignore[misc]
     def _panel(self, given: Namespace) -> Any:
         session = self.session
         if session.outlet.is_live and session.outlet.here().cell_id:
-            return FlowPanel(session)
+            return FlowPanel(FlowSource(session, session.flow(given.flow).name))
         # Nobody could click: executed notebooks get the static view, and no widget state.
         return self._status(given) if session.current() else self._graph(read_command("graph"))
 
     def _run(self, given: Namespace) -> None:
-        self.session.run(given.select, background=given.background, summary=not given.quiet)
+        self.session.run(given.select, flow=given.flow, background=given.background, summary=not given.quiet)
 
     def _graph(self, given: Namespace) -> Any:
-        graph = self.session.graph().select(given.select)
+        flow = self.session.flow(given.flow)
+        graph = flow.graph.select(given.select)
         if given.dot:
             print(dot(graph))
             return None
-        run = self.session.current()
+        run = self.session.current(flow.name)
         now = self.session.orchestrator.clock.now()
         shown = run if run is not None and {task.name for task in run.tasks} >= set(graph.by_name) else None
         svg = diagram_svg(graph, shown, now)
@@ -135,7 +137,7 @@ class OrchMagics(Magics):  # type: ignore[misc]
             path,
             given.name,
             schedules=schedules,
-            parameters=parse_assignments(given.parameters or ()),
+            parameters=given.parameters or (),
             retries=given.retries,
             retry_delay=parse_interval(given.retry_delay),
             timeout=parse_interval(given.timeout) if given.timeout else None,
@@ -158,6 +160,19 @@ class OrchMagics(Magics):  # type: ignore[misc]
         return None
 
 
+def with_a_body(lines: list[str]) -> list[str]:
+    """Give a task cell of one line an empty body: IPython would refuse it before ``%%task --help`` could answer.
+
+    Examples
+    --------
+    >>> with_a_body(["%%task --help"]), with_a_body(["%%tasks"])
+    (['%%task --help\\n', '\\n'], ['%%tasks'])
+    """
+    if len(lines) == 1 and lines[0].split()[:1] == ["%%task"]:
+        return [lines[0].rstrip("\n") + "\n", "\n"]
+    return lines
+
+
 _sessions: dict[int, NotebookSession] = {}
 
 
@@ -168,6 +183,7 @@ def load(shell: Any) -> None:
     session.open()
     _sessions[id(shell)] = session
     shell.register_magics(OrchMagics(shell, session))
+    shell.input_transformers_cleanup.append(with_a_body)
 
 
 def unload(shell: Any) -> None:
@@ -176,6 +192,7 @@ def unload(shell: Any) -> None:
     if session is None:
         return
     session.close()
+    shell.input_transformers_cleanup.remove(with_a_body)
     for kind, name in (("cell", "task"), ("line", "task"), ("line", "flow")):
         shell.magics_manager.magics[kind].pop(name, None)
 

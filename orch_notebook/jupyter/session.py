@@ -11,22 +11,21 @@ import os
 import threading
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, HeaderError, NotebookError, OrchError, UsageError
+from orch_notebook.errors import FlowRunCancelled, HeaderError, NotebookError, OrchError, UnknownTask, UsageError
 from orch_notebook.jupyter import figures
 from orch_notebook.jupyter.display import LiveDisplay
 from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks
 from orch_notebook.jupyter.outlets import open_outlet
-from orch_notebook.model.events import LogWritten
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell, name_for
-from orch_notebook.model.graph import Graph
 from orch_notebook.model.headers import parse_header, split_task_cell
 from orch_notebook.model.runs import FlowRun, TaskRun
-from orch_notebook.orchestrator import Orchestrator, RunHandle, check_outcome
+from orch_notebook.orchestrator import Orchestrator, RunHandle
 from orch_notebook.runtime.namespaces import Version, compile_cell
 
 __all__ = ["NotebookSession"]
@@ -52,14 +51,15 @@ class NotebookSession:
         self.orchestrator = orchestrator
         self.outlet = open_outlet(shell)
         self.display = LiveDisplay(self.outlet, orchestrator.clock.now)
-        self.flow = CellFlow(self._flow_name())
-        #: Versions that runs of this session left, by name and task.
-        self.kept: dict[Version, Any] = {}
+        #: The flow of tasks that name none; it bears the notebook's name.
+        self.main = self._notebook_name()
+        self._flows = {self.main: CellFlow(self.main)}
+        #: By flow: the versions that its runs of this session left, by name and task.
+        self._kept: dict[str, dict[Version, Any]] = {}
         self.handle: RunHandle | None = None
         self._sources: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         self._display_ids = count(1)
-        self._ids_by_task: dict[str, str] = {}
         self._subscribers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._positions: tuple[float, dict[str, int], dict[str, int]] = (0.0, {}, {})
@@ -72,6 +72,7 @@ class NotebookSession:
     def open(self) -> None:
         """Begin to take part in the notebook."""
         self._display_routes.open()
+        figures.route_figures()
         self.shell.events.register("post_run_cell", self._cell_ran)
         self._end_watch = self.orchestrator.watch(self._changed)
 
@@ -96,7 +97,7 @@ class NotebookSession:
         path = Path(named or os.environ.get("JPY_SESSION_NAME", ""))
         return path if path.suffix == ".ipynb" and path.is_file() else None
 
-    def _flow_name(self) -> str:
+    def _notebook_name(self) -> str:
         named = os.environ.get("ORCH_NOTEBOOK") or os.environ.get("JPY_SESSION_NAME", "")
         return Path(named).stem if named.endswith(".ipynb") else "notebook"
 
@@ -114,15 +115,40 @@ class NotebookSession:
             pass
         return self._positions[1:]
 
-    def _arrange(self) -> None:
+    def _arrange(self, flow: CellFlow) -> None:
         by_id, by_task = self._read_positions()
         by_id = dict(by_id)
-        for task in self.flow:
+        for task in flow:
             # An execution by a worker tells no cell ids; the task's name finds its cell.
             if task.cell_id is None and task.name in by_task:
-                self.flow.define(CellTask(task.name, task.header, task.body, f"#{task.name}", by_task[task.name]))
+                flow.define(CellTask(task.name, task.header, task.body, f"#{task.name}", by_task[task.name]))
         by_id.update({f"#{name}": index for name, index in by_task.items()})
-        self.flow.arrange(by_id)
+        flow.arrange(by_id)
+
+    # flows
+
+    def flow(self, name: str | None = None) -> CellFlow:
+        """Return a flow of this notebook, by default the one of tasks that name none.
+
+        Raises
+        ------
+        UnknownTask
+            There is no such flow.
+        """
+        found = self._flows.get(name or self.main)
+        if found is None:
+            near = get_close_matches(str(name), self._flows, n=1)
+            raise UnknownTask(f"There is no flow {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        return found
+
+    def _flow_for(self, name: str | None) -> CellFlow:
+        if name is not None and name not in self._flows:
+            # Plain cells belong to every flow.
+            self._flows[name] = CellFlow(name, [cell for cell in self.flow().cells if isinstance(cell, PlainCell)])
+        return self.flow(name)
+
+    def _homes(self, task: str) -> list[CellFlow]:
+        return [flow for flow in self._flows.values() if task in flow]
 
     # defining
 
@@ -135,38 +161,56 @@ class NotebookSession:
             The header, or what the body reads, is not right; nothing is defined then.
         """
         header = parse_header(line)
+        if not body.strip():
+            raise UsageError("This task has nothing to do yet: write its code below the line with %%task.")
         here = self.outlet.here()
-        source = "\n" + self.shell.input_transformer_manager.transform_cell(body)
+        # IPython takes blank lines at the top away; tracebacks count them, and the header too.
+        above = len(body) - len(body.lstrip("\n \t"))
+        blank = "\n" * body.count("\n", 0, above)
+        source = f"# %%task {line}\n{blank}" + self.shell.input_transformer_manager.transform_cell(body)
         raw = f"%%task {line}\n{body}"
-        filename = self.shell.compile.cache(source, self.shell.execution_count, raw_code=raw)
+        # As the prompt shows it: newer versions of IPython count on before they execute, older ones after.
+        number = self.shell.displayhook.prompt_count
+        filename = self.shell.compile.cache(source, number, raw_code=raw)
         compile_cell(source, filename)  # a syntax error belongs to the person now, not to the run
-        same_cell = [task.name for task in self.flow if here.cell_id and task.cell_id == here.cell_id]
-        name = header.name or (same_cell[0] if same_cell else name_for(body, {task.name for task in self.flow}))
-        self._know()
-        task = CellTask(name, header, source, here.cell_id)
-        replaced = self.flow[same_cell[0]] if same_cell and same_cell[0] != name else None
-        if replaced is not None:  # the cell was given another name
-            self.flow.remove(replaced.name)
+        before = self._of_cell(here.cell_id)
+        taken = {task.name for flow in self._flows.values() for task in flow}
+        name = header.name or (before[1] if before else name_for(body, taken))
+        flow = self._flow_for(header.flow)
+        others = [other.name for other in self._homes(name) if other is not flow and (other.name, name) != before]
+        if others:
+            raise UsageError(f"Flow {others[0]!r} has a task {name!r} already; names are unique in a notebook.")
+        self._know(flow)
+        replaced = self._flows[before[0]][before[1]] if before and before != (flow.name, name) else None
+        if before and replaced is not None:  # the cell was given another name, or moved to another flow
+            self._flows[before[0]].remove(before[1])
         try:
-            self.flow.define(task)
-            self._arrange()
+            flow.define(CellTask(name, header, source, here.cell_id))
+            self._arrange(flow)
         except BaseException:
-            if replaced is not None:
-                self.flow.define(replaced)
+            if before and replaced is not None:
+                self._flows[before[0]].define(replaced)
+            if not len(flow) and flow.name != self.main:
+                del self._flows[flow.name]
             raise
-        if replaced is not None:
-            self.display.remove(replaced.name)
+        if before and before[1] != name:
+            self.display.remove(before[1])
         self._sources[name] = filename
-        self._counts[name] = self.shell.execution_count
-        self._ids_by_task[name] = f"orch-{os.getpid()}-{next(self._display_ids)}"
-        task_run = TaskRun("", self.flow.graph.by_name[name])
-        self.display.place(name, self._ids_by_task[name], task_run)
+        self._counts[name] = number
+        task_run = TaskRun("", flow.graph.by_name[name])
+        self.display.place(name, f"orch-{os.getpid()}-{next(self._display_ids)}", task_run)
         self._tell()
         return task_run
 
+    def _of_cell(self, cell_id: str | None) -> tuple[str, str] | None:
+        """Return the flow and the task that a cell defined before."""
+        found = [(flow.name, task.name) for flow in self._flows.values() for task in flow if task.cell_id == cell_id]
+        return found[0] if cell_id and found else None
+
     def remove(self, name: str) -> None:
-        """Take a task out of the flow."""
-        self.flow.remove(name)
+        """Take a task out of its flow."""
+        for flow in self._homes(name) or [self.flow()]:
+            flow.remove(name)
         self.display.remove(name)
         self._tell()
 
@@ -175,39 +219,47 @@ class NotebookSession:
         if threading.current_thread() is not threading.main_thread() or not getattr(result, "success", False):
             return
         raw = getattr(result.info, "raw_cell", "") or ""
-        figures.route_figures()
         if not raw.strip() or raw.lstrip().startswith("%%") or not getattr(result.info, "store_history", True):
             return
         try:
             source = self.shell.input_transformer_manager.transform_cell(raw)
             label = self.outlet.here().cell_id or f"execution {self.shell.execution_count}"
-            self.flow.define(PlainCell(label, source))
+            for flow in self._flows.values():
+                flow.define(PlainCell(label, source))
         except (SyntaxError, OrchError) as error:
             logger.debug("A plain cell is not taken into the flow: %s", error)
 
-    def _environment(self) -> dict[str, Any]:
-        """Return the live namespace without what tasks published and without IPython's own names."""
-        hidden = self.shell.user_ns_hidden
-        made = {name: value for (name, _), value in self.kept.items()}
+    def _environment(self, flow: CellFlow) -> dict[str, Any]:
+        """Return the live namespace without what the flow's tasks published and without IPython's own names."""
+        hidden, made = self.shell.user_ns_hidden, flow.makes()
         return {
             name: value
             for name, value in self.shell.user_ns.items()
-            if not (name in made and made[name] is value) and not (name in hidden and hidden[name] is value)
+            if name not in made and not (name in hidden and hidden[name] is value)
         }
 
-    def _know(self) -> None:
-        environment = self._environment()
-        self.flow.know(environment.keys() | {"get_ipython", "display"}, tools_in(environment))
+    def _know(self, flow: CellFlow) -> None:
+        environment = self._environment(flow)
+        flow.know(environment.keys() | {"get_ipython", "display"}, tools_in(environment))
 
     # running
 
-    def run(self, select: Collection[str] = (), *, background: bool = False, summary: bool = True) -> RunHandle:
-        """Run the flow, or the selected part of it.
+    def run(
+        self,
+        select: Collection[str] = (),
+        *,
+        flow: str | None = None,
+        background: bool = False,
+        summary: bool = True,
+    ) -> RunHandle:
+        """Run a flow, or the selected part of it.
 
         Parameters
         ----------
         select : collection of str
             ``name``, ``name+``, ``+name``, ``tag:word``; none means all.
+        flow : str, optional
+            Its name, where the notebook has several.
         background : bool
             Return at once.
         summary : bool
@@ -220,7 +272,7 @@ class NotebookSession:
         FlowRunFailed, FlowRunCancelled
             How it ended, unless it runs in the background.
         """
-        handle = self._begin(select, summary)
+        handle = self.begin(self.flow(flow), select, summary=summary)
         if background:
             return handle
         try:
@@ -229,79 +281,58 @@ class NotebookSession:
         except KeyboardInterrupt:
             self._interrupted(handle)
         self.display.finish()
-        if handle.error is not None:
-            raise handle.error
-        check_outcome(handle.run)
+        handle.result()
         return handle
 
-    def _begin(self, select: Collection[str], summary: bool) -> RunHandle:
+    def begin(self, flow: CellFlow, select: Collection[str] = (), *, summary: bool = False) -> RunHandle:
+        """Begin a run and return at once.
+
+        Raises
+        ------
+        UsageError
+            There is nothing to run, or a run is under way.
+        """
         with self._lock:
             if self.handle is not None and not self.handle.is_over:
                 raise UsageError(
-                    f"Flow {self.flow.name!r} is running already. Wait for it, or cancel it with '%flow cancel'."
+                    f"Flow {self.handle.run.flow!r} is running already. Wait for it, or cancel it with '%flow cancel'."
                 )
-            environment = self._environment()
-            self._arrange()
-            handle = self.orchestrator.start(
-                self.flow,
-                self.shell.user_ns,
-                base=environment,
-                select=select,
-                kept=self.kept,
-                parameters=self._parameters(),
-                hooks=self._hooks,
-            )
-            self.handle = handle
-        summary_id = f"orch-{os.getpid()}-{next(self._display_ids)}" if summary else ""
-        self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
+            self._arrange(flow)
+            # All of it runs anew: what the last run left need not stay in memory beside what this one makes.
+            kept = self._kept.pop(flow.name, {})
+            summary_id = f"orch-{os.getpid()}-{next(self._display_ids)}" if summary else ""
+            with self.display.held():
+                handle = self.handle = self.orchestrator.start(
+                    flow,
+                    self.shell.user_ns,
+                    base=self._environment(flow),
+                    select=select,
+                    kept=kept if select else {},
+                    hooks=self._hooks,
+                )
+                self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
         threading.Thread(target=self._keep, args=(handle,), name="orch-keep", daemon=True).start()
         return handle
 
     def _keep(self, handle: RunHandle) -> None:
         handle.wait()
-        self.kept.update(handle.versions)
+        self._kept[handle.run.flow] = handle.take_versions()
         self._tell()
 
     def _interrupted(self, handle: RunHandle) -> None:
         handle.cancel()
-        ended = handle.wait(GRACE)
-        self.display.finish()
+        try:
+            ended = handle.wait(GRACE)
+        except KeyboardInterrupt:  # somebody impatient pressed stop once more
+            ended = handle.is_over
         if not ended:
+            # The badges are kept up to date until the run has really ended.
             names = ", ".join(repr(name) for name in handle.stuck) or "a task"
             raise FlowRunCancelled(
-                f"Flow {self.flow.name!r} is being cancelled, but {names} is inside a call that cannot be "
+                f"Flow {handle.run.flow!r} is being cancelled, but {names} is inside a call that cannot be "
                 f"interrupted; it stops when that call returns. Nothing new is started.",
                 run_id=handle.run_id,
             )
-
-    def _parameters(self) -> dict[str, Any]:
-        return {}
-
-    # what the panel asks for
-
-    @property
-    def flow_name(self) -> str:
-        """Name of the flow."""
-        return self.flow.name
-
-    def graph(self) -> Graph:
-        """Return the flow as it is defined now."""
-        return self.flow.graph
-
-    def current(self) -> FlowRun | None:
-        """Return the latest run with its task runs, or ``None`` before the first."""
-        return self.handle.run if self.handle is not None else None
-
-    def log_tail(self, task: str, limit: int) -> list[LogWritten]:
-        """Return the last lines that a task wrote in the latest run."""
-        if self.handle is None:
-            return []
-        lines = self.orchestrator.logs(self.handle.run_id, task, limit=limit)
-        return [LogWritten(line.at, line.task, line.attempt, line.level, line.text) for line in lines]
-
-    def start(self, select: tuple[str, ...]) -> None:
-        """Start a run and return at once."""
-        self._begin(select, summary=False)
 
     def cancel(self) -> None:
         """Ask for the run to be cancelled and return at once.
@@ -314,6 +345,11 @@ class NotebookSession:
         if self.handle is None or self.handle.is_over:
             raise UsageError("Nothing is running.")
         self.handle.cancel()
+
+    def current(self, flow: str | None = None) -> FlowRun | None:
+        """Return the latest run of this session, or of one of its flows, with its task runs."""
+        run = self.handle.run if self.handle is not None else None
+        return run if run is not None and flow in (None, run.flow) else None
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after every stored change, until what this returns is called."""

@@ -100,6 +100,11 @@ class CellFlow:
         self._graph: Graph | None = None
         self._hidden: frozenset[str] = frozenset()
 
+    @property
+    def cells(self) -> tuple[CellTask | PlainCell, ...]:
+        """All cells in definition order."""
+        return tuple(self._cells)
+
     def __iter__(self) -> Iterator[CellTask]:
         return (cell for cell in self._cells if isinstance(cell, CellTask))
 
@@ -216,6 +221,13 @@ class CellFlow:
                         raise unknown_task(after, names, f"--after of task {task.name!r}")
             self._wiring = wire([cell.as_cell() for cell in self._cells], self._known)
         return self._wiring
+
+    def makes(self) -> frozenset[str]:
+        """Return the names that only tasks bind; a name that a plain cell binds too belongs to the plain cell."""
+        effects = self.wiring.effects
+        made = {name for task in self for name in effects[task.name].writes | effects[task.name].mutates}
+        plain = {name for cell in self._cells if isinstance(cell, PlainCell) for name in effects[cell.label].writes}
+        return frozenset(made - plain)
 
     @property
     def graph(self) -> Graph:

@@ -24,7 +24,6 @@ from orch_notebook.model.tasks import RetryPolicy
 __all__ = ["OPTIONS", "Option", "TaskHeader", "header_usage", "is_task_name", "parse_header", "split_task_cell"]
 
 MAGIC = "task"
-RUNNERS = ("threads", "processes", "dask")
 NAME_RULE = "letters, digits, _ - and ., beginning with a letter, digit or _"
 
 
@@ -54,8 +53,6 @@ class TaskHeader:
         Names changed in place besides what the source shows.
     tags : tuple of str
         Words to select by.
-    runner : str or None
-        How it is performed: ``threads``, ``processes`` or ``dask``.
     flow : str or None
         The flow it belongs to, where a notebook has several.
     run : bool
@@ -73,7 +70,6 @@ class TaskHeader:
     outputs: tuple[str, ...] | None = None
     mutates: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    runner: str | None = None
     flow: str | None = None
     run: bool = False
 
@@ -158,12 +154,6 @@ def _tags(text: str) -> tuple[str, ...]:
     return tags
 
 
-def _runner(text: str) -> str:
-    if text not in RUNNERS:
-        raise ValueError(f"is one of {', '.join(RUNNERS)}")
-    return text
-
-
 def _name(text: str) -> str:
     if not is_task_name(text):
         raise ValueError(f"takes a name: {NAME_RULE}")
@@ -210,7 +200,6 @@ OPTIONS: tuple[Option, ...] = (
     Option("--outputs", "outputs", "NAME[,…]", "the names it binds, instead of those the code shows", _variables, True),
     Option("--mutates", "mutates", "NAME[,…]", "names it changes in place", _some_variables, repeats=True),
     Option("--tag", "tags", "WORD[,…]", "words to select it by", _tags, repeats=True),
-    Option("--runner", "runner", "|".join(RUNNERS), "how it is performed", _runner),
     Option("--flow", "flow", "NAME", "the flow it belongs to", _name),
     Option("--run", "run", "", "run it now, with whatever stale tasks it needs"),
 )

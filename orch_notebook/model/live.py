@@ -58,7 +58,7 @@ class LiveRun:
             event.attempt,
             event.at if is_running else before.started_at,
             event.at if event.state.is_final else None,
-            before.details if is_running else event.details or {},
+            event.details or {},
         )
 
     def _take_run(self, event: RunStateChanged) -> None:

@@ -75,6 +75,7 @@ class _Stand:
         "attempt",
         "culprit",
         "holds",
+        "is_ending",
         "is_issued",
         "is_settled",
         "needs",
@@ -92,7 +93,8 @@ class _Stand:
         self.successors: tuple[str, ...] = ()
         self.needs: frozenset[str] | None = None  # predecessors that must succeed; None: all of them
         self.culprit = ""
-        self.is_issued = False  # a command went out for it whose outcome has not come back
+        self.is_issued = False  # its attempt was commanded, and the outcome has not come back
+        self.is_ending = False  # its end was commanded; said once, whoever else gives a reason to end it
         self.holds = False  # it has its exclusive things
         self.is_settled = False  # final, and no retry will follow
 
@@ -160,7 +162,19 @@ class RunMachine:
         machine = cls(first.graph, is_open=is_open)
         for event in events:
             machine.take(event)
+        machine._forget_commands()
         return machine
+
+    def _forget_commands(self) -> None:
+        """Count what was commanded while history was replayed as never said, for nobody was there to hear it."""
+        self._parked.clear()
+        self._held.clear()
+        for stand in self._stands.values():
+            stand.is_ending = False
+            stand.is_issued = stand.type in (T.RUNNING, T.CANCELLING)
+            stand.holds = stand.is_issued and bool(stand.task.exclusive)
+            if stand.holds:
+                self._held.update(stand.task.exclusive)
 
     @property
     def is_over(self) -> bool:
@@ -188,20 +202,23 @@ class RunMachine:
         return [name for name, stand in self._stands.items() if stand.type in (T.RUNNING, T.CANCELLING)]
 
     def begin(self) -> list[Command]:
-        """Return everything that may happen now: at the start of a run, or after a replay."""
+        """Return everything that may happen now: at the start of a run, or after a replay.
+
+        What was being performed when the replayed history breaks off (:meth:`unfinished`) must have ended by then, so
+        end the history with the crash of those attempts.
+        """
         if self.is_over:
             return []
         commands: list[Command] = []
         for name, stand in self._stands.items():
-            if stand.is_settled or stand.is_issued:
+            if stand.is_settled or stand.is_issued or stand.is_ending:
                 continue
             if self.run_type is T.CANCELLING:
                 commands.extend(self._cancel(name, stand))
-            elif stand.type is T.SCHEDULED or (stand.type in (T.FAILED, T.CRASHED) and not stand.is_settled):
+            elif stand.type in (T.SCHEDULED, T.FAILED, T.CRASHED):
                 # After a replay: the wait for a retry was cut short, or nobody lived to begin it.
-                attempt = stand.attempt + (stand.type is not T.SCHEDULED)
-                commands.append(self._retry(stand, attempt))
-            elif stand.type is T.PENDING and not stand.waiting:
+                commands.append(self._retry(stand, stand.attempt + 1))
+            elif stand.type is T.PENDING and (stand.culprit or not stand.waiting):
                 commands.extend(self._start_or_end(name, stand))
         return commands or self._end_if_over()
 
@@ -252,6 +269,7 @@ class RunMachine:
             if after is T.SCHEDULED:
                 return self._release(stand)
             return []
+        stand.is_ending = False
         commands = self._release(stand)
         if after in (T.FAILED, T.CRASHED) and self._may_retry(stand, event):
             return [*commands, self._retry(stand, stand.attempt + 1)]
@@ -282,7 +300,7 @@ class RunMachine:
                 after.culprit = culprit
             elif after.waiting or after.is_settled:
                 continue
-            if not after.is_settled and not after.is_issued:
+            if not (after.is_settled or after.is_issued or after.is_ending):
                 commands.extend(self._start_or_end(successor, after))
         return commands or self._end_if_over()
 
@@ -292,17 +310,26 @@ class RunMachine:
         if name in self._culprits:
             self._culprits.remove(name)
         stand.is_settled = False
-        stand.culprit = ""
+        stand.culprit = self._find_culprit(name)
         self._unsettled += 1
         for successor in stand.successors:
             self._stands[successor].waiting += 1
-            self._stands[successor].culprit = ""
+            self._stands[successor].culprit = self._find_culprit(successor)
+
+    def _find_culprit(self, name: str) -> str:
+        """Return which task keeps another from running, as its settled predecessors tell; empty if none does."""
+        needs = self._stands[name].needs
+        for before, stand in self._stands.items():
+            is_wanted = name in stand.successors and (needs is None or before in needs)
+            if is_wanted and stand.is_settled and stand.type is not T.COMPLETED:
+                return stand.culprit or before
+        return ""
 
     def _start_or_end(self, name: str, stand: _Stand) -> list[Command]:
         if stand.culprit:
             how = "was cancelled" if self._stands[stand.culprit].type is T.CANCELLED else "failed"
             state = State(T.CANCELLED, "UpstreamFailed", f"{stand.culprit!r} {how}, and this needs it.")
-            stand.is_issued = True  # said once, though another predecessor may end before it is recorded
+            stand.is_ending = True
             return [EndTask(name, state, stand.culprit)]
         if self.run_type is T.CANCELLING:
             return self._cancel(name, stand)
@@ -311,7 +338,7 @@ class RunMachine:
     def start_retry(self, task: str, attempt: int) -> list[Command]:
         """Return the start of an attempt whose delay has passed; nothing if it is no longer wanted."""
         stand = self._stands[task]
-        if stand.type is not T.SCHEDULED or stand.is_issued or self.run_type is T.CANCELLING:
+        if stand.type is not T.SCHEDULED or stand.is_issued or stand.is_ending or self.run_type is T.CANCELLING:
             return []
         return self._start(task, stand, attempt)
 
@@ -336,7 +363,7 @@ class RunMachine:
         for _ in range(len(self._parked)):
             name = self._parked.popleft()
             parked = self._stands[name]
-            if not parked.is_settled and not parked.is_issued:
+            if not (parked.is_settled or parked.is_issued or parked.is_ending):
                 commands.extend(self._start_or_end(name, parked))
         return commands
 
@@ -354,17 +381,16 @@ class RunMachine:
         return commands or self._end_if_over()
 
     def _cancel(self, name: str, stand: _Stand) -> list[Command]:
+        if stand.is_settled or stand.is_ending or stand.type is T.CANCELLING:
+            return []
         if stand.type is T.RUNNING:
             return [StopTask(name)]
-        if stand.type is T.CANCELLING:
-            return []
-        if stand.type in FINAL and stand.is_settled:
-            return []
         if stand.type in (T.FAILED, T.CRASHED):  # its retry was due but not yet recorded; it stays as it ended
             stand.is_settled = True
             self._unsettled -= 1
             self._counts[stand.type] += 1
             return self._end_if_over()
+        stand.is_ending = True
         return [EndTask(name, State(T.CANCELLED, "Cancelled"))]
 
     def _add(self, event: TaskAdded) -> list[Command]:
@@ -394,12 +420,10 @@ class RunMachine:
             return [EndRun(State(T.CANCELLED, "Cancelled"))]
         if not self._counts.total():
             return [EndRun(State(T.COMPLETED))]
-        total = len(self._stands)
-        named = ", ".join(repr(name) for name in self._culprits[:3]) + (" …" if len(self._culprits) > 3 else "")
-        if self._counts[T.FAILED]:
-            return [EndRun(State(T.FAILED, "Failed", f"{self._counts[T.FAILED]} of {total} tasks failed: {named}."))]
-        if self._counts[T.CRASHED]:
-            return [
-                EndRun(State(T.CRASHED, "Crashed", f"{self._counts[T.CRASHED]} of {total} tasks crashed: {named}."))
-            ]
+        for kind, verb in ((T.FAILED, "failed"), (T.CRASHED, "crashed")):
+            if self._counts[kind]:
+                names = [repr(name) for name in self._culprits if self._stands[name].type is kind]
+                named = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+                said = f"{self._counts[kind]} of {len(self._stands)} tasks {verb}: {named}."
+                return [EndRun(State(kind, message=said))]
         return [EndRun(State(T.CANCELLED, "Cancelled"))]

@@ -5,20 +5,19 @@ output in the cell whose work it is.  A task of a flow runs while another cell (
 bear ``{"orch_notebook": {"display_id": ID}}`` in their metadata and go to the cell that first showed ID, which is the
 task's own, under its badge.
 
-papermill, nbclient and nbformat take up to a second to import.  Only :mod:`~orch_notebook.promotion.execution` imports
-this module, and only when a notebook is executed.
+Importing this takes up to a second (papermill, nbclient, nbformat), so only the process that executes does it.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
+import zmq
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbclient.util import ensure_async
@@ -34,8 +33,22 @@ ENGINE = "orch_notebook"
 #: Characters of text one cell may keep; a loop that prints 100 MB would make a notebook no browser opens.
 MOST_TEXT = 4_000_000
 
-#: Bytes of a Unix socket's path that are safe everywhere, less the ``-1`` … ``-5`` put behind it.
-MOST_ADDRESS = 95
+#: Lines a dying kernel leaves (a fault handler's traceback, the loader's complaint) that are worth showing.
+MOST_LAST_WORDS = 30
+
+#: Messages that may wait here to be read.  Beyond that the kernel keeps them, so a notebook that prints without end
+#: runs out of its own memory, not ours.
+MOST_WAITING = 100_000
+
+#: Run in a Python kernel before its first cell; as expressions, so that they leave no name.
+#: A kernel drops what its reader has not taken: of 20,000 lines printed one by one up to a third were lost, sometimes
+#: with the message that ends the cell.  The first lifts that limit, in the thread that owns the socket.  The second has
+#: a crash in compiled code leave a traceback in our log; by default it goes into a pipe that dies with the kernel.
+PREPARE = """\
+(lambda thread: thread.schedule(lambda: thread.socket.setsockopt(__import__("zmq").SNDHWM, 0)))(
+    get_ipython().kernel.iopub_thread)
+__import__("faulthandler").enable(open({log!r}, "a"), all_threads=False)
+"""
 
 #: A carriage return takes the line back to its start: of a progress bar only the last state is kept.
 OVERWRITTEN = re.compile(r"[^\n]*\r+(?=[^\r\n])")
@@ -52,6 +65,10 @@ for _name in ("orch_notebook", "papermill"):
 class Recorder(Protocol):
     """Who follows an execution and decides whether it goes on; indexes are those of the executed notebook."""
 
+    @property
+    def python(self) -> bool:
+        """Whether the kernel speaks Python."""
+
     def follow(self, notebook: NotebookNode) -> None:
         """Take the notebook that papermill has prepared; its cells change in place from now on."""
 
@@ -67,8 +84,8 @@ class Recorder(Protocol):
     def end(self, index: int, cell: NotebookNode, error: Mapping[str, Any] | None) -> None:
         """Learn that a code cell has ended, with `error` if it failed."""
 
-    def died(self, index: int, cell: NotebookNode, exit_code: int | None) -> None:
-        """Learn that the kernel died while this cell ran."""
+    def died(self, index: int, cell: NotebookNode, exit_code: int | None, words: Sequence[str]) -> None:
+        """Learn that the kernel died while this cell ran, and the last lines it wrote outside of any cell."""
 
     def stream(self, index: int, message: Mapping[str, Any]) -> None:
         """Take text that a cell wrote."""
@@ -80,10 +97,10 @@ class Recorder(Protocol):
 class RoutingClient(PapermillNotebookClient):  # type: ignore[misc]
     """nbclient's client with outputs in the cells they belong to."""
 
-    def __init__(self, nb_man: Any, recorder: Recorder, sockets: Path, **options: Any) -> None:
+    def __init__(self, nb_man: Any, recorder: Recorder, log_file: Path, **options: Any) -> None:
         super().__init__(nb_man, **options)
         self.recorder = recorder
-        self.sockets = sockets
+        self.log_file = log_file
         # Where a display id was first shown, and every output that bears it.  nbclient keeps the places of outputs in
         # their lists, which go wrong once a cell is cleared; outputs themselves do not move.
         self.homes: dict[str, tuple[int, NotebookNode]] = {}
@@ -95,22 +112,29 @@ class RoutingClient(PapermillNotebookClient):  # type: ignore[misc]
     def execute(self, **start: Any) -> NotebookNode:
         """Start a kernel, run the cells, and shut the kernel down whatever happens."""
         self.reset_execution_trackers()
-        with self.setup_kernel(**start):
-            self.recorder.started(self.km.provisioner)
-            self.papermill_execute_cells()
-            self._name_language()
+        manager = self.create_kernel_manager()
+        try:
+            with self.setup_kernel(**start):
+                self.recorder.started(manager.provisioner)
+                if self.recorder.python:
+                    self._prepare_kernel()
+                self.papermill_execute_cells()
+                self._name_language()
+        finally:
+            # Of a kernel that did not start nobody else closes what it would have talked through.
+            manager.context.destroy(linger=0)
         return self.nb
 
     def create_kernel_manager(self) -> Any:
-        """Return a kernel manager that talks over private sockets where the system has them."""
+        """Return a kernel manager whose client takes in what a kernel says before it is asked for it."""
         manager = super().create_kernel_manager()
-        place = str(self.sockets / "k")
-        # Ports of TCP can be taken by another kernel in the moment between choosing and using them, and any user of the
-        # machine can reach them.  The address of a Unix socket holds about a hundred bytes.
-        if os.name != "nt" and len(os.fsencode(place)) < MOST_ADDRESS:
-            manager.transport = "ipc"
-            manager.ip = place
+        manager.context.setsockopt(zmq.RCVHWM, MOST_WAITING)
         return manager
+
+    def _prepare_kernel(self) -> None:
+        code = PREPARE.format(log=str(self.log_file))
+        # A kernel of another make refuses; then it goes as it goes.
+        self.wait_for_reply(self.kc.execute(code, silent=True, store_history=False))
 
     def _name_language(self) -> None:
         # A notebook that has been saved by a front end knows its language; asking costs a round trip.
@@ -147,7 +171,7 @@ class RoutingClient(PapermillNotebookClient):  # type: ignore[misc]
             error = _error_of(cell, failure)
         except DeadKernelError:
             self._note_dropped()
-            self.recorder.died(index, cell, self._exit_code())
+            self.recorder.died(index, cell, self._exit_code(), last_words(self.log_file))
             raise
         self._note_dropped()
         self.recorder.end(index, cell, error)
@@ -271,11 +295,12 @@ class Engine(NBClientEngine):  # type: ignore[misc]
     ) -> None:
         """Execute what papermill has prepared; `start` is what starting the kernel takes (``cwd``, ``env``)."""
         recorder.follow(nb_man.nb)
-        with TemporaryDirectory(prefix="orch-", ignore_cleanup_errors=True) as sockets:
+        with TemporaryDirectory(prefix="orch-kernel-", ignore_cleanup_errors=True) as folder:
+            log_file = Path(folder) / "kernel.log"
             client = RoutingClient(
                 nb_man,
                 recorder,
-                Path(sockets),
+                log_file,
                 kernel_name=kernel_name,
                 startup_timeout=int(start_timeout),
                 # Widgets are for people who are there; their saved state would hide the static view next to them.
@@ -285,7 +310,25 @@ class Engine(NBClientEngine):  # type: ignore[misc]
                 raise_on_iopub_timeout=False,
                 log=LOG,
             )
-            client.execute(**start)
+            with log_file.open("wb") as log:
+                try:
+                    client.execute(stdout=log, stderr=log, **start)
+                except DeadKernelError:
+                    raise
+                except RuntimeError as error:
+                    words = last_words(log_file)
+                    raise RuntimeError(f"{error} ({words[-1]})" if words else str(error)) from None
+
+
+def last_words(log_file: Path) -> list[str]:
+    """Return the last lines a kernel wrote outside of any cell; of a fault handler's, those about the cell's code."""
+    lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = [line for line in lines if line.strip() and not line.startswith("[IPKernelApp]")]
+    fault = next((place for place, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
+    if fault is None:
+        return lines[-MOST_LAST_WORDS:]
+    shell = (place for place, line in enumerate(lines) if place > fault and "interactiveshell.py" in line)
+    return lines[fault : next(shell, len(lines))][:MOST_LAST_WORDS]
 
 
 papermill_engines.register(ENGINE, Engine)

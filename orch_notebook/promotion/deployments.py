@@ -14,7 +14,7 @@ from orch_notebook.errors import NotFound, ScheduleError, UsageError
 from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.headers import is_task_name
-from orch_notebook.model.parameters import Parameter, check_parameters
+from orch_notebook.model.parameters import Parameter, check_parameters, parse_assignments
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.schedules import Cron, Interval, Once, Schedule, parse_instant, schedule_from_json
 from orch_notebook.model.states import State, StateType
@@ -23,7 +23,21 @@ from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
 
-__all__ = ["find", "materialise", "pause", "promote", "read_schedules", "submit", "trigger"]
+__all__ = [
+    "STARTING",
+    "Given",
+    "find",
+    "materialise",
+    "pause",
+    "promote",
+    "read_given",
+    "read_schedules",
+    "submit",
+    "trigger",
+]
+
+#: Parameters by name, or as the words of a command line.
+Given = Mapping[str, Any] | Sequence[str]
 
 SCHEDULED = State(StateType.SCHEDULED)
 #: Why a due time was missed that passed while nothing looked.
@@ -32,6 +46,29 @@ OVERTAKEN = "No worker looked at its due time; a later one was caught up with in
 LIMIT = 10_000
 #: Seconds that the process of a claimed run may take to begin; many that start at once share the processors.
 STARTING = 60.0
+
+
+def read_given(
+    schema: Sequence[Parameter], given: Given, *, standing: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return parameters as they are passed on, checked by name and type.
+
+    Parameters
+    ----------
+    schema : sequence of Parameter
+        What the notebook takes.
+    given : mapping or sequence of str
+        By name, or as ``name=value`` words of a command line.
+    standing : mapping, optional
+        What holds where nothing is given.
+
+    Raises
+    ------
+    ParameterError
+        One is unknown, missing or ill-typed.
+    """
+    values = dict(given) if isinstance(given, Mapping) else parse_assignments(given, schema)
+    return check_parameters(schema, {**(standing or {}), **values})
 
 
 def read_schedules(
@@ -69,7 +106,7 @@ def promote(
     name: str,
     *,
     schedules: Sequence[Schedule] = (),
-    parameters: Mapping[str, Any] | None = None,
+    parameters: Given | None = None,
     retries: int = 0,
     retry_delay: float = 0.0,
     timeout: float | None = None,
@@ -91,8 +128,8 @@ def promote(
         The deployment's name.
     schedules : sequence of Schedule
         When it runs by itself; none means on request only.
-    parameters : mapping
-        Values in place of the notebook's own.
+    parameters : mapping or sequence of str
+        Values in place of the notebook's own, by name or as ``name=value`` words.
     retries : int
         How often a run that failed or crashed is repeated.
     retry_delay : float
@@ -114,7 +151,7 @@ def promote(
     if not is_task_name(name):
         raise UsageError(f"A deployment's name may hold letters, digits, '_', '-' and '.', so not {name!r}.")
     plan, schema = _plan(settings, notebook, retries, retry_delay, timeout, kernel)
-    given = check_parameters(schema, parameters or {})
+    given = read_given(schema, parameters or {})
     _close(store, name, now, settings.late, "The deployment was promoted anew before a worker saw this due time.")
     rows = tuple(ScheduleRow(new_run_id(now), name, schedule.to_json(), now) for schedule in schedules)
     deployment = Deployment(
@@ -161,7 +198,7 @@ def find(store: Store, name: str) -> Deployment:
     return deployment
 
 
-def trigger(store: Store, now: datetime, name: str, parameters: Mapping[str, Any]) -> FlowRun:
+def trigger(store: Store, now: datetime, name: str, parameters: Given) -> FlowRun:
     """Make a run of a deployment that is due now.
 
     Raises
@@ -173,7 +210,7 @@ def trigger(store: Store, now: datetime, name: str, parameters: Mapping[str, Any
     """
     deployment = find(store, name)
     schema = tuple(Parameter.from_json(parameter) for parameter in deployment.schema)
-    given = check_parameters(schema, {**deployment.parameters, **parameters})
+    given = read_given(schema, parameters, standing=deployment.parameters)
     run = _run_of(deployment, given, now, due_at=now)
     store.create_run(run, plan=deployment.plan)
     return run
@@ -184,7 +221,7 @@ def submit(
     settings: Settings,
     now: datetime,
     notebook: Path,
-    parameters: Mapping[str, Any],
+    parameters: Given,
     owner: str,
     *,
     timeout: float | None = None,
@@ -198,7 +235,7 @@ def submit(
         As for :func:`promote`.
     """
     plan, schema = _plan(settings, notebook, 0, 0.0, timeout, kernel)
-    given = check_parameters(schema, parameters)
+    given = read_given(schema, parameters)
     run = FlowRun(
         run_id=new_run_id(now),
         flow=notebook.stem,

@@ -3,6 +3,8 @@
 In: a notebook, its parameters, where it runs, where the executed copy goes, and who wants to know how it goes.  Out: an
 :class:`Execution` that says how it ended; what the notebook did never raises here, only what keeps it from being
 executed does.
+
+Importing this takes up to a second (papermill, nbclient, nbformat), so only the process that executes does it.
 """
 
 from __future__ import annotations
@@ -14,9 +16,13 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbclient.exceptions import DeadKernelError
+from papermill import execute_notebook
+from papermill.exceptions import PapermillException
+
 from orch_notebook.errors import NotebookError
 from orch_notebook.model.parameters import check_parameters
-from orch_notebook.promotion.files import make_private_folder
+from orch_notebook.promotion.client import ENGINE
 from orch_notebook.promotion.notebooks import (
     check_kernel,
     has_tasks,
@@ -28,6 +34,7 @@ from orch_notebook.promotion.notebooks import (
 )
 from orch_notebook.promotion.recording import Execution, Progress, Quiet, Recording
 from orch_notebook.promotion.stopping import Stop, Watch
+from orch_notebook.runtime.files import make_private_folder
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -156,13 +163,6 @@ def _run(
     start: Mapping[str, Any],
     start_timeout: float,
 ) -> None:
-    # The one place where papermill and nbclient are imported: together they take up to a second.
-    from nbclient.exceptions import DeadKernelError
-    from papermill import execute_notebook
-    from papermill.exceptions import PapermillException
-
-    from orch_notebook.promotion.client import ENGINE
-
     for last_try in (False, True):
         try:
             execute_notebook(

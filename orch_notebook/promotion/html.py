@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orch_notebook.errors import NotebookError
-from orch_notebook.promotion.files import write_whole
 from orch_notebook.promotion.notebooks import read_notebook
+from orch_notebook.runtime.files import write_whole
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -29,6 +29,9 @@ TEMPLATE = """\
 """
 
 LOG = logging.getLogger("orch_notebook.html")
+LOG.setLevel(
+    logging.ERROR
+)  # nbconvert warns of figures without alternative text, about which nobody here can do a thing
 
 
 def write_html(path: str | Path, output: str | Path | None = None) -> Path:

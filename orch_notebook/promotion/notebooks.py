@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from orch_notebook.errors import NotebookError
 from orch_notebook.model.headers import split_task_cell
 from orch_notebook.model.parameters import Parameter, read_parameters
-from orch_notebook.promotion.files import make_private_folder, write_whole
+from orch_notebook.runtime.files import make_private_folder, write_whole
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

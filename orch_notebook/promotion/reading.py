@@ -23,13 +23,15 @@ def _transformer() -> Callable[[str], str]:
     return transform
 
 
-def read_flow(path: str | Path, *, all_cells: bool = False) -> CellFlow:
+def read_flow(path: str | Path, *, flow: str | None = None, all_cells: bool = False) -> CellFlow:
     """Return the flow that a notebook's cells define.
 
     Parameters
     ----------
     path : path
         The notebook.
+    flow : str, optional
+        Which, where tasks name several; by default the one of tasks that name none.
     all_cells : bool
         Count each code cell that is not blank as a task, named ``cell-<index>``.
 
@@ -48,6 +50,8 @@ def read_flow(path: str | Path, *, all_cells: bool = False) -> CellFlow:
         split = None if all_cells else split_task_cell(source)
         if split is not None:
             header = parse_header(split[0])
+            if header.flow != flow:
+                continue
             body = _python(path, index, split[1])
             name = header.name or name_for(body, names)
             if name in names:
@@ -62,9 +66,9 @@ def read_flow(path: str | Path, *, all_cells: bool = False) -> CellFlow:
             cells.append(CellTask(f"cell-{index}", TaskHeader(), _python(path, index, source), cell.id, index))
         else:
             cells.append(PlainCell(cell.id, _python(path, index, source)))
-    flow = CellFlow(Path(path).stem, cells)
-    flow.know({"get_ipython", "display"}, {"get_ipython", "display"})
-    return flow
+    found = CellFlow(flow or Path(path).stem, cells)
+    found.know({"get_ipython", "display"}, {"get_ipython", "display"})
+    return found
 
 
 def _python(path: str | Path, index: int, source: str) -> str:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orch_notebook.errors import NotebookError
-from orch_notebook.promotion.files import write_whole
-from orch_notebook.promotion.notebooks import notebook_bytes, tags_of
+from orch_notebook.promotion.notebooks import language_of, notebook_bytes, tags_of
 from orch_notebook.promotion.stopping import Watch
+from orch_notebook.runtime.files import write_whole
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -145,6 +145,11 @@ class Recording:
         notebook.metadata.papermill["output_path"] = str(self._output)
         self._write()
 
+    @property
+    def python(self) -> bool:
+        """Whether the notebook is written in Python."""
+        return self.notebook is not None and language_of(self.notebook) == "python"
+
     def started(self, kernel: Any) -> None:
         """Learn that a kernel is ready."""
         self._watch.kernel_is(kernel)
@@ -173,13 +178,14 @@ class Recording:
             self._end(cell, error, kind)
         self._close(cell, error)
 
-    def died(self, index: int, cell: NotebookNode, exit_code: int | None) -> None:
-        """Learn that the kernel died while this cell ran."""
+    def died(self, index: int, cell: NotebookNode, exit_code: int | None, words: Sequence[str]) -> None:
+        """Learn that the kernel died while this cell ran, and what it last wrote outside of any cell."""
         if verdict := self._watch.verdict:
             error, kind = _error(verdict.ename, verdict.evalue), verdict.kind
         else:
-            error, kind = _error("KernelDied", f"The kernel died while this cell ran{_how(exit_code)}."), CRASHED
-        self._end(cell, _show(cell, error), kind)
+            text = f"The kernel died while this cell ran{_how(exit_code)}."
+            error, kind = _error("KernelDied", text, words), CRASHED
+        self._end(cell, _show(cell, error, len(words) + 1), kind)
         self._close(cell, error)
 
     def stream(self, index: int, message: Mapping[str, Any]) -> None:
@@ -200,11 +206,14 @@ class Recording:
         """Learn that executing itself failed, in the middle of whatever cell was running, and write what is known."""
         if self.notebook is None:
             return
-        text = str(error).strip().splitlines()
-        known = _error(type(error).__name__, text[0] if text else "")
+        if isinstance(error, KeyboardInterrupt):
+            known, kind = _error("Stopped", "The notebook was interrupted from the keyboard."), STOPPED
+        else:
+            lines = str(error).strip().splitlines() or [""]
+            known, kind = _error(type(error).__name__, lines[0]), CRASHED
         if self._running is not None:
             _show(self._running, known)
-        self._end(self._running, known, STOPPED if isinstance(error, KeyboardInterrupt) else CRASHED)
+        self._end(self._running, known, kind)
         with suppress(NotebookError):
             self.finish()
 
@@ -261,10 +270,10 @@ def _error(ename: str, evalue: str, before: Sequence[str] = ()) -> dict[str, Any
     return {"ename": ename, "evalue": evalue, "traceback": [*before, f"{ename}: {evalue}"]}
 
 
-def _show(cell: NotebookNode, error: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Show an error that the kernel did not send in the cell, and return it."""
+def _show(cell: NotebookNode, error: Mapping[str, Any], lines: int = 1) -> Mapping[str, Any]:
+    """Show the last lines of an error that the kernel did not send in the cell, and return the error."""
     output = {"output_type": "error", "ename": error["ename"], "evalue": error["evalue"]}
-    cell.outputs.append(type(cell)(output, traceback=[error["traceback"][-1]]))
+    cell.outputs.append(type(cell)(output, traceback=error["traceback"][-lines:]))
     return error
 
 

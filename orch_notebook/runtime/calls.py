@@ -37,7 +37,7 @@ class Call:
         ``end(call, details, error)`` takes the outcome, and may return a call to be performed next in the same place.
     """
 
-    __slots__ = ("attempt", "begin", "end", "has_begun", "perform", "place", "stop_reason", "task")
+    __slots__ = ("attempt", "begin", "end", "has_begun", "is_told", "perform", "place", "stop_reason", "task")
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class Call:
         self.perform = perform
         self.end = end
         self.has_begun = False
+        self.is_told = False  # the runner has raised its stop
         self.stop_reason = ""
         self.place: int | None = None  # where the runner performs it; None before and after
 

@@ -13,8 +13,9 @@ import functools
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 __all__ = ["Capture", "Routes", "capturing", "current"]
@@ -53,7 +54,7 @@ class Capture:
         self._limit = limit
         self._lock = threading.RLock()
         self._outputs: list[dict[str, Any]] = []
-        self._partial: dict[str, str] = {}
+        self._partial: dict[str, list[str]] = {}  # parts of the line that is being written, by stream
         self._kept = 0
         self.dropped = 0
 
@@ -70,21 +71,31 @@ class Capture:
                 if not text:
                     return size
             self._kept += len(text)
-            last = self._outputs[-1] if self._outputs else None
-            if last is not None and last["output_type"] == "stream" and last["name"] == stream:
-                last["parts"].append(text)
-            else:
-                self._outputs.append({"output_type": "stream", "name": stream, "parts": [text]})
+            self._add(stream, text)
             self._take_lines(stream, text)
         return size
 
+    def _add(self, stream: str, text: str) -> None:
+        last = self._outputs[-1] if self._outputs else None
+        if last is not None and last["output_type"] == "stream" and last["name"] == stream:
+            last["parts"].append(text)
+        else:
+            self._outputs.append({"output_type": "stream", "name": stream, "parts": [text]})
+
     def _take_lines(self, stream: str, text: str) -> None:
-        if "\n" not in text and "\r" not in text:
-            self._partial[stream] = self._partial.get(stream, "") + text
+        # Parts are joined once per line: a million dots would otherwise copy half a million characters for each.
+        parts = self._partial.setdefault(stream, [])
+        if "\n" not in text:
+            shown = text.rstrip("\r")
+            if shown and "\r" in text:
+                # A progress bar: what stood there before can no longer be seen.
+                parts.clear()
+                text = shown.rpartition("\r")[2] + text[len(shown) :]
+            parts.append(text)
             return
         level = logging.WARNING if stream == "stderr" else logging.INFO
-        lines = (self._partial.get(stream, "") + text).split("\n")
-        self._partial[stream] = lines.pop()
+        lines = ("".join(parts) + text).split("\n")
+        parts[:] = [lines.pop()]
         for line in lines:
             self._say(level, line)
 
@@ -97,11 +108,11 @@ class Capture:
     def log(self, record: logging.LogRecord, shown: str) -> None:
         """Take a log record; `shown` is how it reads under the cell."""
         with self._lock:
-            if self._kept > self._limit:
+            if self._kept >= self._limit:
                 self.dropped += len(shown)
                 return
             self._kept += len(shown)
-            self._outputs.append({"output_type": "stream", "name": "stderr", "parts": [shown]})
+            self._add("stderr", shown)
             self._line(record.levelno, record.getMessage()[:LINE_LIMIT])
 
     def put(self, output: Mapping[str, Any]) -> None:
@@ -123,8 +134,8 @@ class Capture:
     def finish(self) -> None:
         """Complete the last lines, and say how much was not kept."""
         with self._lock:
-            for stream, rest in self._partial.items():
-                if rest:
+            for stream, parts in self._partial.items():
+                if rest := "".join(parts):
                     self._say(logging.WARNING if stream == "stderr" else logging.INFO, rest)
             self._partial.clear()
             if self.dropped:
@@ -132,7 +143,7 @@ class Capture:
                     f"… {self.dropped:,} more characters were not kept "
                     f"(limit {self._limit:,}; ORCH_LOG_LIMIT sets another)."
                 )
-                self._outputs.append({"output_type": "stream", "name": "stderr", "parts": [f"\n{note}\n"]})
+                self._add("stderr", f"\n{note}\n")
                 self._line(logging.WARNING, note)
                 self.dropped = 0
 
@@ -196,103 +207,144 @@ def _routed_class(base: type, name: str) -> type:
     return type(base.__name__, (base,), {"write": property(get, put, remove), "__module__": base.__module__})
 
 
-class _TaskLogs(logging.Handler):
-    """Gives a task's log records to its capture where nobody else would show them."""
+class _LastResort(logging.Handler):
+    """Gives a task's log records to its capture where nobody else shows them.
 
-    def __init__(self) -> None:
-        super().__init__()
+    It stands in for Python's own last resort.  A handler on the root logger would make the ``logging.basicConfig`` of
+    the user do nothing; as it is, what that sets up writes to a stream, and a task's streams are captured anyway.
+    """
+
+    def __init__(self, usual: logging.Handler) -> None:
+        super().__init__(usual.level)
+        self._usual = usual
         self.setFormatter(logging.Formatter("%(levelname)s:%(name)s:%(message)s"))
 
+    def createLock(self) -> None:
+        """Do without: a capture has a lock of its own, and a task stopped inside ``acquire`` would keep this one."""
+        self.lock = None
+
     def emit(self, record: logging.LogRecord) -> None:
-        others = [handler for handler in logging.getLogger().handlers if handler is not self]
         capture = current.get()
-        if others:
-            return  # they write to a stream, and what a task writes to a stream is captured there
-        if capture is not None:
+        if capture is None:
+            self._usual.handle(record)
+            return
+        try:
             capture.log(record, self.format(record) + "\n")
-        elif logging.lastResort is not None and record.levelno >= logging.lastResort.level:
-            # Being on the root logger silences Python's own last resort, so its part is taken here.
-            logging.lastResort.handle(record)
+        except Exception:  # noqa: BLE001 - as every handler of logging: a bad format string must not fail the task
+            self.handleError(record)
+
+
+#: What is routed in this process, by what it is: how many hold it, and the way back.
+_held: dict[Hashable, tuple[int, Callable[[], None]]] = {}
+_holding = threading.Lock()
 
 
 class Routes:
-    """The routing of a process's streams, log records and threads; opened once, closed when nothing needs it."""
+    """The routing of a process's streams, log records and threads.
+
+    Several may be open at once, and may be closed in any order: everything is put back with the last one.
+    """
 
     def __init__(self) -> None:
-        self._restore: list[Callable[[], None]] = []
+        self._keys: list[Hashable] = []
 
     @property
     def is_open(self) -> bool:
         """Whether routing is in place."""
-        return bool(self._restore)
+        return bool(self._keys)
 
     def open(self) -> None:
         """Begin to route; does nothing if it is open."""
         if self.is_open:
             return
         for name in ("stdout", "stderr"):
-            self._route_stream(name)
-        handler = _TaskLogs()
-        root = logging.getLogger()
-        root.addHandler(handler)
-        self._restore.append(lambda: root.removeHandler(handler))
-        self._follow_threads()
+            stream = getattr(sys, name)
+            if stream is not None:
+                plain = stream._stream if isinstance(stream, _Routed) else stream
+                self._hold((name, id(plain)), partial(_route_stream, name, plain))
+        self._hold("logs", _route_logs)
+        self._hold("threads", _follow_threads)
 
     def close(self) -> None:
-        """Put everything back as it was."""
-        while self._restore:
-            self._restore.pop()()
+        """Put everything back as it was, unless somebody else needs it still."""
+        with _holding:
+            while self._keys:
+                key = self._keys.pop()
+                count, restore = _held.pop(key)
+                if count > 1:
+                    _held[key] = count - 1, restore
+                else:
+                    restore()
 
-    def _route_stream(self, name: str) -> None:
-        stream: Any = getattr(sys, name)
-        if stream is None:
-            return
-        base = type(stream)
-        try:
-            # Swapping the class also reaches whoever keeps the stream object, such as a logging handler.
-            stream.__class__ = _routed_class(base, name)
-        except TypeError:  # a stream written in C, as in a plain script
-            routed = _Routed(stream, name)
-            setattr(sys, name, routed)
+    def _hold(self, key: Hashable, route: Callable[[], Callable[[], None]]) -> None:
+        with _holding:
+            count, restore = _held.get(key) or (0, route())
+            _held[key] = count + 1, restore
+            self._keys.append(key)
 
-            def restore() -> None:
-                if getattr(sys, name) is routed:
-                    setattr(sys, name, stream)
 
-            self._restore.append(restore)
-        else:
-
-            def restore_class() -> None:
-                inner = stream.__dict__.pop("_orch_inner", None)
-                stream.__class__ = base
-                if inner is not None:
-                    stream.write = inner
-
-            self._restore.append(restore_class)
-
-    def _follow_threads(self) -> None:
-        start, submit = threading.Thread.start, concurrent.futures.ThreadPoolExecutor.submit
-
-        @functools.wraps(start)  # whoever looks meanwhile finds the docstring and signature of the original
-        def start_in_context(thread: threading.Thread) -> None:
-            if current.get() is not None:
-                context, run = contextvars.copy_context(), thread.run
-                thread.run = lambda: context.run(run)  # type: ignore[method-assign]
-            start(thread)
-
-        @functools.wraps(submit)  # type: ignore[arg-type]
-        def submit_in_context(pool: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-            if current.get() is None:
-                return submit(pool, fn, *args, **kwargs)
-            return submit(pool, contextvars.copy_context().run, fn, *args, **kwargs)
-
-        threading.Thread.start = start_in_context  # type: ignore[method-assign,assignment]
-        concurrent.futures.ThreadPoolExecutor.submit = submit_in_context  # type: ignore[method-assign]
+def _route_stream(name: str, stream: Any) -> Callable[[], None]:
+    base = type(stream)
+    try:
+        # Swapping the class also reaches whoever keeps the stream object, such as a logging handler.
+        stream.__class__ = _routed_class(base, name)
+    except TypeError:  # a stream written in C, as in a plain script
+        routed = _Routed(stream, name)
+        setattr(sys, name, routed)
 
         def restore() -> None:
-            if threading.Thread.start is start_in_context:
-                threading.Thread.start = start  # type: ignore[method-assign]
-            if concurrent.futures.ThreadPoolExecutor.submit is submit_in_context:
-                concurrent.futures.ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
+            if getattr(sys, name) is routed:
+                setattr(sys, name, stream)
 
-        self._restore.append(restore)
+        return restore
+
+    if (tee := stream.__dict__.pop("write", None)) is not None:  # put on before us, as within a cell of IPython
+        stream.__dict__["_orch_inner"] = tee
+
+    def restore_class() -> None:
+        inner = stream.__dict__.pop("_orch_inner", None)
+        stream.__class__ = base
+        if inner is not None:
+            stream.write = inner
+
+    return restore_class
+
+
+def _route_logs() -> Callable[[], None]:
+    usual = logging.lastResort
+    if usual is None:  # the user wants silence
+        return lambda: None
+    logging.lastResort = ours = _LastResort(usual)
+
+    def restore() -> None:
+        if logging.lastResort is ours:
+            logging.lastResort = usual
+
+    return restore
+
+
+def _follow_threads() -> Callable[[], None]:
+    start, submit = threading.Thread.start, concurrent.futures.ThreadPoolExecutor.submit
+
+    @functools.wraps(start)  # whoever looks meanwhile finds the docstring and signature of the original
+    def start_in_context(thread: threading.Thread) -> None:
+        if current.get() is not None:
+            context, run = contextvars.copy_context(), thread.run
+            thread.run = lambda: context.run(run)  # type: ignore[method-assign]
+        start(thread)
+
+    @functools.wraps(submit)  # type: ignore[arg-type]
+    def submit_in_context(pool: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        # Also outside of tasks: the thread that takes it may have been started by one.
+        return submit(pool, contextvars.copy_context().run, fn, *args, **kwargs)
+
+    threading.Thread.start = start_in_context  # type: ignore[method-assign,assignment]
+    concurrent.futures.ThreadPoolExecutor.submit = submit_in_context  # type: ignore[method-assign]
+
+    def restore() -> None:
+        if threading.Thread.start is start_in_context:
+            threading.Thread.start = start  # type: ignore[method-assign]
+        if concurrent.futures.ThreadPoolExecutor.submit is submit_in_context:
+            concurrent.futures.ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
+
+    return restore

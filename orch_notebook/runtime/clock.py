@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "new_run_id"]
+__all__ = ["Clock", "ManualClock", "SystemClock", "new_run_id"]
 
 
 class Clock(Protocol):

@@ -22,6 +22,7 @@ from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.calls import Call, TaskStopped, describe_failure
 from orch_notebook.runtime.clock import Clock
 from orch_notebook.runtime.ledger import Journal, Ledger
+from orch_notebook.runtime.recovery import end_lost_run
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.store import Lease
 
@@ -116,21 +117,38 @@ class Engine:
         StoreError
             The run could not be recorded any further; its tasks were stopped.
         """
-        with self._lock:
-            if self._machine.run_type is not StateType.CANCELLING:
-                self._apply(RunStateChanged(self._clock.now(), RUNNING))
-            self._carry_out(self._machine.begin())
-        while self._final is None and self._error is None:
-            self._clock.wait(self._wake, self._until_next())
-            self._wake.clear()
-            self._fire()
+        try:
+            with self._lock:
+                if not self._machine.is_over and self._machine.run_type is not StateType.CANCELLING:
+                    self._apply(RunStateChanged(self._clock.now(), RUNNING))
+                self._carry_out(self._machine.begin())
+            while self._final is None and self._error is None:
+                self._clock.wait(self._wake, self._until_next())
+                self._wake.clear()
+                self._fire()
+        except BaseException as error:  # noqa: BLE001 - raised below, when the run has been ended
+            self._break(error)
         self._runner.close()
-        self._ledger.close_journal(self._journal)
-        error = self._error or self._journal.error
-        if error is not None:
-            raise error
+        broken = self._error
+        try:
+            self._ledger.close_journal(self._journal, release=broken is None)
+            broken = self._error or self._journal.error
+            if broken is not None:
+                self._end_broken(broken)
+                self._ledger.store.release(self._journal.lease)
+        except StoreError as gone:
+            # The lease runs out by itself; whoever looks then ends the run, if it has not ended.
+            logger.warning("Run %s could not be given back: %s", self._journal.lease.run_id, gone)
+        if broken is not None:
+            raise broken
         assert self._final is not None
         return self._final
+
+    def _end_broken(self, error: BaseException) -> None:
+        """See to it that a run which cannot go on does not stay Running in the store, if the store still takes it."""
+        said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        state = State(StateType.CRASHED, "Crashed", f"The run could not go on: {said}")
+        end_lost_run(self._ledger.store, self._journal.lease, state, self._clock.now(), is_sure=True)
 
     def cancel(self, message: str = "") -> None:
         """Stop what runs, start nothing more; returns at once."""
@@ -138,7 +156,10 @@ class Engine:
             if self._machine.is_over or self._machine.run_type is StateType.CANCELLING or self._error is not None:
                 return
             state = State(StateType.CANCELLING, "Cancelling", message)
-            self._carry_out(self._apply(RunStateChanged(self._clock.now(), state)))
+            try:
+                self._carry_out(self._apply(RunStateChanged(self._clock.now(), state)))
+            except Exception as error:  # noqa: BLE001 - whoever asks is not at fault; the run ends and says why
+                self._break(error)
 
     # What is decided, and what is done about it
 
@@ -153,6 +174,7 @@ class Engine:
     def _carry_out(self, commands: list[Command], *, keep_one: bool = False) -> Call | None:
         """Do what the machine commands; with `keep_one`, leave one call to the thread that asks."""
         kept: Call | None = None
+        stops: list[str] = []
         # The list grows while it is walked: what is recorded here makes the machine command more.
         for command in commands:
             match command:
@@ -170,14 +192,21 @@ class Engine:
                 case AwaitRetry() as retry:
                     commands.extend(self._await_retry(retry))
                 case StopTask(task):
-                    self._stop(task, "cancel")
+                    stops.append(task)
                 case EndRun(state):
                     self._apply(RunStateChanged(self._clock.now(), state))
                     self._final = state
                     self._wake.set()
         if kept is not None and not self._record_start(kept):
-            return None
+            kept = None
+        # A task may cancel its own run: its stop is raised here, in the midst of this, so it comes behind all else.
+        for task in sorted(stops, key=self._is_mine):
+            self._stop(task, "cancel")
         return kept
+
+    def _is_mine(self, task: str) -> bool:
+        call = self._calls.get(task)
+        return call is not None and call.place == threading.get_ident()
 
     def _await_retry(self, retry: AwaitRetry) -> list[Command]:
         now = self._clock.now()
@@ -217,7 +246,7 @@ class Engine:
 
     def _end(self, call: Call, details: Mapping[str, Any] | None, error: BaseException | None) -> Call | None:
         try:
-            state = CACHED if details and "cached_from" in details else COMPLETED
+            state = self._well(details)
             if error is not None or call.stop_reason:
                 state, details = self._outcome(call, details, error)
             with self._lock:
@@ -231,11 +260,14 @@ class Engine:
             self._break(broken)
             return None
 
+    def _well(self, details: Mapping[str, Any] | None) -> State:
+        return CACHED if details and "cached_from" in details else COMPLETED
+
     def _outcome(
         self, call: Call, details: Mapping[str, Any] | None, error: BaseException | None
     ) -> tuple[State, Mapping[str, Any] | None]:
         if error is None:
-            return COMPLETED, details  # it was told to stop, and was done before it heard
+            return self._well(details), details  # it was told to stop, and was done before it heard
         if call.stop_reason == "cancel" and isinstance(error, TaskStopped | KeyboardInterrupt):
             return State(StateType.CANCELLED, "Cancelled"), None
         if call.stop_reason and isinstance(error, TaskStopped):
@@ -263,15 +295,13 @@ class Engine:
         try:
             if self._ask is not None and self._final is None and "cancel" in self._ask():
                 self.cancel("Cancelled by request.")
-            with self._lock:
-                now = self._clock.now()
-                while self._timers and self._timers[0][0] <= now and self._final is None:
-                    heapq.heappop(self._timers)[2]()
         except StoreError as error:
             # Requests could not be read this time; what is recorded tells whether the store is really gone.
             logger.warning("Could not look for requests: %s", error)
-        except BaseException as error:  # noqa: BLE001
-            self._break(error)
+        with self._lock:
+            now = self._clock.now()
+            while self._timers and self._timers[0][0] <= now and self._final is None:
+                heapq.heappop(self._timers)[2]()
 
     def _time_out(self, call: Call, timeout: float) -> None:
         if self._calls.get(call.task) is call:

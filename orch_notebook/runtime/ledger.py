@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from queue import Empty, SimpleQueue
 
 from orch_notebook.errors import HistoryConflict, LeaseLost, StoreError
 from orch_notebook.model.events import Event
@@ -24,6 +26,33 @@ logger = logging.getLogger("orch_notebook")
 
 #: Told after each stored batch of one run: its id, and the events with their numbers.
 Subscriber = Callable[[str, Sequence[tuple[int, Event]]], object]
+
+#: Events in one transaction: it stays short enough for other processes to get their turn.
+BATCH = 20_000
+
+
+class _Signal:
+    """A wake-up for the writer, given by one call into C.
+
+    Tasks give it, and a task can be stopped at any line of Python: a stop inside ``threading.Event.set`` leaves the
+    lock of the event held for ever, and the whole process could record nothing more.
+    """
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        self._queue.put(None)
+
+    def wait(self, timeout: float | None) -> None:
+        try:
+            self._queue.get(timeout=timeout)
+        except Empty:
+            pass
+
+    def clear(self) -> None:
+        for _ in range(self._queue.qsize()):
+            self._queue.get()  # only the writer takes, so this never waits
 
 
 class Journal:
@@ -86,11 +115,12 @@ class Ledger:
         self._subscribers: list[Subscriber] = []
         self._lock = threading.Lock()
         self._stored = threading.Condition(self._lock)
-        self._signal = threading.Event()
+        self._signal = _Signal()
         self._is_asleep = False
         self._is_urgent = False
         self._is_closing = False
         self._rounds = 0
+        self._stored_at = 0.0
         self._thread: threading.Thread | None = None
 
     # Called for every event of every task: a flag is looked at before the costlier Event is touched.
@@ -119,6 +149,8 @@ class Ledger:
         with self._lock:
             if journal in self._journals:
                 self._journals.remove(journal)
+        # What a thread that outlived its task still says goes nowhere, and must not pile up.
+        journal.queue = deque(maxlen=0)
         if release and journal.error is None and not journal.is_released:
             self.store.release(journal.lease)
 
@@ -160,45 +192,62 @@ class Ledger:
             thread.join(timeout=5.0)
 
     def _write(self) -> None:
-        renewed_at = self.clock.now()
-        while not self._is_closing:
+        try:
+            renewed_at = self.clock.now()
+            while not self._is_closing:
+                self._await_work()
+                now = self.clock.now()
+                renew = (now - renewed_at).total_seconds() >= self.lease_seconds / 3
+                if renew:
+                    renewed_at = now
+                with self._lock:
+                    self._is_urgent = False
+                    journals = tuple(self._journals)
+                for journal in journals:
+                    self._store(journal, renew)
+                self._stored_at = time.monotonic()
+                with self._stored:
+                    self._rounds += 1
+                    self._stored.notify_all()
+        except BaseException as error:
+            # Nothing can be stored any more: who waits for it must not take silence for success.
+            for journal in tuple(self._journals):
+                self._fail(journal, StoreError(f"The ledger's writer ended: {error!r}"))
+            raise
+
+    def _await_work(self) -> None:
+        self._signal.clear()
+        self._is_asleep = True
+        if not self._is_urgent and not any(journal.queue for journal in self._journals):
+            # Asleep until somebody records, or until the leases of live runs want renewal.
+            self._signal.wait(self.lease_seconds / 3 if self._journals else None)
+        self._is_asleep = False
+        gather = self._stored_at + self._interval - time.monotonic()
+        if gather > 0 and not self._is_urgent and any(journal.queue for journal in self._journals):
+            # Gathers a group; a flush cuts it short.  After a quiet while nothing is gathered: what begins a task is
+            # stored at once, so that a task that kills its process is known to have begun.
             self._signal.clear()
-            self._is_asleep = True
-            if not self._is_urgent and not any(journal.queue for journal in self._journals):
-                # Asleep until somebody records, or until the leases of live runs want renewal.
-                self._signal.wait(self.lease_seconds / 3 if self._journals else None)
-            self._is_asleep = False
-            if not self._is_urgent and any(journal.queue for journal in self._journals):
-                self._signal.clear()
-                self._signal.wait(self._interval)  # gathers a group; a flush cuts it short
-            with self._lock:
-                self._is_urgent = False
-                journals = tuple(self._journals)
-            now = self.clock.now()
-            renew = (now - renewed_at).total_seconds() >= self.lease_seconds / 3
-            if renew:
-                renewed_at = now
-            for journal in journals:
-                self._store(journal, renew)
-            with self._stored:
-                self._rounds += 1
-                self._stored.notify_all()
+            self._signal.wait(gather)
 
     def _store(self, journal: Journal, renew: bool) -> None:
-        queue = journal.queue
-        batch: list[tuple[int, Event]] = []
-        seq = journal.seq
-        while queue and len(batch) < 20_000:
-            seq += 1
-            batch.append((seq, queue.popleft()))
-        if journal.error is not None or not (batch or renew):
-            return
-        is_last = journal.is_closing and not queue
+        # All that is there now, however much it is: who flushes was promised that.
+        left = len(journal.queue)
+        while left or renew:
+            size = min(left, BATCH)
+            next_event = journal.queue.popleft
+            batch = [(seq, next_event()) for seq in range(journal.seq + 1, journal.seq + size + 1)]
+            left -= size
+            if journal.error is None:
+                self._store_batch(journal, batch)
+            renew = False
+
+    def _store_batch(self, journal: Journal, batch: list[tuple[int, Event]]) -> None:
         try:
             expires_at = self.clock.now() + timedelta(seconds=self.lease_seconds)
             if batch:
+                is_last = journal.is_closing and not journal.queue
                 self.store.append(journal.lease, batch, expires_at, release=is_last)
-                journal.seq = seq
+                journal.seq += len(batch)
                 journal.is_released = is_last
             elif not self.store.renew(journal.lease, expires_at):
                 raise LeaseLost(f"Run {journal.lease.run_id} is owned by another process now.")
@@ -212,7 +261,8 @@ class Ledger:
             self._tell(journal.lease.run_id, batch)
 
     def _fail(self, journal: Journal, error: StoreError) -> None:
-        journal.error = error
+        if journal.error is None:
+            journal.error = error
         if not isinstance(error, LeaseLost | HistoryConflict):
             logger.error("Run %s stops: %s", journal.lease.run_id, error)
         try:
@@ -224,7 +274,7 @@ class Ledger:
         for subscriber in tuple(self._subscribers):
             try:
                 subscriber(run_id, batch)
-            except Exception:
+            except BaseException:  # not even sys.exit in a subscriber may end the writer
                 logger.exception("A subscriber failed and is told nothing more: %r", subscriber)
                 with self._lock:
                     if subscriber in self._subscribers:

@@ -1,7 +1,7 @@
 """Ends the runs whose owner is gone.
 
 An owner that dies leaves its run RUNNING in the store.  Whoever looks next (a worker, every second; any other process
-when it opens the store) takes the lease over, which shuts the old owner out for good, replays the run's own events,
+when it opens the store) takes the lease over, which shuts the old owner out for good, looks where each task stood,
 and records that what was being performed has crashed.
 """
 
@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from orch_notebook.errors import HistoryConflict, LeaseLost
 from orch_notebook.model.events import Event, RunStateChanged, TaskStateChanged
-from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.owners import is_dead
@@ -21,6 +20,7 @@ from orch_notebook.runtime.store import Lease, Store
 __all__ = ["end_lost_run", "recover"]
 
 CRASHED_TASK = State(StateType.CRASHED, "Lost", "The process that performed it is gone.")
+PERHAPS_RAN = State(StateType.CRASHED, "Lost", "It was about to run when the process died; it may have begun.")
 NEVER_RAN = State(StateType.CANCELLED, "Cancelled", "The run crashed before it could start.")
 
 
@@ -73,8 +73,13 @@ def recover(
     return found
 
 
-def end_lost_run(store: Store, lease: Lease, state: State, now: datetime) -> bool:
+def end_lost_run(store: Store, lease: Lease, state: State, now: datetime, *, is_sure: bool = False) -> bool:
     """Record the end of a run that nobody performs any more; False if it had ended already.
+
+    Parameters
+    ----------
+    is_sure : bool
+        All that happened is stored; else what was ready to run may have begun.
 
     Raises
     ------
@@ -85,15 +90,20 @@ def end_lost_run(store: Store, lease: Lease, state: State, now: datetime) -> boo
     if run is None or run.state.is_final:
         return False
     events: list[Event] = []
-    history = [event for _, event in store.events(lease.run_id)]
-    if history and type(history[0]).__name__ == "RunCreated":
-        machine = RunMachine.replay(history)
-        for task in run.tasks:
-            kind = machine.state_of(task.name)
-            if kind in (StateType.RUNNING, StateType.CANCELLING):
-                events.append(TaskStateChanged(now, task.name, task.attempt, CRASHED_TASK))
-            elif not task.state.is_final:
-                events.append(TaskStateChanged(now, task.name, task.attempt, NEVER_RAN))
+    # The rows of the tasks are stored together with their events, so they are what a replay would give.
+    done = {task.name for task in run.tasks if task.state.type is StateType.COMPLETED}
+    for task in run.tasks:
+        if task.state.type in (StateType.RUNNING, StateType.CANCELLING):
+            events.append(TaskStateChanged(now, task.name, task.attempt, CRASHED_TASK))
+        elif not task.state.is_final:
+            # The last facts before a death are the ones that may not have been stored.
+            was_ready = (
+                not is_sure
+                and task.state.type is StateType.PENDING
+                and done.issuperset(run.graph.predecessors.get(task.name, ()))
+            )
+            state = PERHAPS_RAN if was_ready else NEVER_RAN
+            events.append(TaskStateChanged(now, task.name, task.attempt, state))
     events.append(RunStateChanged(now, state))
     seq = store.last_seq(lease.run_id)
     try:

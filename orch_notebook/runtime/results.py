@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import os
 import secrets
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from orch_notebook.errors import StoreUnavailable
+from orch_notebook.runtime.files import make_private_folder, write_whole
 from orch_notebook.runtime.pickling import from_bytes, to_bytes
 
-__all__ = ["Result", "Results", "write_atomically"]
+__all__ = ["Result", "Results"]
 
 MAGIC = b"orch-result-1\n"
 
@@ -33,20 +33,6 @@ class Result:
     values: Mapping[str, Any]
     made_at: datetime
     made_by: str
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file of mode 0600 that others see whole or not at all, also across a power cut."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 class Results:
@@ -77,7 +63,7 @@ class Results:
             if not path.exists():
                 # Linked into place, so that of two processes that begin at once one wins and both use its key.
                 mine = self._folder / f".key.{os.getpid()}.{secrets.token_hex(4)}"
-                write_atomically(mine, secrets.token_bytes(32))
+                write_whole(mine, secrets.token_bytes(32))
                 try:
                     os.link(mine, path)
                 except FileExistsError:
@@ -102,9 +88,9 @@ class Results:
         """
         data = to_bytes((dict(values), datetime.now(UTC), made_by))
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(self._folder)
             signature = hmac.digest(self._secret(), data, "sha256")
-            write_atomically(self._path(key), MAGIC + signature + data)
+            write_whole(self._path(key), MAGIC + signature + data)
         except OSError as error:
             raise StoreUnavailable(f"The result store {self._folder} cannot be written: {error.strerror}.") from None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orch_notebook.errors import UsageError
+from orch_notebook.runtime.files import make_private_folder
 
 __all__ = ["SETTINGS", "Setting", "Settings"]
 
@@ -95,8 +96,4 @@ class Settings:
 
     def folder(self, *parts: str) -> Path:
         """Return a folder under the home that only its owner can read, made if need be."""
-        path = self.home
-        for part in ("", *parts):
-            path = path / part
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return path
+        return make_private_folder(self.home.joinpath(*parts))

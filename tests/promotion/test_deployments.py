@@ -197,7 +197,7 @@ BACKLOGS = [
 
 @pytest.mark.parametrize(("period", "away", "expected"), BACKLOGS)
 def test_a_backlog_is_caught_up_with_by_its_newest(store, nightly, clock, period, away, expected):
-    """After a time without workers what is still punctual runs, else the newest; the others are Missed, and why."""
+    """After a time without workers what is punctual runs, else the newest; the others are Missed, with the reason."""
     nightly(schedules=every(clock, period))
     clock.advance(away)
     materialise(store, clock.now(), LATE)

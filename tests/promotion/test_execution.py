@@ -219,6 +219,27 @@ def test_much_text_stays_one_output(success):
     assert len(told.text(8)) == 1_000_000
 
 
+def test_no_line_is_lost_however_fast_they_come(tmp_path):
+    """Of many lines, each its own message, every one arrives, in order."""
+    path = write(tmp_path / "a.ipynb", "for row in range(20_000):\n    print(row, flush=True)")
+    told = Told()
+    execution = execute(path, output=tmp_path / "out.ipynb", progress=told)
+    assert told.text(0) == "".join(f"{row}\n" for row in range(20_000))
+    assert texts(read_notebook(execution.output).cells[0]) == told.text(0)
+
+
+def test_text_without_end_is_cut_with_a_note(tmp_path, monkeypatch):
+    """A cell keeps so much text and says how much it did not; whoever follows gets all of it."""
+    monkeypatch.setattr("orch_notebook.promotion.client.MOST_TEXT", 1000)
+    path = write(tmp_path / "a.ipynb", "print('x' * 999_999)")
+    told = Told()
+    execution = execute(path, output=tmp_path / "out.ipynb", progress=told)
+    first, note = read_notebook(execution.output).cells[0].outputs
+    assert len(first.text) == 1000
+    assert note.text == "[999,000 more characters of text were not kept in this notebook]\n"
+    assert len(told.text(0)) == 1_000_000
+
+
 def test_of_a_progress_bar_the_last_state_is_kept(success):
     """Carriage returns overwrite in the notebook as they do on a screen."""
     _, notebook, _, _ = success
@@ -279,10 +300,11 @@ def test_other_ways_to_fail(tmp_path, source, ename):
 DEATHS = [
     ("import os\nos._exit(3)", "The kernel died while this cell ran: it exited with code 3."),
     ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "it was killed by SIGKILL, as happens when memory"),
+    ("import ctypes\nctypes.string_at(0)", "it was killed by SIGSEGV."),
 ]
 
 
-@pytest.mark.parametrize(("source", "says"), DEATHS, ids=["exit", "kill"])
+@pytest.mark.parametrize(("source", "says"), DEATHS, ids=["exit", "kill", "segfault"])
 def test_the_death_of_a_kernel_is_told_in_its_cell(tmp_path, source, says):
     """The cell in which the kernel died has failed and says so in plain words; later cells are pending."""
     path = write(tmp_path / "a.ipynb", "x = 1", f"print('last words', flush=True)\n{source}", "never = 1")
@@ -293,6 +315,8 @@ def test_the_death_of_a_kernel_is_told_in_its_cell(tmp_path, source, says):
     assert statuses(notebook) == ["completed", "failed", "pending"]
     assert says in notebook.cells[1].outputs[-1].evalue
     assert notebook.metadata.orch_notebook.outcome == "crashed"
+    if "SIGSEGV" in says:  # what the fault handler wrote is not lost
+        assert any("Fatal Python error: Segmentation fault" in line for line in execution.traceback)
     assert told.said[-1] == ("ended", 1, "KernelDied")
 
 
@@ -451,6 +475,21 @@ def test_a_follower_that_fails_ends_the_execution_truthfully(tmp_path):
     assert statuses(read_notebook(tmp_path / "out.ipynb"))[1] == "pending"
 
 
+def test_an_interrupt_from_the_keyboard_comes_through(tmp_path):
+    """Ctrl-C ends the kernel, leaves a true notebook and is not swallowed."""
+
+    def react(what, index):
+        if what == "started" and index == 1:
+            raise KeyboardInterrupt
+
+    path = write(tmp_path / "a.ipynb", "a = 1", "b = 2", "c = 3")
+    with pytest.raises(KeyboardInterrupt):
+        execute(path, output=tmp_path / "out.ipynb", progress=Told(react))
+    notebook = read_notebook(tmp_path / "out.ipynb")
+    assert statuses(notebook) == ["completed", "failed", "pending"]
+    assert notebook.cells[1].outputs[-1].evalue == "The notebook was interrupted from the keyboard."
+
+
 def test_what_keeps_a_notebook_from_running_is_said_before(tmp_path):
     """A bad parameter, kernel, folder or output is refused before a kernel starts, in one line."""
     path = write(tmp_path / "a.ipynb", ("n = 1", ["parameters"]))
@@ -470,10 +509,11 @@ def test_what_keeps_a_notebook_from_running_is_said_before(tmp_path):
 BROKEN_KERNELS = [
     (["/no/such/python", "-f", "{connection_file}"], "did not start"),
     ([sys.executable, "-c", "raise SystemExit(1)", "{connection_file}"], "did not start: Kernel died before replying"),
+    ([sys.executable, "-m", "no_such_module", "{connection_file}"], "No module named no_such_module"),
 ]
 
 
-@pytest.mark.parametrize(("argv", "says"), BROKEN_KERNELS, ids=["missing", "dies"])
+@pytest.mark.parametrize(("argv", "says"), BROKEN_KERNELS, ids=["missing", "dies", "lacks"])
 def test_a_kernel_that_does_not_start_is_one_line(tmp_path, monkeypatch, argv, says):
     """A kernel whose program lacks or dies at once is a NotebookError that names it."""
     spec = tmp_path / "share" / "kernels" / "broken"

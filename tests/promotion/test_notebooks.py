@@ -12,7 +12,6 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from orch_notebook.errors import NotebookError, ParameterError
-from orch_notebook.promotion.files import make_private_folder, write_whole
 from orch_notebook.promotion.notebooks import (
     check_kernel,
     code_cells,
@@ -26,6 +25,7 @@ from orch_notebook.promotion.notebooks import (
     runs_flow,
     snapshot,
 )
+from orch_notebook.runtime.files import make_private_folder, write_whole
 
 
 def save(path, *sources, tags=None, metadata=None):

@@ -10,11 +10,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from orch_notebook.model.cells.calls import Arguments, advance, call_method, call_special, call_value, run_code
-from orch_notebook.model.cells.frame import Frame, state_of, union
+from orch_notebook.model.cells.calls import call_method, call_value
+from orch_notebook.model.cells.following import Arguments, call_special, run_code
+from orch_notebook.model.cells.frame import Frame, join_texts, state_of, union
 from orch_notebook.model.cells.knowledge import PLAIN_ATTRIBUTES, SAME_MEMORY
+from orch_notebook.model.cells.libraries import advance
 from orch_notebook.model.cells.magics import call_ipython
 from orch_notebook.model.cells.names import target_names
+from orch_notebook.model.cells.syntax import NAMESPACES, is_call_of, is_namespace, makes_copy, namespace_key
 from orch_notebook.model.cells.values import EMPTY, Value
 
 __all__ = ["assign", "evaluate", "evaluate_call", "make_function", "note_change", "operate"]
@@ -30,7 +33,6 @@ OPERATORS = {
 #: Names inside a query string that mean variables of the caller.
 CALLER_NAMES = re.compile(r"@\s*([A-Za-z_]\w*)")
 HISTORY = frozenset(("Out", "In", "_", "__", "___", "_oh", "_ih"))
-NAMESPACES = ("globals", "locals", "vars")
 
 
 def evaluate(frame: Frame, node: ast.AST | None) -> Value:
@@ -100,7 +102,8 @@ def read_attribute(frame: Frame, node: ast.Attribute) -> Value:
             if kind == "instance" and code.has_property(name):
                 found.append(run_code(frame, method, EMPTY, Arguments(node), receiver=frozenset({atom})))
             else:
-                found.append(frame.new(node, ("function", method), holds=frozenset({atom})))
+                kind = "bound" if kind == "instance" else "function"
+                found.append(frame.new(node, (kind, method), holds=frozenset({atom})))
     if name in PLAIN_ATTRIBUTES:
         return union(found)
     if name in SAME_MEMORY:
@@ -125,29 +128,6 @@ def read_subscript(frame: Frame, node: ast.Subscript) -> Value:
     return frame.element(value) | special
 
 
-def makes_copy(index: ast.AST) -> bool:
-    """Whether an index gives a copy in arrays and frames: a mask, or a list of labels."""
-    if isinstance(index, ast.Compare | ast.List | ast.ListComp):
-        return True
-    if isinstance(index, ast.BinOp) and isinstance(index.op, ast.BitAnd | ast.BitOr):
-        return True
-    return isinstance(index, ast.UnaryOp) and isinstance(index.op, ast.Invert)
-
-
-def namespace_key(node: ast.AST) -> str | None:
-    """Return the name that ``globals()["name"]`` speaks of."""
-    if (
-        isinstance(node, ast.Subscript)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Name)
-        and node.value.func.id == "globals"
-        and isinstance(node.slice, ast.Constant)
-        and isinstance(node.slice.value, str)
-    ):
-        return node.slice.value
-    return None
-
-
 def read_call(frame: Frame, node: ast.Call) -> Value:
     return evaluate_call(frame, node)
 
@@ -155,12 +135,14 @@ def read_call(frame: Frame, node: ast.Call) -> Value:
 def evaluate_call(frame: Frame, node: ast.Call, *, is_discarded: bool = False) -> Value:
     """Return what a call may give; a call whose value nobody takes is judged more severely."""
     function = node.func
+    if isinstance(function, ast.Attribute) and is_call_of(function.value, "get_ipython"):
+        return call_ipython(frame, function.attr, node)
     receiver: Value | None = None
     called = EMPTY
     name = ""
     if isinstance(function, ast.Attribute):
         name = function.attr
-        if is_super(function.value):
+        if is_call_of(function.value, "super"):
             receiver = (
                 frame.names.locals.get(frame.code.parameters[0], EMPTY)
                 if frame.code and frame.code.parameters
@@ -200,21 +182,13 @@ def evaluate_call(frame: Frame, node: ast.Call, *, is_discarded: bool = False) -
         ):
             return special
         return call_value(frame, called, given)
-    paths = [atom[0][1] for atom in receiver if atom[0][0] == "path"]
-    if paths and paths[0].startswith("IPython.get_ipython"):
-        return call_ipython(frame, name, node)
-    if isinstance(function, ast.Attribute) and is_super(function.value):
+    if isinstance(function, ast.Attribute) and is_call_of(function.value, "super"):
         return call_super(frame, receiver, name, given)
     if name in ("query", "eval"):
         text = constants.get("0")
         for variable in CALLER_NAMES.findall(text) if isinstance(text, str) else ():
             evaluate(frame, ast.Name(variable, ast.Load()))
     return call_method(frame, receiver, name, given)
-
-
-def is_super(node: ast.AST) -> bool:
-    """Whether this is ``super()``."""
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
 
 
 def call_super(frame: Frame, receiver: Value, name: str, given: Arguments) -> Value:
@@ -265,6 +239,7 @@ def call_builtin(frame: Frame, name: str, called: Value, node: ast.Call, given: 
                 call_special(frame, value, "__str__", node)
                 call_special(frame, value, "__repr__", node)
     if name == "next" and given.positional:
+        frame.change(given.positional[0])
         return advance(frame, given.positional[0], node)
     return None
 
@@ -331,13 +306,31 @@ def read_binary(frame: Frame, node: ast.BinOp) -> Value:
     return operate(frame, node, node.op, evaluate(frame, node.left), evaluate(frame, node.right))
 
 
+def is_plain(value: Value) -> bool:
+    """Whether a value is a number or a text, or nothing that could be changed in place."""
+    return all(base[0] == "text" for base, _ in value)
+
+
+def read_joined(frame: Frame, node: ast.JoinedStr) -> Value:
+    """An f-string: a pattern of what can be seen of it."""
+    return join_texts([evaluate(frame, part) for part in node.values])
+
+
+def read_formatted(frame: Frame, node: ast.FormattedValue) -> Value:
+    value = evaluate(frame, node.value)
+    evaluate(frame, node.format_spec)
+    call_special(frame, value, "__format__", node)
+    call_special(frame, value, "__str__", node)
+    return value if is_plain(value) else EMPTY
+
+
 def operate(frame: Frame, node: ast.AST, operator: ast.AST, left: Value, right: Value) -> Value:
     """Return what an operator may give."""
-    left_objects = any(atom[0][0] != "text" for atom in left)
-    right_objects = any(atom[0][0] != "text" for atom in right)
-    if not left_objects and not right_objects:
-        # Numbers and texts make numbers and texts; what text, cannot be seen.
-        return EMPTY
+    if is_plain(left) and is_plain(right):
+        # Numbers make numbers; texts, and paths of pathlib, make texts.
+        if isinstance(operator, ast.Add):
+            return join_texts([left, right])
+        return join_texts([left, right], "/") if isinstance(operator, ast.Div) else EMPTY
     name = OPERATORS.get(type(operator), "")
     special = EMPTY
     if frame.tags:
@@ -380,13 +373,6 @@ def read_compare(frame: Frame, node: ast.Compare) -> Value:
     if any(atom[0][0] != "text" for value in values for atom in value):
         return frame.new(node)
     return EMPTY
-
-
-def is_namespace(node: ast.AST) -> bool:
-    """Whether this is a bare ``globals()`` or one of its kin."""
-    return (
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in NAMESPACES and not node.args
-    )
 
 
 def read_choice(frame: Frame, node: ast.IfExp) -> Value:
@@ -442,7 +428,7 @@ def assign(frame: Frame, target: ast.AST, value: Value) -> None:
         frame.store(receiver, value)
     elif isinstance(target, ast.Subscript):
         if (name := namespace_key(target)) is not None:
-            frame.names.globals[name] = value
+            frame.bind_global(name, value)
             return
         receiver = evaluate(frame, target.value)
         index = evaluate(frame, target.slice)
@@ -466,6 +452,8 @@ def note_change(frame: Frame, receiver: Value, attribute: str = "") -> None:
 READERS: dict[type[ast.AST], Callable[[Frame, Any], Value]] = {
     ast.Name: read_name,
     ast.Constant: read_constant,
+    ast.JoinedStr: read_joined,
+    ast.FormattedValue: read_formatted,
     ast.Attribute: read_attribute,
     ast.Subscript: read_subscript,
     ast.Call: read_call,

@@ -25,7 +25,7 @@ from orch_notebook.model.cells.values import (
     Value,
 )
 
-__all__ = ["CLOSURE", "Frame", "Linker", "Names", "state_of", "union"]
+__all__ = ["CLOSURE", "Frame", "Linker", "Names", "join_texts", "state_of", "union"]
 
 #: The parameter that stands for the function object itself, which holds defaults and captured names.
 CLOSURE = "<function>"
@@ -58,16 +58,21 @@ class Linker(Protocol):
 class Names:
     """What names stand for at one point of a body; forked at branches and joined after them."""
 
-    __slots__ = ("globals", "locals", "unsure")
+    __slots__ = ("globals", "gone", "locals", "unsure")
 
-    def __init__(self, globals: dict[str, Value], locals: dict[str, Value], unsure: set[str]) -> None:
+    def __init__(
+        self, globals: dict[str, Value], locals: dict[str, Value], unsure: frozenset[str], gone: frozenset[str]
+    ) -> None:
         self.globals = globals
         self.locals = locals
+        #: Globals that may still be what they were when the body began.
         self.unsure = unsure
+        #: Globals that may have been deleted; the value of those that surely are is GONE.
+        self.gone = gone
 
     def fork(self) -> Names:
         """Return a copy that may go its own way."""
-        return Names(dict(self.globals), dict(self.locals), set(self.unsure))
+        return Names(dict(self.globals), dict(self.locals), self.unsure, self.gone)
 
 
 class Frame:
@@ -88,8 +93,8 @@ class Frame:
     """
 
     __slots__ = (
-        "captured", "code", "depth", "entry", "exits", "knowledge", "linker", "locals_known", "names", "overlays",
-        "summary", "tags",
+        "captured", "code", "depth", "entry", "exits", "knowledge", "linker", "locals_known", "names", "offered",
+        "overlays", "summary", "tags",
     )  # fmt: skip
 
     def __init__(
@@ -108,9 +113,11 @@ class Frame:
         self.depth = depth
         self.summary = Summary()
         self.tags: dict[Base, tuple[frozenset[Tag], frozenset[Tag]]] = {}
-        self.names = Names({}, {}, set())
+        self.names = Names({}, {}, frozenset(), frozenset())
         #: Class bodies and comprehensions, innermost last: their names, and whether it is a class body.
         self.overlays: list[tuple[dict[str, Value], bool]] = []
+        #: Functions that a library was handed, with what it could call them with.
+        self.offered: set[tuple[FunctionCode, Atom, Value]] = set()
         #: The names as they stood at each ``return``.
         self.exits: list[Names] = []
         self.locals_known = code.locals if code else frozenset()
@@ -151,14 +158,14 @@ class Frame:
             return self.admit(("in", name), known)
         if name in names.unsure:
             self.summary.reads.setdefault(name, False)
-        return found - GONE
+        return EMPTY if found is GONE else found
 
     def peek(self, name: str) -> Entry:
         """Return what a global is known to be here, without reading it."""
         found = self.names.globals.get(name)
         if found is None:
             return self.known(name)
-        return self.describe(found - GONE)
+        return self.describe(EMPTY if found is GONE else found)
 
     def known(self, name: str) -> Entry:
         """Return what a global was known to be when the body began."""
@@ -190,8 +197,16 @@ class Frame:
             self.change(closure)
             self.store(closure, value)
         else:
-            self.names.globals[name] = value
-            self.names.unsure.discard(name)
+            self.bind_global(name, value)
+
+    def bind_global(self, name: str, value: Value) -> None:
+        """Let a global surely stand for a value, or surely be gone."""
+        names = self.names
+        names.globals[name] = value
+        if name in names.unsure:
+            names.unsure -= {name}
+        if name in names.gone:
+            names.gone -= {name}
 
     def unbind(self, name: str) -> None:
         """Take a name away."""
@@ -202,47 +217,50 @@ class Frame:
         else:
             if name not in self.names.globals or name in self.names.unsure:
                 self.load_global(name)
-            self.names.globals[name] = GONE
-            self.names.unsure.discard(name)
+            self.bind_global(name, GONE)
 
     def unbind_global(self, name: str) -> None:
         """Take a global away, as a function that declares it does."""
-        self.names.globals[name] = GONE
-        self.names.unsure.discard(name)
+        self.bind_global(name, GONE)
 
     def maybe_bind(self, name: str, value: Value) -> None:
         """Let a global stand for a value or still for what it stood for."""
-        found = self.names.globals.get(name)
+        names = self.names
+        found = names.globals.get(name)
         if found is None:
-            known = self.known(name)
-            found = self.admit(("in", name), known)
-            self.names.unsure.add(name)
-        self.names.globals[name] = found | value
+            found = self.admit(("in", name), self.known(name))
+            names.unsure |= {name}
+        elif found is GONE:
+            found = EMPTY
+            names.gone |= {name}
+        names.globals[name] = found | value
 
     def join(self, branches: list[Names]) -> None:
         """Go on from where several branches meet."""
         if not branches:
             return
+        first = branches[0]
         if len(branches) == 1:
-            self.names = branches[0]
+            self.names = first
             return
-        joined = branches[0].fork()
+        globals = dict(first.globals)
+        unsure = first.unsure.union(*(branch.unsure for branch in branches[1:]))
+        gone = first.gone.union(*(branch.gone for branch in branches[1:]))
         for name in {name for branch in branches for name in branch.globals}:
-            value: Value = EMPTY
-            for branch in branches:
-                found = branch.globals.get(name)
-                if found is None:
-                    known = self.known(name)
-                    joined.unsure.add(name)
-                    found = self.admit(("in", name), known)
-                elif name in branch.unsure:
-                    joined.unsure.add(name)
-                value |= found
-            joined.globals[name] = value
+            values = [branch.globals.get(name) for branch in branches]
+            if all(value is values[0] for value in values):
+                continue
+            if any(value is None for value in values):
+                unsure |= {name}
+                values.append(self.admit(("in", name), self.known(name)))
+            if any(value is GONE for value in values):
+                gone |= {name}
+            globals[name] = union(value for value in values if value is not None and value is not GONE)
+        locals = dict(first.locals)
         for branch in branches[1:]:
             for name, found in branch.locals.items():
-                joined.locals[name] = joined.locals.get(name, EMPTY) | found
-        self.names = joined
+                locals[name] = locals.get(name, EMPTY) | found
+        self.names = Names(globals, locals, unsure, gone)
 
     # Objects.
 
@@ -270,6 +288,10 @@ class Frame:
             if (tags := self.tags_of(atom)) and tags is not NO_TAGS:
                 found |= tags
         return found
+
+    def contents(self, value: Value) -> Value:
+        """Return what this body has put right inside a value."""
+        return union(frozenset(self.summary.contents.get(base, ())) for base, _ in value)
 
     def inside(self, value: Value) -> Value:
         """Return everything that can be reached from a value."""
@@ -361,16 +383,34 @@ class Frame:
     def finish(self) -> Summary:
         """Return what the body did, now that it has been read to its end."""
         summary = self.summary
-        for name, value in self.names.globals.items():
-            sure = name not in self.names.unsure
-            if value >= GONE:
-                summary.deletes[name] = value == GONE and sure
-            if value != GONE:
-                summary.writes[name] = (value - GONE, sure and not value >= GONE)
+        names = self.names
+        for name, value in names.globals.items():
+            if value is GONE:
+                summary.deletes[name] = True
+                continue
+            if name in names.gone:
+                summary.deletes[name] = False
+            summary.writes[name] = (value, name not in names.unsure and name not in names.gone)
+        self._forget_what_is_lost()
         for base, (own, parts) in self.tags.items():
-            if base[0] == "new" and (own or parts):
+            if base[0] == "new" and (own or parts) and base in summary.kept:
                 summary.tags[base] = own | parts
         return summary
+
+    def _forget_what_is_lost(self) -> None:
+        """Drop what was put inside objects that nobody can reach any more."""
+        summary = self.summary
+        contents = summary.contents
+        todo = [base for base in contents if base[0] != "new"]
+        todo += [atom[0] for value, _ in summary.writes.values() for atom in value]
+        todo += [atom[0] for atom in summary.returned]
+        kept = summary.kept
+        while todo:
+            base = todo.pop()
+            if base not in kept:
+                kept.add(base)
+                todo += [atom[0] for atom in contents.get(base, ())]
+        summary.contents = {base: held for base, held in contents.items() if base in kept}
 
 
 def state_of(path: str) -> str:
@@ -387,6 +427,26 @@ def state_of(path: str) -> str:
             return ATTRIBUTE_STATE[stem]
         stem = stem.rpartition(".")[0]
     return "state:" + path.partition(".")[0]
+
+
+def join_texts(parts: Iterable[Value], between: str = "") -> Value:
+    """Return the text that is put together from parts; ``*`` stands for what cannot be seen.
+
+    Examples
+    --------
+    >>> [text for (_, text), _ in join_texts([frozenset({(("text", "data"), False)}), EMPTY], "/")]
+    ['data/*']
+    """
+    words: list[str] = []
+    is_seen = False
+    for part in parts:
+        texts = [base[1] for base, _ in part if base[0] == "text"]
+        if len(texts) == 1 and len(part) == 1:
+            words.append(texts[0])
+            is_seen = True
+        else:
+            words.append("*")
+    return frozenset({(("text", between.join(word for word in words if word)), False)}) if is_seen else EMPTY
 
 
 def union(values: Iterable[Value]) -> Value:

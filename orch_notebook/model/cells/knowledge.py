@@ -19,10 +19,13 @@ from orch_notebook.model.cells.rules import Knowledge, Rule
 __all__ = [
     "AMBIENT",
     "ATTRIBUTE_STATE",
+    "DRAWS",
+    "FIGURE_NAMES",
     "FUNCTIONS",
     "KNOWLEDGE",
     "MAGICS",
     "METHODS",
+    "OBJECT",
     "PLAIN_ATTRIBUTES",
     "SAME_MEMORY",
     "USUAL_NAMES",
@@ -36,13 +39,19 @@ FRAME = (("type", "frame"),)
 FIGURE = (("exclusive", "pyplot"),)
 SEEDED = (("carries", RANDOM),)
 
+#: What calling a class of a library gives: an object with a state of its own, which calling it may change or share.
+OBJECT = ("made", "object")
+
 PURE = Rule()
 PLAIN = Rule(gives="plain")
 VIEW = Rule(gives="view")
 HOLDER = Rule(gives="holder")
+MADE = Rule(gives="holder", kind=(OBJECT,))
 COPY = Rule(gives="copy")
 CHANGES_SELF = Rule(changes=("self",), gives="holder")
-PLOTS = Rule(exclusive="pyplot", sees=(STYLE,), gives="holder", kind=FIGURE)
+PLOTS = Rule(changes=("ax",), exclusive="pyplot", sees=(STYLE,), gives="drawing", kind=FIGURE)
+#: Any method of a figure or of one of its parts.
+DRAWS = Rule(changes=("self", "ax"), gives="drawing", kind=FIGURE, exclusive="pyplot", sees=(STYLE,))
 
 
 def _each(names: str, rule: Rule, prefix: str = "") -> dict[str, Rule]:
@@ -107,6 +116,7 @@ FUNCTIONS: Mapping[str, Rule] = {
     ),
     **_each("os.getenv os.environ.get os.environ.items os.environ.keys", Rule(sees=("state:environ",), gives="plain")),
     "os.path.*": PLAIN,
+    **_each("os.path.join os.fspath os.path.expanduser", Rule(gives="path")),
     **_each(
         "os.path.exists os.path.isfile os.path.isdir os.path.getsize os.listdir os.scandir os.stat",
         Rule(gives="new", reads_file=0),
@@ -136,7 +146,11 @@ FUNCTIONS: Mapping[str, Rule] = {
     **_each(
         "torch.manual_seed torch.seed torch.rand torch.randn torch.randint torch.randperm", Rule(state=("state:torch",))
     ),
-    "torch.nn.*": Rule(state=("state:torch",), gives="holder", kind=(("carries", "state:torch"),)),
+    "torch.nn.*": Rule(state=("state:torch",), gives="holder", kind=(("carries", "state:torch"), OBJECT)),
+    "torch.*": HOLDER,
+    **_each("torch.tensor torch.zeros torch.ones torch.arange torch.linspace torch.eye torch.no_grad", PURE),
+    **_each("torch.utils.data.DataLoader", Rule(gives="holder", kind=(("carries", "state:torch"),))),
+    "torch.optim.*": MADE,
     "torch.Generator": Rule(kind=(("stateful", "rng"),)),
     "tensorflow.random.*": Rule(state=("state:tensorflow",)),
     # NumPy.
@@ -167,6 +181,8 @@ FUNCTIONS: Mapping[str, Rule] = {
     "pandas.ExcelWriter": Rule(writes_file=0, gives="holder", kind=(("stateful", "file"),)),
     "pandas.HDFStore": Rule(writes_file=0, gives="holder", kind=(("stateful", "file"),)),
     "pandas.plotting.*": PLOTS,
+    # Formulas in texts.
+    **_each("pandas.eval numexpr.evaluate patsy.* statsmodels.formula.api.*", Rule(gives="holder", quotes=True)),
     # Drawing.
     "matplotlib.*": Rule(gives="holder"),
     **_each(
@@ -179,6 +195,7 @@ FUNCTIONS: Mapping[str, Rule] = {
         Rule(state=(STYLE,), exclusive="pyplot"),
         "matplotlib.pyplot.",
     ),
+    **_each("matplotlib.rcParams.* matplotlib.pyplot.rcParams.*", Rule(state=(STYLE,))),
     "matplotlib.pyplot.cm.*": PURE,
     "matplotlib.pyplot.get_cmap": PURE,
     "matplotlib.pyplot.imread": Rule(reads_file=0),
@@ -214,11 +231,12 @@ FUNCTIONS: Mapping[str, Rule] = {
         "cluster.BisectingKMeans tree.DecisionTreeClassifier tree.DecisionTreeRegressor tree.ExtraTreeClassifier "
         "mixture.GaussianMixture mixture.BayesianGaussianMixture decomposition.PCA decomposition.TruncatedSVD "
         "decomposition.NMF decomposition.FastICA decomposition.LatentDirichletAllocation decomposition.SparsePCA "
-        "manifold.TSNE manifold.MDS manifold.SpectralEmbedding manifold.LocallyLinearEmbedding "
+        "manifold.TSNE manifold.MDS manifold.SpectralEmbedding manifold.LocallyLinearEmbedding manifold.Isomap "
         "neural_network.MLPClassifier neural_network.MLPRegressor neural_network.BernoulliRBM "
-        "linear_model.SGDClassifier linear_model.SGDRegressor linear_model.LogisticRegression "
+        "linear_model.SGDClassifier linear_model.SGDRegressor "
         "linear_model.Perceptron linear_model.RANSACRegressor svm.SVC svm.LinearSVC "
-        "model_selection.RandomizedSearchCV model_selection.ShuffleSplit model_selection.StratifiedShuffleSplit "
+        "model_selection.KFold model_selection.StratifiedKFold model_selection.RandomizedSearchCV "
+        "model_selection.ShuffleSplit model_selection.StratifiedShuffleSplit "
         "random_projection.GaussianRandomProjection random_projection.SparseRandomProjection "
         "preprocessing.QuantileTransformer feature_selection.mutual_info_classif",
         Rule(gives="holder", kind=SEEDED, unless="random_state"),
@@ -230,6 +248,8 @@ FUNCTIONS: Mapping[str, Rule] = {
     **_each("tqdm.* tqdm.auto.* tqdm.notebook.*", HOLDER),
     # Files and connections.
     "pathlib.*": Rule(gives="path"),
+    **_each("write_text write_bytes touch mkdir unlink rmdir", Rule(gives="plain", writes_file=0), "pathlib.Path."),
+    **_each("read_text read_bytes open exists iterdir glob rglob stat", Rule(reads_file=0), "pathlib.Path."),
     **_each("sqlite3.connect", Rule(gives="holder", kind=(("stateful", "connection"),), writes_file=0)),
     **_each("sqlalchemy.create_engine", Rule(gives="holder", kind=(("stateful", "connection"),))),
     "io.*": Rule(gives="holder", kind=(("stateful", "file"),)),
@@ -247,8 +267,8 @@ FUNCTIONS: Mapping[str, Rule] = {
 #: Methods by name.
 METHODS: Mapping[str, Rule] = {
     # Change the receiver and give something back.
-    **_each("popitem popleft setdefault", Rule(changes=("self",), gives="view", stores=True)),
-    "pop": Rule(changes=("self",), gives="view"),
+    **_each("popitem popleft setdefault", Rule(changes=("self",), gives="either", stores=True)),
+    "pop": Rule(changes=("self",), gives="either"),
     **_each(
         "append appendleft extend extendleft insert add update discard remove put put_nowait send register "
         "add_argument subscribe add_module register_buffer",
@@ -257,27 +277,33 @@ METHODS: Mapping[str, Rule] = {
     **_each("clear sort reverse fill resize partition setflags itemset", Rule(changes=("self",), gives="plain")),
     **_each(
         "fit partial_fit set_params train eval compile set_output",
-        Rule(changes=("self",), gives="self"),
+        Rule(changes=("self",), deep=True, gives="self"),
     ),
     **_each(
         "fit_transform fit_predict fit_resample train_on_batch train_step training_step backward step zero_grad "
         "train_one_epoch fit_generator learn",
-        Rule(changes=("self",), gives="new"),
+        Rule(changes=("self",), deep=True, gives="new"),
     ),
     **_each(
         "read readline readlines seek tell write writelines flush close fetchone fetchall fetchmany execute "
         "executemany executescript commit rollback recv get_nowait __next__ send throw",
         Rule(changes=("self",), gives="new"),
     ),
-    # Add to a parsed tree, a figure, a network …
+    # Draw on what they hang on, if that is part of a figure; frames have some of these names too.
     **_each(
-        "plot scatter bar barh hist hist2d hexbin contour contourf imshow pcolormesh errorbar fill_between pie "
-        "boxplot violinplot step stem axhline axvline axhspan axvspan annotate arrow text legend grid set_title "
-        "set_xlabel set_ylabel set_xlim set_ylim set_xticks set_yticks set_xticklabels set_yticklabels set_axis_off "
-        "plot_surface plot_wireframe scatter3D plot3D view_init colorbar add_patch add_artist add_subplot add_axes "
-        "subplots tight_layout subplots_adjust set_aspect set_xscale set_yscale tick_params suptitle twinx twiny "
-        "set_size_inches add_gridspec autofmt_xdate set_facecolor invert_yaxis invert_xaxis streamplot quiver matshow",
-        Rule(changes=("self",), gives="view", exclusive="", sees=(STYLE,)),
+        "plot hist boxplot bar barh scatter pie hexbin line area kde density box",
+        Rule(changes=("figure", "ax"), gives="drawing", kind=FIGURE, exclusive="pyplot", sees=(STYLE,)),
+    ),
+    **_each(
+        "hist2d contour contourf imshow pcolormesh pcolor errorbar fill_between fill_betweenx violinplot stem axhline "
+        "axvline axhspan axvspan annotate arrow legend grid set_title set_xlabel set_ylabel set_zlabel set_xlim "
+        "set_ylim set_xticks set_yticks set_xticklabels set_yticklabels set_axis_off plot_surface plot_wireframe "
+        "plot_trisurf scatter3D plot3D contour3D view_init colorbar add_patch add_artist add_collection add_line "
+        "add_subplot add_axes subplots tight_layout subplots_adjust set_aspect set_xscale set_yscale tick_params "
+        "suptitle twinx twiny set_size_inches add_gridspec autofmt_xdate set_facecolor invert_yaxis invert_xaxis "
+        "streamplot quiver matshow eventplot loglog semilogx semilogy set_major_locator set_major_formatter "
+        "set_minor_locator set_minor_formatter bar_label margins spy",
+        DRAWS,
     ),
     "savefig": Rule(gives="plain", writes_file=0, exclusive="pyplot"),
     # Look, and change nothing.
@@ -307,9 +333,10 @@ METHODS: Mapping[str, Rule] = {
         "view reshape ravel swapaxes squeeze T diagonal real imag set_option unsqueeze permute expand flatten_", VIEW
     ),
     **_each(
-        "groupby rolling expanding ewm resample items keys values iterrows itertuples iteritems get __getitem__",
-        Rule(gives="view"),
+        "groupby rolling expanding ewm resample items keys values",
+        VIEW,
     ),
+    **_each("get __getitem__", Rule(gives="either")),
     **_each("iteritems iterrows itertuples", Rule(gives="holder", kind=ITERATOR)),
     "sample": Rule(state=(RANDOM,), unless="random_state"),
     # Write what they hold.
@@ -359,13 +386,14 @@ USUAL_NAMES: Mapping[str, str] = {
     "get_ipython": "IPython.get_ipython",
 }
 
+#: How people call figures and their parts, for where nothing else is known of them.
+FIGURE_NAMES: tuple[str, ...] = ("ax", "fig")
+
 #: Attributes that are the same memory as the object they hang on.
 SAME_MEMORY: frozenset[str] = _words("loc iloc at iat T values flat real imag data")
 
 #: Attributes that nobody can change in place.
-PLAIN_ATTRIBUTES: frozenset[str] = _words(
-    "shape size ndim dtype dtypes empty name __name__ __doc__ __class__ columns index"
-)
+PLAIN_ATTRIBUTES: frozenset[str] = _words("shape size ndim dtype dtypes empty name __name__ __doc__ __class__")
 
 #: State that any task may depend on without saying so: whoever changes it waits for all above, and all below wait.
 AMBIENT: frozenset[str] = _words(

@@ -24,6 +24,10 @@ __all__ = ["Reader", "analyse", "library_entry"]
 
 #: How many calls deep functions of the notebook are followed.
 DEEPEST = 24
+#: How many bodies are read for one cell before arguments are no longer told apart.
+WIDENED = 200
+VAGUE = Entry(defined=True)
+NO_OBJECT = Entry(is_object=False, defined=True)
 #: How many different surroundings a body is remembered for.
 REMEMBERED = 8
 BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
@@ -44,8 +48,10 @@ def parse(source: str) -> ast.Module:
 @lru_cache(maxsize=4096)
 def library_entry(name: str) -> Entry:
     """Return what a name means that nothing in sight binds."""
-    if name in USUAL_NAMES and name not in BUILTINS:
-        return Entry(frozenset({(("path", USUAL_NAMES[name]), False)}), False, defined=None)
+    if name in USUAL_NAMES:
+        # IPython's own names are always there; a library has to be imported.
+        is_there = False if name in IPYTHON_NAMES else None
+        return Entry(frozenset({(("path", USUAL_NAMES[name]), False)}), False, defined=is_there)
     if name in BUILTINS:
         return Entry(frozenset({(("path", "builtins." + name), False)}), False, defined=False)
     if name in IPYTHON_NAMES:
@@ -79,6 +85,7 @@ class Reader:
         self.knowledge = knowledge
         self._under_way: dict[FunctionCode, Summary] = {}
         self._assumed: set[FunctionCode] = set()
+        self._bodies = 0
 
     def read_cell(self, source: str, entry: Callable[[str], Entry]) -> Summary:
         """Return what a cell does where its names are known so."""
@@ -88,7 +95,13 @@ class Reader:
             if all(entry(name) == known for name, known in summary.needs.items()):
                 return summary
         frame = Frame(self, self.knowledge, entry)
-        execute(frame, tree.body)
+        self._bodies = 0
+        try:
+            execute(frame, tree.body)
+        except RecursionError:
+            frame = Frame(self, self.knowledge, entry)
+            frame.give_up("it is nested too deeply to be read", rebinds=True)
+            self._under_way.clear()
         summary = frame.finish()
         summary.late = late_reads(frame, summary)
         memory.insert(0, summary)
@@ -97,6 +110,12 @@ class Reader:
 
     def summarise(self, code: FunctionCode, given: Mapping[str, Entry], caller: Frame) -> Summary:
         """Return what a function does when called with this from there."""
+        if self._bodies > WIDENED:
+            # Too many ways to call each other: go on without telling apart what they are called with.
+            given = {name: VAGUE if known.is_object else NO_OBJECT for name, known in given.items()}
+            if self._bodies > 2 * WIDENED:
+                caller.give_up("its functions call each other in too many ways")
+                return Summary()
         key = (self.knowledge, frozenset(given.items()))
         memory = memory_of(code.node).summaries.setdefault(key, [])
         for summary in memory:
@@ -124,6 +143,7 @@ class Reader:
         return summary
 
     def _read_function(self, code: FunctionCode, given: Mapping[str, Entry], caller: Frame) -> Summary:
+        self._bodies += 1
         frame = Frame(self, self.knowledge, caller.peek, code, given, caller.depth + 1)
         node = code.node
         if isinstance(node, ast.Lambda):

@@ -21,11 +21,14 @@ class Rule:
     changes : tuple
         What it changes in place: positions or keywords of arguments, ``"self"`` for the receiver, ``"*"`` for all
         arguments.
+    deep : bool
+        Whether the receiver changes with all that is inside it.
     gives : str
         What comes back: ``"new"`` an object of its own; ``"plain"`` something nobody can change; ``"self"`` the
-        receiver; ``"first"`` the first argument; ``"view"`` a part of the receiver or the first argument, or the
-        same memory; ``"holder"`` a new object that holds receiver and arguments; ``"copy"`` a new container with
-        the same elements as the receiver or the first argument.
+        receiver; ``"first"`` the first argument; ``"view"`` a part of the receiver, or of the arguments where there
+        is none, or the same memory; ``"either"`` a part of the receiver or an argument; ``"drawing"`` a part of a
+        figure; ``"path"`` the path that is put together from texts; ``"holder"`` a new object that holds receiver and
+        arguments; ``"copy"`` a new container with the same elements as the receiver or the arguments.
     kind : tuple of tags
         What is known of what comes back, such as ``("stateful", "iterator")``.
     state : tuple of str
@@ -40,11 +43,14 @@ class Rule:
         What no two tasks may use at a time.
     stores : bool
         Whether the receiver holds the arguments afterwards.
+    quotes : bool
+        Whether its texts speak of the caller's names, as the formulas of ``pandas.eval`` do.
     opaque : str
         Why nothing is certain after it.
     """
 
     changes: tuple[int | str, ...] = ()
+    deep: bool = False
     gives: str = "new"
     kind: tuple[tuple[str, str], ...] = ()
     state: tuple[str, ...] = ()
@@ -54,6 +60,7 @@ class Rule:
     writes_file: int | None = None
     exclusive: str = ""
     stores: bool = False
+    quotes: bool = False
     opaque: str = ""
 
 

@@ -6,13 +6,22 @@ In: a frame and a list of statements.  Out: whether the end is reached; all else
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from orch_notebook.model.cells.calls import Arguments, advance, call_special, call_value
-from orch_notebook.model.cells.expressions import assign, evaluate, evaluate_call, make_function, note_change, operate
+from orch_notebook.model.cells.definitions import define_class, define_function, import_from, import_module
+from orch_notebook.model.cells.expressions import assign, evaluate, evaluate_call, note_change, operate
+from orch_notebook.model.cells.following import call_special
 from orch_notebook.model.cells.frame import Frame, Names, union
-from orch_notebook.model.cells.values import EMPTY, FunctionCode, Value
+from orch_notebook.model.cells.libraries import advance
+from orch_notebook.model.cells.syntax import (
+    as_load,
+    jumps,
+    may_swallow,
+    names_guarded,
+    runs_at_least_once,
+    unpacks_evenly,
+)
 
 __all__ = ["execute"]
 
@@ -29,11 +38,19 @@ def do_expression(frame: Frame, node: ast.Expr) -> None:
         found = evaluate_call(frame, inner, is_discarded=True)
         if inner is not value:
             advance(frame, found, value)
-        return
-    found = evaluate(frame, value)
-    if frame.tags:
-        for name in ("__repr__", "__str__", "_repr_html_", "_repr_mimebundle_", "_repr_svg_", "_repr_png_"):
+    else:
+        found = evaluate(frame, value)
+    if frame.tags and frame.code is None:
+        # It may be the cell's last expression, and then it is shown.
+        for kind, what in frame.known_of(found):
+            if kind == "exclusive":
+                frame.summary.exclusive.add(what)
+        for name in SHOWING:
             call_special(frame, found, name, node)
+
+
+#: Methods that IPython calls to show a value.
+SHOWING = ("__repr__", "__str__", "_repr_html_", "_repr_mimebundle_", "_repr_svg_", "_repr_png_", "_ipython_display_")
 
 
 def do_assign(frame: Frame, node: ast.Assign) -> None:
@@ -55,16 +72,6 @@ def do_assign(frame: Frame, node: ast.Assign) -> None:
     value = evaluate(frame, node.value)
     for target in targets:
         assign(frame, target, value)
-
-
-def unpacks_evenly(target: ast.AST, value: ast.AST) -> bool:
-    """Whether targets and values stand one for one."""
-    return (
-        isinstance(target, ast.Tuple | ast.List)
-        and isinstance(value, ast.Tuple | ast.List)
-        and len(target.elts) == len(value.elts)
-        and not any(isinstance(part, ast.Starred) for part in [*target.elts, *value.elts])
-    )
 
 
 def do_annotated(frame: Frame, node: ast.AnnAssign) -> None:
@@ -93,17 +100,6 @@ def do_augmented(frame: Frame, node: ast.AugAssign) -> None:
         receiver = evaluate(frame, target.value)
         note_change(frame, receiver, getattr(target, "attr", ""))
         frame.store(receiver, result)
-
-
-def as_load(node: ast.expr) -> ast.expr:
-    """Return the expression that reads what a target writes."""
-    if isinstance(node, ast.Name):
-        return ast.Name(node.id, ast.Load())
-    if isinstance(node, ast.Attribute):
-        return ast.Attribute(node.value, node.attr, ast.Load())
-    if isinstance(node, ast.Subscript):
-        return ast.Subscript(node.value, node.slice, ast.Load())
-    return node
 
 
 def do_delete(frame: Frame, node: ast.Delete) -> None:
@@ -152,46 +148,6 @@ def do_for(frame: Frame, node: ast.For | ast.AsyncFor) -> None:
             frame.join([done, frame.names])
 
 
-def runs_at_least_once(node: ast.expr) -> bool:
-    """Whether a loop over this surely takes a first turn.
-
-    Examples
-    --------
-    >>> [runs_at_least_once(ast.parse(text, mode="eval").body) for text in ("range(3)", "[a, b]", "xs", "range(n)")]
-    [True, True, False, False]
-    """
-    if isinstance(node, ast.List | ast.Tuple | ast.Set):
-        return any(not isinstance(element, ast.Starred) for element in node.elts)
-    if isinstance(node, ast.Dict):
-        return bool(node.keys) and all(node.keys)
-    if isinstance(node, ast.Constant):
-        return bool(node.value)
-    if not isinstance(node, ast.Call):
-        return False
-    if isinstance(node.func, ast.Name) and node.func.id == "range":
-        numbers = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
-        if len(numbers) == len(node.args) and all(isinstance(number, int) for number in numbers):
-            return len(range(*numbers)) > 0  # type: ignore[arg-type]
-        return False
-    if isinstance(node.func, ast.Name) and node.func.id in ("enumerate", "sorted", "list", "reversed", "zip", "tuple"):
-        return bool(node.args) and all(runs_at_least_once(argument) for argument in node.args)
-    if isinstance(node.func, ast.Attribute) and node.func.attr in ("items", "keys", "values"):
-        return isinstance(node.func.value, ast.Dict) and runs_at_least_once(node.func.value)
-    return False
-
-
-def jumps(body: Sequence[ast.stmt]) -> bool:
-    """Whether a loop's body may leave a turn before its end."""
-    for statement in body:
-        if isinstance(statement, ast.Break | ast.Continue):
-            return True
-        if isinstance(statement, ast.If | ast.With | ast.Try | ast.Match | ast.TryStar | ast.AsyncWith):
-            for child in ast.walk(statement):
-                if isinstance(child, ast.Break | ast.Continue):
-                    return True
-    return False
-
-
 def do_while(frame: Frame, node: ast.While) -> None:
     evaluate(frame, node.test)
     before = frame.names.fork()
@@ -222,13 +178,6 @@ def do_with(frame: Frame, node: ast.With | ast.AsyncWith) -> bool | None:
         frame.join([before, frame.names])
         return None
     return reached
-
-
-def may_swallow(node: ast.expr) -> bool:
-    """Whether a context manager may hide that its body stopped half-way."""
-    name = node.func if isinstance(node, ast.Call) else node
-    last = name.attr if isinstance(name, ast.Attribute) else getattr(name, "id", "")
-    return last in ("suppress", "raises", "assertRaises", "ExitStack", "TestCase")
 
 
 def do_try(frame: Frame, node: ast.Try | ast.TryStar) -> bool:
@@ -268,16 +217,6 @@ def do_try(frame: Frame, node: ast.Try | ast.TryStar) -> bool:
     return bool(reached)
 
 
-def names_guarded(node: ast.Try | ast.TryStar) -> set[str]:
-    """Return the names whose absence the handlers deal with."""
-    for handler in node.handlers:
-        caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-        for kind in caught:
-            if kind is None or (isinstance(kind, ast.Name) and kind.id in ("NameError", "Exception", "BaseException")):
-                return {child.id for part in node.body for child in ast.walk(part) if isinstance(child, ast.Name)}
-    return set()
-
-
 def do_match(frame: Frame, node: ast.Match) -> bool:
     subject = evaluate(frame, node.subject)
     element = subject | frame.inside(subject)
@@ -308,67 +247,8 @@ def do_match(frame: Frame, node: ast.Match) -> bool:
     return bool(reached)
 
 
-def do_function(frame: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-    decorators = [evaluate(frame, decorator) for decorator in node.decorator_list]
-    spec = node.args
-    for arg in [*spec.posonlyargs, *spec.args, *spec.kwonlyargs, spec.vararg, spec.kwarg]:
-        if arg is not None and arg.annotation is not None:
-            evaluate(frame, arg.annotation)
-    evaluate(frame, node.returns)
-    frame.bind(node.name, decorate(frame, node, make_function(frame, node), decorators))
-
-
-def decorate(
-    frame: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, made: Value, decorators: list[Value]
-) -> Value:
-    """Return what the decorators make of a function or class."""
-    for decorator, value in zip(reversed(node.decorator_list), reversed(decorators), strict=True):
-        if isinstance(decorator, ast.Name) and decorator.id in ("staticmethod", "classmethod", "property"):
-            continue
-        followed = any(kind in ("function", "class", "instance") for kind, _ in frame.known_of(value))
-        if followed:
-            made = call_value(frame, value, Arguments(decorator, (made,)))
-        else:
-            # A library's decorator: what it gives may call, or be, what it was given.
-            frame.store(made, value)
-    return made
-
-
 def do_class(frame: Frame, node: ast.ClassDef) -> None:
-    decorators = [evaluate(frame, decorator) for decorator in node.decorator_list]
-    bases = [evaluate(frame, base) for base in node.bases]
-    for keyword in node.keywords:
-        evaluate(frame, keyword.value)
-    parents = tuple({code: None for value in bases for kind, code in frame.known_of(value) if kind == "class"})
-    body: dict[str, Value] = {}
-    frame.overlays.append((body, True))
-    try:
-        execute(frame, node.body)
-    finally:
-        frame.overlays.pop()
-    methods: dict[str, FunctionCode] = {}
-    held: Value = EMPTY
-    for name, value in body.items():
-        code = next((code for kind, code in frame.known_of(value) if kind == "function"), None)
-        if code is not None:
-            methods[name] = code
-            held |= frame.element(value)
-        else:
-            held |= value
-    properties = frozenset(
-        part.name
-        for part in node.body
-        if isinstance(part, ast.FunctionDef) and any(is_property(decorator) for decorator in part.decorator_list)
-    )
-    code = frame.linker.class_code(node, parents, methods, properties)
-    made = frame.new(node, ("class", code), holds=held | union(bases))
-    frame.bind(node.name, decorate(frame, node, made, decorators))
-
-
-def is_property(node: ast.expr) -> bool:
-    """Whether a decorator makes a method run when its attribute is loaded."""
-    name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-    return name in ("property", "cached_property", "setter")
+    define_class(frame, node, execute)
 
 
 def do_return(frame: Frame, node: ast.Return) -> bool:
@@ -386,24 +266,6 @@ def do_raise(frame: Frame, node: ast.Raise) -> bool:
 def do_assert(frame: Frame, node: ast.Assert) -> None:
     evaluate(frame, node.test)
     evaluate(frame, node.msg)
-
-
-def do_import(frame: Frame, node: ast.Import) -> None:
-    for alias in node.names:
-        name, path = alias.name.partition(".")[0], alias.name
-        if alias.asname:
-            frame.bind(alias.asname, frozenset({(("path", path), False)}))
-        else:
-            frame.bind(name, frozenset({(("path", name), False)}))
-
-
-def do_import_from(frame: Frame, node: ast.ImportFrom) -> None:
-    module = "." * node.level + (node.module or "")
-    for alias in node.names:
-        if alias.name == "*":
-            frame.give_up(f"it imports everything from {module}", rebinds=True)
-        else:
-            frame.bind(alias.asname or alias.name, frozenset({(("path", f"{module}.{alias.name}"), False)}))
 
 
 def do_nothing(frame: Frame, node: ast.AST) -> None:
@@ -425,14 +287,14 @@ EXECUTORS: dict[type[ast.AST], Callable[[Frame, Any], bool | None]] = {
     ast.Try: do_try,
     ast.TryStar: do_try,
     ast.Match: do_match,
-    ast.FunctionDef: do_function,
-    ast.AsyncFunctionDef: do_function,
+    ast.FunctionDef: define_function,
+    ast.AsyncFunctionDef: define_function,
     ast.ClassDef: do_class,
     ast.Return: do_return,
     ast.Raise: do_raise,
     ast.Assert: do_assert,
-    ast.Import: do_import,
-    ast.ImportFrom: do_import_from,
+    ast.Import: import_module,
+    ast.ImportFrom: import_from,
     ast.Global: do_nothing,
     ast.Nonlocal: do_nothing,
     ast.Pass: do_nothing,

@@ -39,8 +39,9 @@ __all__ = [
 Base = tuple[str, Any]
 Atom = tuple[Base, bool]
 Value = frozenset[Atom]
-#: What is known of an object: ``("function", code)``, ``("class", code)``, ``("instance", code)``,
-#: ``("resumes", code)``, ``("type", "list")``, ``("stateful", "iterator")``, ``("carries", "state:numpy.random")`` …
+#: What is known of an object: ``("function", code)``, ``("bound", code)`` of a method with its object inside,
+#: ``("class", code)``, ``("instance", code)``, ``("resumes", code)`` of a generator, ``("type", "list")``,
+#: ``("stateful", "iterator")``, ``("carries", "state:numpy.random")`` …
 Tag = tuple[str, Any]
 
 EMPTY: Value = frozenset()
@@ -207,3 +208,4 @@ class Summary:
     needs: dict[str, Entry] = field(default_factory=dict)
     late: dict[str, frozenset[str]] = field(default_factory=dict)
     effects: Any = None
+    kept: set[Base] = field(default_factory=set)

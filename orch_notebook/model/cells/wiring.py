@@ -8,16 +8,17 @@ through whatever name; whoever reads it afterwards waits for the change.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from orch_notebook.model.cells.effects import Cell, Effects, effects_of
 from orch_notebook.model.cells.knowledge import AMBIENT, KNOWLEDGE
+from orch_notebook.model.cells.placement import Placement
 from orch_notebook.model.cells.reading import Reader, library_entry
-from orch_notebook.model.cells.regions import Region, Version, describe, reach
+from orch_notebook.model.cells.regions import Region, Version, describe
 from orch_notebook.model.cells.rules import Knowledge
-from orch_notebook.model.cells.values import Atom, Base, Entry, Summary, Value
+from orch_notebook.model.cells.values import Entry, Summary, Value
 from orch_notebook.model.graph import Edge
 
 __all__ = ["Wiring", "wire"]
@@ -99,7 +100,7 @@ class _Wirer:
         self.cells.append(cell)
         self.effects[cell.name] = effects
         bound = self._bind_reads(cell, summary, task)
-        _Placement(self, task, summary, bound).perform()
+        Placement(self, task, summary, bound).perform()
         if task is not None:
             self._touch_states(task, effects)
             self._keep_order(cell, effects)
@@ -286,84 +287,6 @@ class _Wirer:
         )
 
 
-class _Placement:
-    """One cell's summary put among the regions of the flow."""
-
-    def __init__(self, wirer: _Wirer, task: str | None, summary: Summary, bound: Mapping[str, Version]) -> None:
-        self.wirer = wirer
-        self.task = task
-        self.summary = summary
-        self.bound = bound
-        self.made: dict[Base, tuple[Region, ...]] = {}
-
-    def roots(self, base: Base) -> tuple[Region, ...]:
-        kind, key = base
-        if kind == "in":
-            version = self.bound.get(key)
-            if version is None:
-                # Only carried over by a write that may not happen.
-                version = self.wirer.versions.get(key)
-            return version.roots if version is not None else ()
-        if kind == "new":
-            found = self.made.get(base)
-            if found is None:
-                found = self.made[base] = (Region(self.summary.tags.get(base, frozenset())),)
-            return found
-        return ()
-
-    def place(self, value: Iterable[Atom]) -> dict[Region, None]:
-        found: dict[Region, None] = {}
-        for base, is_deep in value:
-            roots = self.roots(base)
-            found.update(reach(roots) if is_deep else dict.fromkeys(roots))
-        return found
-
-    def perform(self) -> None:
-        summary, task, wirer = self.summary, self.task, self.wirer
-        for base, held in summary.contents.items():
-            inside = self.place(held)
-            for region in self.roots(base):
-                before = len(region.parts)
-                region.parts.update(inside)
-                region.parts.pop(region, None)
-                if base[0] == "in" and len(region.parts) != before:
-                    wirer.epoch += 1
-        if task is not None:
-            for name in summary.reads:
-                if (version := self.bound.get(name)) is not None:
-                    for region in reach(version.roots):
-                        wirer.read_region(region, task, name)
-        changed_names: dict[str, None] = {}
-        for base, is_deep in sorted(summary.changed, key=str):
-            if base[0] != "in":
-                continue
-            changed_names[base[1]] = None
-            if task is not None:
-                for region in self.place([(base, is_deep)]):
-                    wirer.change_region(region, task, base[1])
-        self._bind(changed_names)
-
-    def _bind(self, changed_names: Iterable[str]) -> None:
-        summary, task, versions = self.summary, self.task, self.wirer.versions
-        made: dict[str, Version] = {}
-        for name, (value, is_sure) in summary.writes.items():
-            direct = frozenset(atom for atom in value if atom[0][0] in ("path", "text"))
-            roots = tuple(self.place(value - direct if direct else value))
-            earlier = None if is_sure else versions.get(name)
-            if earlier is not None and earlier.is_deleted:
-                earlier = None
-            made[name] = Version(name, task, roots, direct, earlier)
-        for name in changed_names:
-            version = versions.get(name)
-            # A plain cell runs when it is executed, so what it changes still is its producer's version.
-            if name not in made and version is not None and task is not None:
-                made[name] = Version(name, task, version.roots, version.direct)
-        for name, is_sure in summary.deletes.items():
-            if is_sure:
-                made[name] = Version(name, task, is_deleted=True)
-        versions.update(made)
-
-
 def summary_effects(summary: Summary) -> Effects:
     """Return a summary's effects, made once."""
     if summary.effects is None:
@@ -379,12 +302,19 @@ def may_overlap(one: str, other: str) -> bool:
     --------
     >>> may_overlap("file:data/a.csv", "file:./data/a.csv"), may_overlap("file:data", "file:data/a.csv")
     (True, True)
-    >>> may_overlap("file:a.csv", "file:b.csv")
-    False
+    >>> may_overlap("file:a.csv", "file:b.csv"), may_overlap("file:out/*.csv", "file:out/*.png")
+    (False, False)
     """
     if one == other or "file:*" in (one, other):
         return True
     first, second = posixpath.normpath(one[5:]), posixpath.normpath(other[5:])
+    if "*" in first or "*" in second:
+        # Patterns of names put together: they meet unless what is seen of their ends differs.
+        heads = first.partition("*")[0], second.partition("*")[0]
+        tails = first.rpartition("*")[2], second.rpartition("*")[2]
+        return (heads[0].startswith(heads[1]) or heads[1].startswith(heads[0])) and (
+            tails[0].endswith(tails[1]) or tails[1].endswith(tails[0])
+        )
     return first == second or first.startswith(second + "/") or second.startswith(first + "/")
 
 

@@ -50,19 +50,27 @@ class ThreadRunner:
     def start(self, call: Call) -> None:
         """Perform `call` as soon as a thread is free."""
         self._queue.put(call)
-        if self._threads < self._width and self._idle < self._queue.qsize():
-            with self._lock:
-                if self._threads >= self._width:
-                    return
-                self._threads += 1
-                number = self._threads
-            threading.Thread(target=self._work, name=f"orch-task-{number}", daemon=True).start()
+        if self._threads >= self._width:
+            return
+        with self._lock:
+            # Counted off here and not by the thread that wakes: until it did, a second call would count on it too.
+            if self._idle:
+                self._idle -= 1
+                return
+            if self._threads >= self._width:
+                return
+            self._threads += 1
+            number = self._threads
+        threading.Thread(target=self._work, name=f"orch-task-{number}", daemon=True).start()
 
     def stop(self, call: Call) -> bool:
         """Raise :class:`TaskStopped` in the thread that performs `call`; False when none does."""
         with self._lock:
             if call.place is None:
                 return False
+            if call.is_told:
+                return True  # raised once: what it does now is clean up
+            call.is_told = True
             return bool(_raise_in_thread(call.place, TaskStopped))
 
     def close(self) -> None:
@@ -77,10 +85,7 @@ class ThreadRunner:
         except queue.Empty:
             with self._lock:
                 self._idle += 1
-            call = self._queue.get()
-            with self._lock:
-                self._idle -= 1
-            return call
+            return self._queue.get()
 
     def _work(self) -> None:
         place = threading.get_ident()
@@ -95,11 +100,16 @@ class ThreadRunner:
     def _perform(self, call: Call, place: int) -> tuple[Mapping[str, Any] | None, BaseException | None]:
         details: Mapping[str, Any] | None = None
         error: BaseException | None = None
+        is_done = False
         # Two layers, because TaskStopped can arrive between the end of the work and the moment its place is cleared.
         try:
             try:
                 call.place = place
+                # Who stops a call gives the reason first and then looks for the place, so one of us sees the other.
+                if call.stop_reason:
+                    raise TaskStopped
                 details = self._context.copy().run(call.perform, call.task, call.attempt)
+                is_done = True
             finally:
                 if call.stop_reason:
                     self._leave(call, place)
@@ -108,7 +118,8 @@ class ThreadRunner:
                     if call.stop_reason:
                         self._leave(call, place)
         except BaseException as raised:  # noqa: BLE001 - whatever a task raises is its outcome
-            error = raised
+            if not is_done:  # else the stop came too late: what the work has published stays
+                error = raised
             if call.stop_reason:
                 self._leave(call, place)
         return details, error

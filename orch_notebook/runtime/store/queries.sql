@@ -104,8 +104,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (run_id, task) DO UPDATE SET
     attempt = excluded.attempt, state_type = excluded.state_type, state_name = excluded.state_name,
     state_message = excluded.state_message, started_at = coalesce(excluded.started_at, started_at),
-    ended_at = excluded.ended_at,
-    details = CASE WHEN excluded.state_type = 'RUNNING' THEN details ELSE excluded.details END;
+    ended_at = excluded.ended_at, details = excluded.details;
 
 -- name: select_events
 -- Safe: reads.
@@ -119,6 +118,10 @@ SELECT max(coalesce((SELECT max(seq) FROM events WHERE run_id = :run_id), 0),
 -- name: select_task_runs
 -- Safe: reads.
 SELECT * FROM task_runs WHERE run_id = :run_id;
+
+-- name: select_added
+-- Safe: reads; the tasks that appeared while a run ran, in that order.
+SELECT data FROM events WHERE run_id = :run_id AND kind = 'TaskAdded' ORDER BY seq;
 
 -- name: select_logs
 -- Safe: reads; the newest lines, oldest first.

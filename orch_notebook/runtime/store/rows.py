@@ -65,6 +65,17 @@ def dumps(value: Any) -> str:
     return json.dumps(value, default=str, separators=(",", ":"))
 
 
+def storable(text: str) -> str:
+    """Return text as UTF-8 can hold it: half characters, as in names of files in another encoding, are spelled out.
+
+    Examples
+    --------
+    >>> storable("caf\\udce9 ☕")
+    'caf\\\\udce9 ☕'
+    """
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def run_parameters(
     run: FlowRun, schedule_id: str | None, plan: Plan | None, owner: str | None, lease_expires_at: datetime | None
 ) -> dict[str, Any]:
@@ -137,6 +148,12 @@ def task_runs(run_id: str, graph: Graph, rows: Iterable[Row]) -> list[TaskRun]:
     return found
 
 
+def in_order_of_appearance(rows: Iterable[Row], added: Iterable[str]) -> list[Row]:
+    """Return rows of task runs in the order in which their tasks were added; `added` is the data of those events."""
+    places = {json.loads(data)["task"]["name"]: place for place, data in enumerate(added)}
+    return sorted(rows, key=lambda row: places.get(row["task"], -1))
+
+
 def task_run_from_row(task: Task, row: Row) -> TaskRun:
     """Return one task run."""
     return TaskRun(
@@ -167,11 +184,12 @@ class Batch:
             if isinstance(event, TaskStateChanged):
                 self._add_task_state(run_id, seq, at, event)
             elif isinstance(event, LogWritten):
-                self.logs.append((run_id, seq, at, event.task, event.attempt, event.level, event.text))
+                self.logs.append((run_id, seq, at, event.task, event.attempt, event.level, storable(event.text)))
             elif isinstance(event, RunStateChanged):
                 state = event.state
+                message = storable(state.message)
                 self.events.append(
-                    (run_id, seq, at, "RunStateChanged", None, None, state.type.value, state.name, state.message, None)
+                    (run_id, seq, at, "RunStateChanged", None, None, state.type.value, state.name, message, None)
                 )
                 self.run_states.append(event)
             else:
@@ -187,24 +205,23 @@ class Batch:
 
     def _add_task_state(self, run_id: str, seq: int, at: float, event: TaskStateChanged) -> None:
         state = event.state
-        kind, task = state.type, event.task
+        kind, task, message = state.type, event.task, storable(state.message)
         value = kind._value_  # the plain string; the public property costs ten times as much
         details = dumps(dict(event.details)) if event.details else None
         self.events.append(
-            (run_id, seq, at, "TaskStateChanged", task, event.attempt, value, state.name, state.message, details)
+            (run_id, seq, at, "TaskStateChanged", task, event.attempt, value, state.name, message, details)
         )
         row = self.tasks.get(task)
         if row is None:
             row = self.tasks[task] = [
-                run_id, task, None, event.attempt, value, state.name, state.message, None, None, None,
+                run_id, task, None, event.attempt, value, state.name, message, None, None, None,
             ]  # fmt: skip
         else:
-            row[3:7] = event.attempt, value, state.name, state.message
+            row[3:7] = event.attempt, value, state.name, message
         if kind is StateType.RUNNING:
-            row[7], row[8] = at, None
-        else:
-            row[8] = at if kind in FINAL else None
-            row[9] = details
+            row[7] = at
+        row[8] = at if kind in FINAL else None
+        row[9] = details
 
 
 def event_from_row(row: Row) -> Event:

@@ -39,6 +39,7 @@ def _queries() -> Any:
     return aiosql.from_path(HERE / "queries.sql", "sqlite3", mandatory_parameters=False)
 
 
+@cache
 def _migrations() -> list[tuple[int, str]]:
     found = [(int(path.name[:4]), path.read_text("utf-8")) for path in (HERE / "migrations").glob("[0-9]*.sql")]
     return sorted(found)
@@ -72,11 +73,15 @@ class SqliteStore:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._is_closed = False
-        with self._plainly():
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self.path.exists():
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._migrate()
+        try:
+            with self._plainly():
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if not self.path.exists():
+                    os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+                self._migrate()
+        except BaseException:
+            self.close()  # nobody gets a store to close
+            raise
 
     # connections
 
@@ -84,10 +89,10 @@ class SqliteStore:
         connection = sqlite3.connect(
             self.path, timeout=self._patience, isolation_level=None, check_same_thread=False, cached_statements=64
         )
-        connection.row_factory = _as_dict
-        connection.execute("PRAGMA foreign_keys = ON")
         with self._lock:
             self._opened.append(connection)
+        connection.row_factory = _as_dict
+        connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
     @contextmanager
@@ -148,8 +153,10 @@ class SqliteStore:
             why = f"is locked: another process has been writing for {self._patience:g} s. Try again in a moment"
         elif code.startswith("SQLITE_READONLY"):
             why = "is read-only. Check the permissions of the file and its folder, or set ORCH_HOME elsewhere"
-        elif code.startswith("SQLITE_FULL") or "disk I/O" in str(error):
+        elif code.startswith("SQLITE_FULL"):
             why = "cannot grow: the disk is full. What was stored is safe; free some space and try again"
+        elif code.startswith("SQLITE_IOERR"):
+            why = f"cannot be read or written ({code}). Check the disk and its free space; what was stored is safe"
         elif code.startswith("SQLITE_CANTOPEN"):
             why = "cannot be opened. Check the permissions of its folder, or set ORCH_HOME elsewhere"
         elif code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
@@ -182,7 +189,8 @@ class SqliteStore:
                         connection.execute(f"PRAGMA user_version = {number}")
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
 
     def _begin_wal(self, connection: sqlite3.Connection) -> None:
@@ -192,8 +200,9 @@ class SqliteStore:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 return
-            except sqlite3.OperationalError:
-                if time.monotonic() > give_up_at:
+            except sqlite3.OperationalError as error:
+                is_busy = (error.sqlite_errorname or "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+                if not is_busy or time.monotonic() > give_up_at:
                     raise
                 time.sleep(0.01)
 
@@ -224,7 +233,11 @@ class SqliteStore:
             if row is None:
                 return None
             created = _queries().select_graph(connection, run_id=run_id)
-            return rows.run_from_row(row, created, _queries().select_task_runs(connection, run_id=run_id))
+            tasks = list(_queries().select_task_runs(connection, run_id=run_id))
+            if any(task["spec"] for task in tasks):
+                added = [found["data"] for found in _queries().select_added(connection, run_id=run_id)]
+                tasks = rows.in_order_of_appearance(tasks, added)
+            return rows.run_from_row(row, created, tasks)
 
     def plan(self, run_id: str) -> Plan | None:
         """Return how a worker executes a run."""
@@ -294,7 +307,7 @@ class SqliteStore:
                     run_id=run_id,
                     state_type=event.state.type.value,
                     state_name=event.state.name,
-                    state_message=event.state.message,
+                    state_message=rows.storable(event.state.message),
                     at=event.at.timestamp(),
                 )
             if release:

@@ -1,0 +1,225 @@
+"""Calls of libraries, by the rules that are known of them or else by the plain rule.
+
+In: a frame, what is called and what it is given.  Out: what may come back; what the call does is noted in the frame.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from orch_notebook.model.cells.following import Arguments, bind_arguments, call_special, call_tagged, perform
+from orch_notebook.model.cells.frame import CLOSURE, Frame, join_texts, state_of, union
+from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES, OBJECT
+from orch_notebook.model.cells.rules import Rule
+from orch_notebook.model.cells.values import EMPTY, Atom, Base, FunctionCode, Value
+
+__all__ = ["advance", "call_library", "call_library_method", "follow_rule", "offer"]
+
+
+IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+
+
+def call_library(frame: Frame, path: str, given: Arguments) -> Value:
+    """Call something of a library by its dotted path."""
+    rule = frame.knowledge.function(path)
+    everything = given.everything
+    offer(frame, everything, given)
+    if rule is None:
+        if given.is_discarded:
+            # Nobody calls a function for nothing: it changes what it is given, or its module.
+            frame.change(everything, deep=True)
+            if "." in path:
+                frame.touch(state_of(path))
+        elif "." in path:
+            frame.touch(state_of(path), "read")
+        last = path.rpartition(".")[2]
+        made = (OBJECT,) if last[:1].isupper() else ()
+        return frame.new(given.node, *made, holds=everything)
+    return follow_rule(frame, rule, EMPTY, given)
+
+
+def call_library_method(frame: Frame, receiver: Value, name: str, given: Arguments) -> Value:
+    rule = frame.knowledge.method(name)
+    known = frame.known_of(receiver)
+    for kind, what in known:
+        if kind == "exclusive":
+            frame.summary.exclusive.add(what)
+    everything = given.everything
+    offer(frame, receiver | everything, given)
+    if given.constants.get("inplace") is True:
+        frame.change(receiver)
+        return EMPTY
+    if any(kind == "stateful" for kind, _ in known):
+        advance(frame, receiver, given.node)
+    if ("stateful", "rng") in known:
+        # What is drawn is new, or an element of what was given; only shuffling changes that.
+        if name == "shuffle":
+            frame.change(given.pick(0))
+        return frame.new(given.node, holds=frame.contents(everything))
+    if rule is not None:
+        if rule.changes:
+            _carry(frame, receiver)
+        return follow_rule(frame, rule, receiver, given)
+    if ("exclusive", "pyplot") in known:
+        return follow_rule(frame, DRAWS, receiver, given)
+    if given.is_discarded:
+        frame.change(receiver, deep=True)
+        frame.store(receiver, everything)
+        _carry(frame, receiver)
+    return frame.new(given.node, holds=frame.element(receiver) | receiver | everything)
+
+
+def _carry(frame: Frame, value: Value) -> None:
+    """Touch the hidden state that a value, or anything inside it, draws from."""
+    if frame.tags:
+        for kind, what in frame.known_of(value | frame.inside(value)):
+            if kind == "carries":
+                frame.touch(what)
+
+
+def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> Value:
+    everything = given.everything
+    for place in rule.changes:
+        if place == "self":
+            frame.change(receiver, deep=rule.deep)
+        elif place == "figure":
+            # `x.plot()` draws on `x` if that is a part of a figure; of a frame it draws a picture and changes nothing.
+            if any(_is_figure(frame, atom) for atom in receiver):
+                frame.change(receiver)
+        else:
+            frame.change(everything if place == "*" else given.pick(place), deep=True)
+    if rule.stores:
+        frame.store(receiver or given.pick(0), everything)
+    if "out" in given.keywords:
+        frame.change(given.keywords["out"])
+    is_settled = bool(rule.unless) and (rule.unless in given.keywords or bool(given.rest))
+    carries = tuple(tag for tag in rule.kind if tag[0] != "carries" or not is_settled)
+    if not is_settled:
+        for state in rule.state:
+            frame.touch(state)
+    for state in rule.sees:
+        frame.touch(state, "read")
+    if rule.exclusive:
+        frame.summary.exclusive.add(rule.exclusive)
+    if rule.reads_file is not None:
+        touch_files(frame, given, rule.reads_file, is_write=opens_for_writing(given))
+    if rule.writes_file is not None:
+        touch_files(frame, given, rule.writes_file, is_write=True)
+    if rule.quotes:
+        for base, _ in everything:
+            for name in IDENTIFIER.findall(base[1]) if base[0] == "text" else ():
+                frame.read_if_there(name)
+    if not receiver and rule.gives == "new":
+        # It runs what it is given: cross-validation fits the estimators.
+        _carry(frame, everything)
+    if rule.opaque:
+        frame.give_up(rule.opaque)
+    # Whoever is handed an iterator, a file or a generator moves it on.
+    for kind, _ in frame.known_of(everything):
+        if kind == "stateful" and rule.gives != "holder":
+            advance(frame, everything, given.node)
+            break
+    if rule.gives == "plain":
+        return EMPTY
+    if rule.gives == "self":
+        return receiver
+    if rule.gives == "first":
+        return given.pick(0)
+    if rule.gives == "view":
+        return frame.element(receiver or everything)
+    if rule.gives == "either":
+        return frame.element(receiver) | everything
+    if rule.gives == "drawing":
+        # A drawing belongs to its axes; the data it shows are its own copies.
+        return frame.new(given.node, *carries) | frame.element(receiver) | given.keywords.get("ax", EMPTY)
+    if rule.gives == "copy":
+        return frame.new(given.node, *carries, holds=frame.element(union([receiver, everything])))
+    if rule.gives == "path":
+        return join_texts([receiver, *given.positional] if receiver else given.positional, "/")
+    return frame.new(given.node, *carries, holds=receiver | everything if rule.gives == "holder" else EMPTY)
+
+
+def _is_figure(frame: Frame, atom: Atom) -> bool:
+    tags = frame.tags_of(atom)
+    if tags:
+        return ("exclusive", "pyplot") in tags
+    return atom[0][0] in ("in", "arg") and atom[0][1].startswith(FIGURE_NAMES)
+
+
+def opens_for_writing(given: Arguments) -> bool:
+    """Whether an ``open`` call says that it writes."""
+    mode = given.constants.get("mode", given.constants.get("1", "r"))
+    return not isinstance(mode, str) or any(letter in mode for letter in "wax+")
+
+
+def touch_files(frame: Frame, given: Arguments, place: int, *, is_write: bool) -> None:
+    """Note that a file is read or written; a path that cannot be seen may be any file."""
+    value = given.pick(place)
+    texts = [atom[0][1] for atom in value if atom[0][0] == "text"]
+    for text in texts or ["*"]:
+        frame.touch("file:" + text, "change" if is_write else "read")
+
+
+def advance(frame: Frame, value: Value, node: ast.AST) -> Value:
+    """Iterate over a value: what is an iterator moves on, and a generator runs its body.  Return its elements."""
+    if frame.tags:
+        _move_on(frame, value, node, set())
+    return frame.element(value)
+
+
+def _move_on(frame: Frame, value: Value, node: ast.AST, seen: set[Base]) -> None:
+    for atom in value:
+        base = atom[0]
+        tags = frame.tags_of(atom)
+        if not tags or base in seen:
+            continue
+        seen.add(base)
+        if any(kind == "stateful" for kind, _ in tags):
+            frame.change(frozenset({atom}))
+            # A zip, map or generator moves on what it draws from, and calls what it was made to call.
+            offer(frame, frozenset({atom}), Arguments(node))
+            _move_on(frame, frozenset(frame.summary.contents.get(base, ())), node, seen)
+        for kind, code in tags:
+            if kind == "carries":
+                frame.touch(code)
+            elif kind == "resumes":
+                inner = frame.element(frozenset({atom}))
+                given = dict.fromkeys([*code.parameters, CLOSURE], inner)
+                frame.store(frozenset({atom}), perform(frame, code, given, node))
+            elif kind == "instance":
+                for name in ("__iter__", "__next__", "__getitem__", "__len__"):
+                    call_special(frame, frozenset({atom}), name, node)
+
+
+def offer(frame: Frame, values: Value, given: Arguments) -> None:
+    """Let a library call the functions and methods of the notebook that it is handed."""
+    if not frame.tags:
+        return
+    reachable = values | frame.inside(values)
+    everything: Value | None = None
+    for atom in reachable:
+        for kind, code in frame.tags_of(atom):
+            if kind in ("function", "bound"):
+                if everything is None:
+                    everything = frame.inside(given.everything | values)
+                # Offering the same function the same things again tells nothing new.
+                if (code, atom, everything) not in frame.offered:
+                    frame.offered.add((code, atom, everything))
+                    call_tagged(frame, (kind, code), atom, Arguments(given.node, rest=everything))
+            elif kind == "instance":
+                for method in code.all_methods().values():
+                    _consult(frame, method, atom, given.node)
+
+
+def _consult(frame: Frame, method: FunctionCode, atom: Atom, node: ast.AST) -> None:
+    """Count what a method reads, without counting what it changes: a library may look at any object."""
+    arguments = bind_arguments(frame, method, Arguments(node), frozenset({atom}))
+    described = {name: frame.describe(value) for name, value in arguments.items()}
+    summary = frame.linker.summarise(method, described, frame)
+    for name in summary.reads:
+        frame.read_if_there(name)
+        if name in frame.names.globals:
+            frame.load_global(name)
+    for state, access in summary.states.items():
+        frame.touch(state, access)

@@ -1,0 +1,56 @@
+"""A part of a flow runs again on what is kept; and Notebook 7 shows what JupyterLab shows."""
+
+from __future__ import annotations
+
+from tests.browser.driver import Browser, Server
+from tests.browser.flows import badge, kinds
+
+LOAD = "%load_ext orch_notebook"
+
+
+def test_a_part_runs_again_and_what_is_kept_does_not(browser: Browser, server: Server) -> None:
+    """After an edit, `%flow run two+` runs that task and what depends on it; a task with --cache is Cached then."""
+    name = server.write(
+        "edit.ipynb",
+        LOAD,
+        "%%task one --cache\nimport uuid\na = uuid.uuid4().hex",
+        "%%task two\nb = 2",
+        "%%task both\nprint(a, b)",
+        "%flow run",
+        "%flow run two+",
+    )
+    with browser.open(name) as page:
+        for index in range(5):
+            page.run(index)
+        made, two = page.text(3).split()[-2:]
+        page.edit(2, "%%task two\nb = 40")
+        page.run(2)
+        page.run(5)
+        assert (two, page.text(3).split()[-2:]) == ("2", [made, "40"])
+        page.run(4)
+        assert badge(page, 1).startswith("Cached")
+        assert page.text(3).split()[-2:] == [made, "40"]
+        assert page.problems() == []
+
+
+def test_notebook_7_shows_a_failure_where_it_happened(browser: Browser, server: Server) -> None:
+    """Badges, values and tracebacks stand below their own cells in Notebook 7 too; markup in errors stays text."""
+    name = server.write(
+        "seven.ipynb",
+        LOAD,
+        "%%task load\ndata = [1, 2]\ndata",
+        "%%task bad\nbroken = data[0]\nraise ValueError('<i>no</i> such thing')",
+        "%%task after\nprint(broken)",
+        "%flow run",
+    )
+    with browser.open(name, "notebook") as page:
+        page.run_all()
+        assert badge(page, 1).startswith("Completed") and kinds(page, 1) == ["display_data", "execute_result"]
+        assert page.outputs(1)[-1]["execution_count"] == page.count(1)
+        assert badge(page, 2).startswith("Failed") and kinds(page, 2) == ["display_data", "error"]
+        assert f"Cell In[{page.count(2)}], line 3" in page.text(2)
+        assert "ValueError: <i>no</i> such thing" in page.text(2)
+        assert page.output(2).locator("i").count() == 0
+        assert badge(page, 3).startswith("Upstream") and "bad" in badge(page, 3)
+        assert page.outputs(4)[-1]["ename"] == "FlowRunFailed"
+        assert page.problems() == []

@@ -1,0 +1,98 @@
+"""Task cells in a real kernel: what one sees below them, and what stops them."""
+
+from __future__ import annotations
+
+import pytest
+
+from orch_notebook.model.views.words import plain
+from tests.kernels import Kernel
+
+pytestmark = pytest.mark.kernel
+
+WHERE = [
+    ("%%task broken\nn / 0", 2),
+    ("%%task broken --tag x\n\n  \nn / 0", 4),
+    ("\n\n%%task broken\nn / 0", 2),
+    ("%%task broken\n%time m = n\nn / 0", 3),
+    ("%%task broken\n!true\n\nn / 0", 4),
+]
+
+DRAW = "%%task {0}\nimport matplotlib.pyplot as plt\nfigure_{0}, axes_{0} = plt.subplots(figsize=(1, 1))"
+
+
+def test_a_task_that_is_the_first_to_import_pyplot_shows_its_figure(fresh_kernel: Kernel) -> None:
+    """Tasks have figures of their own even if matplotlib arrives with one of them, and plain cells keep theirs."""
+    for cell in ("%load_ext orch_notebook", DRAW.format("one"), DRAW.format("two")):
+        fresh_kernel.run(cell)
+    shown = fresh_kernel.run("%flow run --quiet")
+    assert shown.error == ""
+    assert len(shown.data("image/png")) == 2
+    assert len(fresh_kernel.run("plt.plot([1, 2]);").data("image/png")) == 1
+    assert fresh_kernel.run("plt.get_fignums()").data() == ["[]"]
+
+
+def test_the_last_value_bears_the_number_of_its_cell(kernel: Kernel) -> None:
+    """`[3]:` stands before the value of the third cell, whenever the flow runs."""
+    for cell in ("%reload_ext orch_notebook", "n = 1"):
+        kernel.run(cell)
+    kernel.run("%%task value\nn + 1")
+    number = kernel.run("0").outputs[0]["execution_count"]
+    shown = kernel.run("%flow run")
+    assert [out["execution_count"] for out in shown.outputs if out["output_type"] == "execute_result"] == [number - 1]
+
+
+@pytest.mark.parametrize(("cell", "line"), WHERE)
+def test_a_traceback_tells_cell_and_line(kernel: Kernel, cell: str, line: int) -> None:
+    """Both are those that the person sees, blank lines and magics counted."""
+    kernel.run("%reload_ext orch_notebook")
+    number = kernel.run("n = 0; n").outputs[0]["execution_count"] + 1
+    kernel.run(cell)
+    shown = plain(kernel.run("%flow run").traceback)
+    assert f"Cell In[{number}], line {line}" in shown
+    assert f"----> {line} n / 0" in shown
+
+
+HELP = ("%%task --help", "%task --help")
+
+
+@pytest.mark.parametrize("cell", HELP)
+def test_help_is_given_without_a_body(kernel: Kernel, cell: str) -> None:
+    """IPython refuses a cell magic that has no body; ours answers."""
+    kernel.run("%reload_ext orch_notebook")
+    assert "--retries" in kernel.run(cell).stream()
+
+
+def test_a_task_without_a_body_is_refused(kernel: Kernel) -> None:
+    """The answer says where the code goes."""
+    kernel.run("%reload_ext orch_notebook")
+    for cell in ("%%task idle", "%%task idle\n", "%%task idle\n\n  \n"):
+        assert kernel.run(cell).error.startswith("UsageError: This task has nothing to do yet"), cell
+
+
+STUCK = "%%task stuck\nfrom time import sleep\nslept = sleep(3)"
+
+
+def see(kernel: Kernel, *words: str) -> None:
+    """Wait until the kernel shows something with all these words in its first line."""
+    while True:
+        data = kernel.client.get_iopub_msg(timeout=30)["content"].get("data") or {}
+        first = data.get("text/plain", "").partition("\n")[0]
+        if all(word in first for word in words):
+            return
+
+
+def test_whoever_interrupts_twice_is_answered_in_words(fresh_kernel: Kernel) -> None:
+    """A call that cannot be interrupted is named, nothing new starts, and its badge says how it ended once it has."""
+    for cell in ("%load_ext orch_notebook", STUCK, "%%task after\nlate = slept"):
+        fresh_kernel.run(cell)
+    cell = fresh_kernel.start("%flow run")
+    see(fresh_kernel, "Running", "stuck")
+    fresh_kernel.interrupt()
+    see(fresh_kernel, "Cancelling", "notebook")
+    fresh_kernel.interrupt()
+    shown = fresh_kernel.wait(cell)
+    assert shown.error.startswith("FlowRunCancelled: Flow 'notebook' is being cancelled, but 'stuck' is inside a call")
+    assert "KeyboardInterrupt" not in shown.traceback
+    assert fresh_kernel.run("6 * 7").data() == ["42"]
+    see(fresh_kernel, "Cancelled", "stuck")
+    see(fresh_kernel, "Cancelled", "notebook")

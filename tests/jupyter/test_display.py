@@ -1,0 +1,156 @@
+"""Badges, outputs and summaries go where they belong; what is sent is recorded instead of shown."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from orch_notebook.jupyter import display
+from orch_notebook.jupyter.display import LiveDisplay
+from orch_notebook.jupyter.outlets import Address
+from orch_notebook.model.graph import Graph
+from orch_notebook.model.runs import FlowRun, TaskRun
+from orch_notebook.model.states import NAMES, State
+from orch_notebook.model.tasks import Task
+from orch_notebook.runtime.capture import Capture, capturing
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+TYPE_OF = {name: kind for kind, names in NAMES.items() for name in names}
+
+
+class Cells:
+    """An outlet that notes ``(kind, to which cell, during which cell, what)``."""
+
+    is_live = True
+
+    def __init__(self) -> None:
+        self.executing = ""
+        self.sent: list[tuple[str, str, str, str]] = []
+
+    def here(self) -> Address:
+        return Address({"metadata": {"cellId": self.executing}})
+
+    def send(self, kind: str, content: Mapping[str, Any], to: Address, running: Address, display_id: str = "") -> None:
+        words = content.get("text") or content.get("data", {}).get("text/plain", "")
+        self.sent.append((kind, str(to.cell_id), str(running.cell_id), words.partition("\n")[0]))
+
+    def take(self) -> list[tuple[str, str, str, str]]:
+        taken, self.sent = self.sent, []
+        return taken
+
+
+class Story:
+    """A notebook whose tasks stand as a test says."""
+
+    def __init__(self, *names: str) -> None:
+        self.cells = Cells()
+        self.display = LiveDisplay(self.cells, lambda: NOON)  # type: ignore[arg-type]
+        self.tasks = {name: Task(name) for name in names}
+        self.run: FlowRun | None = None
+        for name in names:
+            self.execute(name)
+        self.cells.take()
+
+    def execute(self, name: str) -> None:
+        """Execute a task cell; the cell bears the task's name."""
+        self.cells.executing = name
+        self.display.place(name, f"id-{name}", TaskRun("", self.tasks[name]))
+
+    def stand(self, run: str, **states: str) -> None:
+        """Let the run and its tasks stand so."""
+        tasks = tuple(
+            TaskRun(run, self.tasks[name], State(TYPE_OF[state], state), 1, NOON - timedelta(seconds=2), NOON)
+            for name, state in states.items()
+        )
+        over = all(task.state.is_final for task in tasks)
+        state = State(TYPE_OF["Completed" if over else "Running"])
+        self.run = FlowRun(run, "story", state, NOON, graph=Graph(tuple(self.tasks.values())), tasks=tasks)
+
+    def follow(self, cell: str, run: str, **states: str) -> None:
+        """Begin to show a run that this cell started."""
+        self.cells.executing = cell
+        self.stand(run, **states)
+        self.display.follow(lambda: self.run, lambda: self.run is None or self.run.state.is_final)
+
+    def put_out(self, name: str, text: str) -> None:
+        """Let a task print."""
+        with capturing(Capture(lambda level, line: None)) as capture:
+            self.display.begin(name, capture)
+            capture.write("stdout", text)
+        self.display.put_out(name, capture)
+
+
+def test_a_badge_is_shown_where_its_cell_is_and_changed_there() -> None:
+    """It appears once under the cell, and each change of state is an update of it; no change, no message."""
+    story = Story("load")
+    story.execute("load")
+    assert story.cells.take() == [("display_data", "load", "load", "○ Pending  load")]
+    story.follow("run", "1", load="Running")
+    story.stand("1", load="Completed")
+    story.display.finish()
+    story.display.finish()
+    kinds = [message[:2] for message in story.cells.take()]
+    assert kinds == [("update_display_data", "load")] * 2
+
+
+def test_what_a_run_puts_out_before_it_is_followed_waits_for_that() -> None:
+    """A task that ends at once is shown in its own run's cell, not in that of the run before."""
+    story = Story("load")
+    story.follow("run 1", "1", load="Completed")
+    story.display.finish()
+    story.cells.take()
+    with story.display.held():
+        thread = threading.Thread(target=story.put_out, args=("load", "early"))
+        thread.start()
+        assert story.cells.take() == []
+        story.follow("run 2", "2", load="Running")
+    thread.join()
+    story.display.finish()
+    streams = [message for message in story.cells.take() if message[0] == "stream"]
+    assert streams == [("stream", "load", "run 2", "early")]
+
+
+def test_a_second_run_clears_the_cell_and_puts_the_badge_first() -> None:
+    """What the earlier run printed goes before the new badge and the new lines come."""
+    story = Story("load")
+    story.follow("run", "1", load="Running")
+    story.put_out("load", "once")
+    story.stand("1", load="Completed")
+    story.display.finish()
+    story.follow("run", "2", load="Running")
+    story.cells.take()
+    story.put_out("load", "twice")
+    assert [message[0] for message in story.cells.take()] == ["clear_output", "display_data", "stream"]
+    story.stand("2", load="Completed")
+    story.display.finish()
+
+
+def test_a_cell_executed_again_leaves_the_run_that_goes_on() -> None:
+    """Its new badge says Pending until the next run; the run that goes on does not touch it."""
+    story = Story("load", "plot")
+    story.follow("run", "1", load="Running", plot="Pending")
+    story.execute("load")
+    story.cells.take()
+    story.stand("1", load="Completed", plot="Completed")
+    story.display.finish()
+    shown = story.display._places["load"].shown
+    assert "Pending" in shown
+    story.follow("run", "2", load="Completed", plot="Completed")
+    story.display.finish()
+    assert "Completed" in story.display._places["load"].shown
+
+
+def test_a_thousand_badges_are_not_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One round sends so many and no more; the end of the run sends them all."""
+    names = [f"task-{number}" for number in range(2 * display.ROUND)]
+    story = Story(*names)
+    monkeypatch.setattr(display, "INTERVAL", 3600)
+    story.follow("run", "1", **dict.fromkeys(names, "Running"))
+    assert len(story.cells.take()) == display.ROUND
+    story.stand("1", **dict.fromkeys(names, "Completed"))
+    story.display.finish()
+    assert len(story.cells.take()) == len(names)

@@ -1,0 +1,220 @@
+"""Random programs of cells: statements over a few names of known kinds, so that most of them run."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from orch_notebook.model.cells import Cell
+
+#: Every program begins with these, so that every statement below has something to work on.
+BEGINNING = [
+    "import random\nimport functools",
+    "n = 1\nm = 2\nk = 3\nq = 4",
+    "xs = [1, 2, 3]\nys = [4, 5]\nzs = ys",
+    "rows = [xs, [6]]\nd = {'a': [7], 'b': 1}\ne = d",
+    "def f(v):\n    return v + n\ndef g(v):\n    return v * m",
+    "class C:\n    rate = 1\n    def __init__(self, v):\n        self.v = v\n"
+    "    def bump(self):\n        self.v.append(n)\n"
+    "        return len(self.v)\n    def get(self):\n        return f(len(self.v)) + self.rate\no = C(xs)\np = o",
+    "it = iter(range(20))\njt = it",
+    "def deco(fn):\n    def wrapper(v):\n        log.append(v)\n        return fn(v)\n    return wrapper\nlog = []",
+]
+
+NUMBERS = ["n", "m", "k", "q"]
+LISTS = ["xs", "ys", "zs"]
+
+TEMPLATES = """
+N = 5
+N = N + N
+N += 1
+N = len(L)
+N += len(L)
+N, N = N, N
+if N > 3: N = 7
+if N % 2:|    N = 1|else:|    N = 2
+for i in range(N % 3): N = i
+for i in range(2):|    N = N + i
+for i in L: N = 3
+while N > 4: N = N - 2
+try:|    N = int('x')|except ValueError:|    N = 9
+try:|    N = L[9]|except IndexError as error:|    N = len(str(error))
+N = (N if N > 2 else N)
+N = 1 if (q := N) > 2 else q
+N = sum(1 for each in L)
+N = max([N, N])
+N = random.randrange(9)
+random.seed(N)
+random.shuffle(L)
+match N:|    case 1: N = 5|    case other: N = 6
+del N|N = 1
+del q
+if N > 50: del N
+L = [N, N]
+L = L
+L = L[:2]
+L = L + L[:1]
+L = list(L)
+L += [N]
+L.append(N)
+L.append(L[:1])
+L.extend(L[:1])
+L.insert(0, N)
+L[0:1] = [N]
+del L[2:]
+L.sort(key=str)
+L = sorted(L, key=str)
+L.reverse()
+L = [each for each in L]
+L = [each for each in rows[0]]
+L = [w for each in L for w in [N]]
+L, L = L, L
+L, *L = [L, N, N]
+L = (lambda: L)()
+L = L or [N]
+L = L if N > 2 else L
+for L in [L, L]: L.append(N)
+for row in rows: row.append(N)
+for row in rows:|    L = row
+for row in [L, L]:|    if N > 2:|        break|    row.append(N)
+rows = [L, L]
+rows = [L] + rows[:1]
+rows.append(L)
+rows[0] = L
+L = rows[0]
+L = rows[-1]
+rows[0].append(N)
+rows = rows[:1] + [L]
+d['a'] = L
+d['a'].append(N)
+d = {'a': L, 'b': N}
+d = dict(e)
+e = d
+d.update(b=N)
+d['b'] = N
+L = d['a']
+L = e.get('a')
+L = d.setdefault('c', L)
+N = d['b']
+for key, value in d.items():|    if key == 'a': value.append(N)
+d = {**e, 'b': N}
+d |= {'b': N}
+def f(v):|    return v + N
+def f(v):|    L.append(v)|    return N
+def f(v):|    global N|    N = N + v|    return N
+def f(v):|    global N|    if v > 2:|        return 1|    N = v|    return 2
+def f(v):|    return g(v) + 1
+def f(v, w=L):|    w.append(v)|    return len(w)
+def f(v):|    return o.bump()
+def f(v):|    return [g(each) for each in range(2)][-1] + N
+def f(v):|    def inner():|        return v + N|    return inner()
+def g(v):|    return v * N
+def g(v):|    L.append(v)|    return len(L)
+def g(v):|    d['b'] = v|    return v
+def g(v):|    return next(it, 0)
+def make(w):|    def inner(v):|        return v + w + N|    return inner
+def make(w):|    count = [w]|    def inner(v):|        count.append(v)|        return sum(count)|    return inner
+def make(w):|    def inner(v):|        nonlocal w|        w = w + 1|        return w + N|    return inner
+def make(w):|    return lambda v: len(L) + w
+make = lambda w: functools.partial(g)
+f = make(N)
+h = f|f = h
+f = g
+f = lambda v: v - N
+f = lambda v, w=N: v - w
+f = deco(g)
+@deco|def f(v):|    return v + N
+f = functools.partial(g)
+N = f(N)
+f(2)
+g(2)
+N = g(f(1))
+N = sum(map(f, [1, 2]))
+L = list(map(g, range(2)))
+L = [f(each) for each in range(2)]
+L = sorted(L, key=lambda each: str(g(0)))
+handlers = {'f': f}|N = handlers['f'](N)
+handlers = {'f': f, 'g': lambda v: L.append(v)}
+handlers['g'](N)
+N = handlers['f'](1)
+handlers['f'] = g
+def swap(u, v):|    return v, u
+L, L = swap(L, L)
+def change(u):|    u.append(N)
+change(L)
+change(rows[0])
+change(o.v)
+def keep(u):|    rows.append(u)|    return u
+L = keep(L)
+class C:|    rate = N|    def __init__(self, v): self.v = v|    def bump(self): self.v = self.v + [N]|    get = bump
+class C(C):|    def get(self):|        return g(self.rate)
+class D(C):|    def bump(self):|        L.append(N)|        return super().bump()
+o = D(L)
+o = C(L)
+o = C([N])
+o.bump()
+N = o.bump()
+N = p.get()
+N = o.get()
+o.v = L
+L = o.v
+p = o
+C.rate = N
+N = o.rate
+o.v.append(N)
+act = o.bump
+act()
+N = act()
+o.v += [N]
+it = iter(list(L))
+it = (each for each in range(N, 20))
+it = (N + each for each in range(3))
+it = zip(jt, range(9))
+it = map(f, range(5))
+it = enumerate(L)
+def gen():|    for each in range(3):|        yield each + N
+def gen():|    for each in L:|        L2 = each|        yield N
+it = gen()
+jt = it
+next(it, 0)
+N = len(str(next(it, 0)))
+print(list(zip([1, 2], jt)))
+for each in it:|    print(each)|    break
+L = list(it)
+print(N)
+print(L)
+print(rows)
+print(d)
+print(o.v)
+print(L, N, log)
+log.append(N)
+log = []
+globals()['k'] = N
+""".strip().splitlines()
+
+
+@st.composite
+def statements(draw: st.DrawFn) -> str:
+    """One statement with names put in, each place drawn by itself."""
+    template = draw(st.sampled_from(TEMPLATES))
+    text = ""
+    for position, letter in enumerate(template):
+        before = template[position - 1] if position else " "
+        after = template[position + 1] if position + 1 < len(template) else " "
+        is_place = letter in "NL" and not (before.isalnum() or after.isalnum())
+        if not is_place:
+            text += "\n" if letter == "|" else letter
+        elif letter == "N":
+            text += draw(st.sampled_from(NUMBERS))
+        else:
+            text += draw(st.sampled_from(LISTS))
+    return text
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> list[Cell]:
+    """Cells that begin alike, some as plain cells, and go on at random."""
+    plain = draw(st.integers(0, len(BEGINNING)))
+    cells = [Cell(f"begin{number}", text, is_task=number >= plain) for number, text in enumerate(BEGINNING)]
+    bodies = draw(st.lists(st.lists(statements(), min_size=1, max_size=3), min_size=2, max_size=9))
+    cells += [Cell(f"t{number}", "\n".join(body)) for number, body in enumerate(bodies)]
+    return cells
