@@ -316,6 +316,7 @@ class Orchestrator:
             self.clock,
             ask=lambda: self.store.take_requests(run.run_id, self.clock.now()),
             settled=program.settled,
+            describe=program.describe,
         )
         journal = engine.journal
         handle = RunHandle(run, engine, program, self._forget)

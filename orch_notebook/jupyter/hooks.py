@@ -48,6 +48,10 @@ class KernelHooks:
         """Return the name under which IPython cached the cell's source."""
         return self._sources.get(cell.name, f"<task {cell.name}>")
 
+    def label(self, filename: str) -> str:
+        """Return ``Cell In[3]`` for the name of that cell's source."""
+        return " ".join(self._shell.compile.format_code_name(filename) or ())
+
     def begin(self, cell: CellTask, capture: Capture) -> None:
         """Give the attempt a clean sheet."""
         self._begun(cell.name, capture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -61,8 +62,15 @@ class Call:
         return f"Call({self.task!r}, attempt={self.attempt})"
 
 
-def describe_failure(error: BaseException) -> dict[str, Any]:
+def describe_failure(error: BaseException, label: Callable[[str], str] = lambda filename: "") -> dict[str, Any]:
     """Return what is recorded of a failure: one line, and the traceback without our own frames.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised.
+    label : callable
+        For the file name that a cell's code bears, what people call the cell; for others, nothing.
 
     Examples
     --------
@@ -75,6 +83,7 @@ def describe_failure(error: BaseException) -> dict[str, Any]:
     line = "".join(traceback.format_exception_only(error)).strip()
     frames = users_frames(error.__traceback__)
     lines = "".join(traceback.format_exception(type(error), error, frames)).splitlines()
+    lines = [_FRAME.sub(lambda found: _place(found, label), line) for line in lines]
     if len(lines) > TRACEBACK_LINES:
         middle = [f"… {len(lines) - TRACEBACK_LINES} lines left out …"]
         lines = lines[: TRACEBACK_LINES // 2] + middle + lines[-TRACEBACK_LINES // 2 :]
@@ -82,6 +91,16 @@ def describe_failure(error: BaseException) -> dict[str, Any]:
     if isinstance(error, OrchError) and error.details.get("retriable") is False:
         details["retriable"] = False
     return details
+
+
+_FRAME = re.compile(r'^( +(?:[|+] *)*)File "(.+)", line (\d+), in (.+)$')
+
+
+def _place(found: re.Match[str], label: Callable[[str], str]) -> str:
+    """Return a traceback's line that tells a place, by the cell's label if it lies in one."""
+    margin, filename, line, name = found.groups()
+    cell = label(filename)
+    return f"{margin}{cell}, line {line}" + ("" if name == "<module>" else f", in {name}") if cell else found[0]
 
 
 def users_frames(trace: TracebackType | None) -> TracebackType | None:

@@ -64,6 +64,8 @@ class Engine:
         Told the name of each task of which no further attempt will follow.
     draw : callable
         A number between 0 and 1, for the jitter of retries.
+    describe : callable
+        Returns what is recorded of an exception.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Engine:
         ask_every: float = 0.5,
         settled: Callable[[str], object] | None = None,
         draw: Callable[[], float] = random.random,
+        describe: Callable[[BaseException], dict[str, Any]] = describe_failure,
     ) -> None:
         self._machine = machine
         self._perform = perform
@@ -89,6 +92,7 @@ class Engine:
         self._ask = ask
         self._ask_every = ask_every
         self._draw = draw
+        self._describe = describe
         self._settled = settled
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -272,7 +276,7 @@ class Engine:
             return State(StateType.CANCELLED, "Cancelled"), None
         if call.stop_reason and isinstance(error, TaskStopped):
             return State(StateType.FAILED, "TimedOut", call.stop_reason), {"error": call.stop_reason}
-        found = describe_failure(error)
+        found = self._describe(error)
         return State(StateType.FAILED, "Failed", found["error"].splitlines()[0][:300] if found["error"] else ""), found
 
     # What time brings

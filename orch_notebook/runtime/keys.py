@@ -11,7 +11,7 @@ import hashlib
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 
 from orch_notebook.model.flows import CellFlow
@@ -72,20 +72,21 @@ class Keys:
             digest.update(f"|{name}={part}".encode())
         return digest.hexdigest()
 
-    def _of_environment(self, name: str, seen: set[str]) -> str:
+    # `seen` holds names and objects that are being looked at: recursion comes back to them.
+
+    def _of_environment(self, name: str, seen: set[object]) -> str:
         if name in seen or name not in self._environment:
             return ""
         seen.add(name)
         return self._of_value(name, self._environment[name], seen)
 
-    def _of_value(self, name: str, value: Any, seen: set[str]) -> str:
+    def _of_value(self, name: str, value: Any, seen: set[object]) -> str:
         if isinstance(value, ModuleType):
             return f"module {value.__name__} {getattr(value, '__version__', '')}"
         if isinstance(value, FunctionType) and value.__module__ == "__main__":
             return self._of_function(value, seen)
         if isinstance(value, type) and value.__module__ == "__main__":
-            members = [member for _, member in sorted(vars(value).items()) if isinstance(member, FunctionType)]
-            return "class " + " ".join(self._of_function(member, seen) for member in members)
+            return self._of_class(value, seen)
         if callable(value) and hasattr(value, "__qualname__"):
             return f"{value.__module__}.{value.__qualname__}"
         try:
@@ -96,18 +97,68 @@ class Keys:
             raise Unknown(f"it reads {name!r} from a plain cell, which is too big to compare; make it a task.")
         return hashlib.sha256(data).hexdigest()
 
-    def _of_function(self, function: FunctionType, seen: set[str]) -> str:
+    def _of_function(self, function: FunctionType, seen: set[object]) -> str:
+        if id(function) in seen:
+            return ""
+        seen.add(id(function))
         digest = hashlib.sha256()
         names = _add_code(digest, function.__code__)
-        digest.update(repr(function.__defaults__).encode())
+        carried = {f"default {number}": value for number, value in enumerate(function.__defaults__ or ())}
+        carried |= function.__kwdefaults__ or {}
+        for free, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            try:
+                carried[free] = cell.cell_contents
+            except ValueError:  # not bound yet
+                pass
+        for name, value in carried.items():
+            digest.update(f"|{name}:{self._of_value(name, value, seen)}".encode())
         for name in sorted(names):
             if name in self._environment:
                 digest.update(f"|{name}={self._of_environment(name, seen)}".encode())
         return digest.hexdigest()
 
+    def _of_class(self, kind: type, seen: set[object]) -> str:
+        if id(kind) in seen:
+            return ""
+        seen.add(id(kind))
+        digest = hashlib.sha256(b"class")
+        for base in kind.__bases__:
+            digest.update(self._of_value(base.__name__, base, seen).encode())
+        for name, member in sorted(vars(kind).items()):
+            if name in OF_EVERY_CLASS or name.startswith("_abc_"):
+                continue
+            parts = _parts(member)
+            digest.update(f"|{name}={[self._of_member(name, part, seen) for part in parts]}".encode())
+        return digest.hexdigest()
+
+    def _of_member(self, name: str, member: Any, seen: set[object]) -> str:
+        if isinstance(member, FunctionType):
+            return self._of_function(member, seen)
+        if isinstance(member, MemberDescriptorType | GetSetDescriptorType):
+            return "slot"
+        return self._of_value(name, member, seen)
+
+
+#: What stands in the namespace of every class and says nothing of what it does.
+OF_EVERY_CLASS = frozenset(
+    {"__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__", "__static_attributes__"}
+)
+
+
+def _parts(member: Any) -> list[Any]:
+    """Return the functions that a member of a class is made of, or the member itself."""
+    if isinstance(member, staticmethod | classmethod):
+        return [member.__func__]
+    if isinstance(member, property):
+        return [member.fget, member.fset, member.fdel]
+    return [member]
+
 
 def _add_code(digest: Any, code: CodeType) -> set[str]:
-    digest.update(code.co_code)
+    # The instructions hold only positions in these lists: without the names `sum(v)` and `max(v)` are the same.
+    digest.update(code.co_code + code.co_exceptiontable)
+    counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+    digest.update(repr((counts, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)).encode())
     names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

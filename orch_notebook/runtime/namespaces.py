@@ -10,8 +10,10 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import io
 import linecache
 import threading
+import tokenize
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping
 from types import CodeType, FunctionType
@@ -19,6 +21,7 @@ from typing import Any, Protocol
 
 from orch_notebook.model.cells import Wiring
 from orch_notebook.model.flows import CellFlow, CellTask
+from orch_notebook.runtime.calls import describe_failure
 from orch_notebook.runtime.capture import Capture, capturing
 from orch_notebook.runtime.keys import Keys
 from orch_notebook.runtime.results import Results
@@ -35,6 +38,10 @@ class CellHooks(Protocol):
 
     def filename(self, cell: CellTask) -> str:
         """Return the name under which tracebacks find the cell's lines."""
+        ...
+
+    def label(self, filename: str) -> str:
+        """Return what people call the cell that bears this file name; nothing if none does."""
         ...
 
     def begin(self, cell: CellTask, capture: Capture) -> None:
@@ -59,6 +66,10 @@ class PlainHooks:
         lines = [f"{line}\n" for line in cell.body.splitlines()]
         linecache.cache[name] = (len(cell.body), None, lines, name)
         return name
+
+    def label(self, filename: str) -> str:
+        """Call no cell anything: its file name says it."""
+        return ""
 
     def begin(self, cell: CellTask, capture: Capture) -> None:
         """Do nothing."""
@@ -199,17 +210,21 @@ class CellProgram:
     def _publish(self, task: str, made: Mapping[str, Any]) -> None:
         order = self._order[task]
         with self._lock:
-            for name, value in made.items():
-                if self._readers[(name, task)] or (name, task) in self._last:
-                    self.versions[(name, task)] = value
-                # A task higher up that ends later must not cover what a lower one has published.
-                if order >= self._published.get(name, -1):
-                    self._published[name] = order
-                    self._environment[name] = value
+            alive = [name for name in made if self._readers[(name, task)] or (name, task) in self._last]
+            self.versions.update({(name, task): made[name] for name in alive})
+            # A task higher up that ends later must not cover what a lower one has published.
+            shown = [name for name in made if order >= self._published.get(name, -1)]
+            self._published.update(dict.fromkeys(shown, order))
+            # In one step: a task that is stopped right here has published all its names or none.
+            self._environment.update({name: made[name] for name in shown})
             for name in self._wiring.effects[task].deletes:
                 if name not in made and order >= self._published.get(name, -1):
                     self._published[name] = order
                     self._environment.pop(name, None)
+
+    def describe(self, error: BaseException) -> dict[str, Any]:
+        """Return what is recorded of a failure, with cells called as people call them."""
+        return describe_failure(error, self._hooks.label)
 
     def settled(self, task: str) -> None:
         """Free the versions that only this task still had to read; call it when no attempt will follow."""
@@ -245,6 +260,9 @@ class CellProgram:
         return ""
 
 
+SILENT_TOKENS = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.DEDENT})
+
+
 def compile_cell(source: str, filename: str) -> tuple[CodeType | None, CodeType | None]:
     """Compile a cell's body, and its last expression apart when its value is to be shown (no ``;`` behind it).
 
@@ -269,8 +287,11 @@ def compile_cell(source: str, filename: str) -> tuple[CodeType | None, CodeType 
 
 def _is_silenced(source: str) -> bool:
     """Whether the last statement ends in ``;`` as IPython reads it (comments behind it do not count)."""
-    lines = [line for line in source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    return bool(lines) and lines[-1].split("#")[0].rstrip().endswith(";")
+    if ";" not in source:
+        return False
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    said = [token.string for token in tokens if token.type not in SILENT_TOKENS]
+    return bool(said) and said[-1] == ";"
 
 
 def _evaluate(code: CodeType, namespace: dict[str, Any]) -> Any:

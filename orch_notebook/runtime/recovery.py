@@ -102,8 +102,8 @@ def end_lost_run(store: Store, lease: Lease, state: State, now: datetime, *, is_
                 and task.state.type is StateType.PENDING
                 and done.issuperset(run.graph.predecessors.get(task.name, ()))
             )
-            state = PERHAPS_RAN if was_ready else NEVER_RAN
-            events.append(TaskStateChanged(now, task.name, task.attempt, state))
+            fate = PERHAPS_RAN if was_ready else NEVER_RAN
+            events.append(TaskStateChanged(now, task.name, task.attempt, fate))
     events.append(RunStateChanged(now, state))
     seq = store.last_seq(lease.run_id)
     try:

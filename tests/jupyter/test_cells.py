@@ -50,6 +50,10 @@ def test_a_traceback_tells_cell_and_line(kernel: Kernel, cell: str, line: int) -
     shown = plain(kernel.run("%flow run").traceback)
     assert f"Cell In[{number}], line {line}" in shown
     assert f"----> {line} n / 0" in shown
+    # What is recorded of it, as the summary and `orch show` have it, says the same.
+    recorded = kernel.run("%flow status").data()[0]
+    assert f"  Cell In[{number}], line {line}\n" in recorded
+    assert "ipykernel" not in recorded
 
 
 HELP = ("%%task --help", "%task --help")

@@ -341,6 +341,8 @@ def operate(frame: Frame, node: ast.AST, operator: ast.AST, left: Value, right: 
         if ("type", "list") in known or ("type", "dict") in known:
             # Joining or repeating lists makes a new list of the same elements.
             return special | frame.new(node, ("type", "list"), holds=frame.element(left) | frame.element(right))
+        if ("type", "frame") in known:
+            return special | frame.new(node, ("type", "frame"))
     return special | frame.new(node)
 
 

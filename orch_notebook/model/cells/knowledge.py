@@ -35,6 +35,7 @@ __all__ = [
 ITERATOR = (("stateful", "iterator"),)
 RANDOM = "state:numpy.random"
 STYLE = "state:matplotlib.rcParams"
+#: Frames, series and arrays: containers whose methods hardly ever change them.
 FRAME = (("type", "frame"),)
 FIGURE = (("exclusive", "pyplot"),)
 SEEDED = (("carries", RANDOM),)
@@ -154,7 +155,7 @@ FUNCTIONS: Mapping[str, Rule] = {
     "torch.Generator": Rule(kind=(("stateful", "rng"),)),
     "tensorflow.random.*": Rule(state=("state:tensorflow",)),
     # NumPy.
-    "numpy.*": PURE,
+    "numpy.*": Rule(kind=FRAME),
     **_each(
         "asarray asanyarray ascontiguousarray atleast_1d atleast_2d atleast_3d broadcast_to broadcast_arrays diagonal "
         "expand_dims flip fliplr flipud moveaxis ravel real imag reshape rollaxis rot90 squeeze swapaxes transpose "
@@ -339,6 +340,15 @@ METHODS: Mapping[str, Rule] = {
     **_each("get __getitem__", Rule(gives="either")),
     **_each("iteritems iterrows itertuples", Rule(gives="holder", kind=ITERATOR)),
     "sample": Rule(state=(RANDOM,), unless="random_state"),
+    **_each(
+        "assign corr cov cummax cummin cumprod cumsum describe drop drop_duplicates dropna duplicated explode fillna "
+        "head interpolate isna isnull melt merge nlargest notna notnull nsmallest pct_change pivot pivot_table query "
+        "reindex rename reset_index set_index shift sort_index sort_values tail to_frame unstack value_counts",
+        Rule(kind=FRAME),
+    ),
+    # What frames, series and arrays have besides: none of it changes them.
+    "frame.add": Rule(kind=FRAME),
+    "frame.*": PURE,
     # Write what they hold.
     **_each(
         "to_csv to_excel to_parquet to_pickle to_feather to_hdf to_stata",

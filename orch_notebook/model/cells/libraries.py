@@ -40,8 +40,8 @@ def call_library(frame: Frame, path: str, given: Arguments) -> Value:
 
 
 def call_library_method(frame: Frame, receiver: Value, name: str, given: Arguments) -> Value:
-    rule = frame.knowledge.method(name)
     known = frame.known_of(receiver)
+    rule = frame.knowledge.method(name, [what for kind, what in known if kind == "type"])
     for kind, what in known:
         if kind == "exclusive":
             frame.summary.exclusive.add(what)
@@ -56,7 +56,7 @@ def call_library_method(frame: Frame, receiver: Value, name: str, given: Argumen
         # What is drawn is new, or an element of what was given; only shuffling changes that.
         if name == "shuffle":
             frame.change(given.pick(0))
-        return frame.new(given.node, holds=frame.contents(everything))
+        return frame.new(given.node, ("type", "frame"), holds=frame.contents(everything))
     if rule is not None:
         if rule.changes:
             _carry(frame, receiver)

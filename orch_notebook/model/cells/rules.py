@@ -5,7 +5,7 @@ The table's contents are in :mod:`orch_notebook.model.cells.knowledge`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -113,9 +113,16 @@ class Knowledge:
         self._found[path] = rule
         return rule
 
-    def method(self, name: str) -> Rule | None:
-        """Return the rule for a method of that name."""
-        return self.methods.get(name)
+    def method(self, name: str, types: Iterable[str] = ()) -> Rule | None:
+        """Return the rule for a method of that name; what is known of the receiver's type goes first and last."""
+        kinds = tuple(types)
+        for kind in kinds:
+            if (rule := self.methods.get(f"{kind}.{name}")) is not None:
+                return rule
+        rule = self.methods.get(name)
+        for kind in kinds if rule is None else ():
+            rule = rule or self.methods.get(f"{kind}.*")
+        return rule
 
     @cached_property
     def roots(self) -> frozenset[str]:

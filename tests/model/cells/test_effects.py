@@ -157,6 +157,8 @@ import numpy as np¶np.add(a, b, out=c)             | a b c          | np       
 import random¶random.shuffle(xs)                   | xs             | random       | xs
 import numpy as np¶r = np.random.default_rng(0)¶y = r.normal() | |    np r y       |
 import numpy as np¶r = np.random.default_rng(0)¶x = r.normal(size=3)¶x[0] = 1 | | np r x |
+import pandas as pd¶df = pd.read_csv(p)¶df.add(x) | p x | df pd |
+import pandas as pd¶a = pd.Series(x)¶a.anything() | x | a pd |
 df.query('a > @limit')                             | df limit       |              |
 globals()['y'] = x                                 | x              | y            |
 print(globals()['x'])                              | x              |              |

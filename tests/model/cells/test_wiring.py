@@ -153,6 +153,11 @@ PROGRAMS = {
         "(i): import pandas as pd\na: u = make()\nb: y = pd.eval('u + 1')",
         "a>b read-after-write u",
     ),
+    "frames hardly have methods that change them": (
+        "(i): import pandas as pd\na: f = pd.DataFrame()\nb: f.add(1)\nc: f.whatever()\nd: f.insert(0, 'a', 1)",
+        "a>b read-after-write f, a>c read-after-write f, a>d read-after-write f, b>d write-after-read f, "
+        "c>d write-after-read f",
+    ),
     "deleting a name takes it in": (
         "a: x = 1\nb: print(x)\nc: del x\nd: x = 2\ne: print(x)",
         "a>b read-after-write x, a>c read-after-write x, d>e read-after-write x",
