@@ -41,7 +41,7 @@ def main() -> None:
         # Our own output: who read it has had enough, as 'head' has, or it goes to a full disk.  What is left in the
         # buffers can go nowhere, and must not be tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(0 if error.errno == errno.EPIPE else _say(f"The output cannot be written: {error.strerror}.", 2))
+        sys.exit(0 if error.errno == errno.EPIPE else _say(f"{error.strerror or error}.", 2))
     except Exception as error:
         # Typer's own errors about arguments have a message in common, but no class that all its versions know.
         if not hasattr(error, "format_message"):
