@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, NotFound
+from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, NotFound, OrchError
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.flows import CellFlow
@@ -495,7 +495,12 @@ class Orchestrator:
             self.store, self.settings, now, Path(notebook), parameters or {}, owner, timeout=timeout, kernel=kernel
         )
         lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=deployments.STARTING))
-        launch = launch_process(self.settings)(lease, lambda: None)
+        try:
+            launch = launch_process(self.settings)(lease, lambda: None)
+        except OSError as error:  # no memory, no room on the disk, too many processes
+            why = f"could not be started ({error.strerror or error})"
+            upkeep.settle(self.store, lease, why, self.clock.now())
+            raise OrchError(f"The process that executes {notebook} {why}.", run_id=run.run_id) from None
         return Execution(
             launch,
             settle=lambda said: upkeep.settle(self.store, lease, said, self.clock.now()),

@@ -30,9 +30,8 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task
 from orch_notebook.promotion.execution import Execution, Stop, execute
-from orch_notebook.promotion.mending import mend_notebook
 from orch_notebook.promotion.notebooks import code_cells, has_tasks, read_notebook
-from orch_notebook.promotion.upkeep import sweep
+from orch_notebook.promotion.upkeep import close, sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
 from orch_notebook.runtime.ledger import Journal, Ledger
 from orch_notebook.runtime.owners import this_owner
@@ -136,6 +135,10 @@ class RunRecord:
             how = f"raised {error['ename']}: {error['evalue']}"[:500] if error else "done"
             level = logging.ERROR if error else logging.INFO
             self._say(level, f"Cell {index + 1} of {self._cells} {how} ({seconds:.1f} s)")
+            # Failed tasks bring their own tracebacks; the engine's frames above them help nobody.
+            if error and error["ename"] != FlowRunFailed.__name__:
+                for line in strip_colours("\n".join(error["traceback"])).splitlines():
+                    self._say(level, line[:LINE_LIMIT])
             return
         self._open.discard(task)
         if error is None:
@@ -242,8 +245,8 @@ def perform_run(
         raise journal.error
     # The kernel's own runs end with it; those it left unfinished are ended before anybody looks.
     sweep(store, this_owner(), clock.now())
-    if state.type is not StateType.COMPLETED and (found := store.run(run.run_id)) is not None:
-        mend_notebook(store, found, clock.now())
+    if (found := store.run(run.run_id)) is not None:
+        close(store, found, clock.now())
     return state
 
 

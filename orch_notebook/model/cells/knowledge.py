@@ -16,7 +16,21 @@ from collections.abc import Mapping
 
 from orch_notebook.model.cells.rules import Knowledge, Rule
 
-__all__ = ["AMBIENT", "ATTRIBUTE_STATE", "DRAWS", "FIGURE_NAMES", "FUNCTIONS", "KNOWLEDGE", "MAGICS", "METHODS", "OBJECT", "PLAIN_ATTRIBUTES", "SAME_MEMORY", "USUAL_NAMES", "state_of"]
+__all__ = [
+    "AMBIENT",
+    "ATTRIBUTE_STATE",
+    "DRAWS",
+    "FIGURE_NAMES",
+    "FUNCTIONS",
+    "KNOWLEDGE",
+    "MAGICS",
+    "METHODS",
+    "OBJECT",
+    "PLAIN_ATTRIBUTES",
+    "SAME_MEMORY",
+    "USUAL_NAMES",
+    "state_of",
+]
 
 
 ITERATOR = (("stateful", "iterator"),)

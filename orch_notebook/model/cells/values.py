@@ -22,7 +22,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Access", "Atom", "Base", "ClassCode", "EMPTY", "Entry", "FunctionCode", "NOTHING_KNOWN", "Summary", "Tag", "Value", "join_texts", "union"]
+__all__ = [
+    "EMPTY",
+    "NOTHING_KNOWN",
+    "Access",
+    "Atom",
+    "Base",
+    "ClassCode",
+    "Entry",
+    "FunctionCode",
+    "Summary",
+    "Tag",
+    "Value",
+    "join_texts",
+    "union",
+]
 
 Base = tuple[str, Any]
 Atom = tuple[Base, bool]
