@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from orch_notebook.errors import StoreUnavailable
-from orch_notebook.runtime.results import Results, write_atomically
+from orch_notebook.runtime.files import write_whole
+from orch_notebook.runtime.results import Results
 
 
 @pytest.fixture
@@ -136,12 +137,12 @@ def test_of_many_that_begin_at_once_all_use_one_key(folder) -> None:
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch) -> None:
     """Until the last moment the old content stands; afterwards no scrap is left."""
     path = tmp_path / "file"
-    write_atomically(path, b"old")
+    write_whole(path, b"old")
 
     def fail(*_):
         raise OSError("disk full")
 
     monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, b"new")
+        write_whole(path, b"new")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
