@@ -244,6 +244,6 @@ class LiveDisplay:
                 return
             kind = "update_display_data" if self._summary_shown else "display_data"
             self._summary_shown = bundle["text/html"]
-            metadata = {"orch_notebook": {"run": run.run_id}}
+            metadata = {"orch_notebook": {"run_id": run.run_id}}
             content = {"data": bundle, "metadata": metadata, "transient": {"display_id": self._summary_id}}
             self._outlet.send(kind, content, self._running, self._running)

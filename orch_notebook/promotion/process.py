@@ -30,8 +30,9 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task
 from orch_notebook.promotion.execution import Execution, Stop, execute
+from orch_notebook.promotion.mending import mend_notebook
 from orch_notebook.promotion.notebooks import code_cells, has_tasks, read_notebook
-from orch_notebook.promotion.upkeep import close, sweep
+from orch_notebook.promotion.upkeep import sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
 from orch_notebook.runtime.ledger import Journal, Ledger
 from orch_notebook.runtime.owners import this_owner
@@ -245,8 +246,8 @@ def perform_run(
         raise journal.error
     # The kernel's own runs end with it; those it left unfinished are ended before anybody looks.
     sweep(store, this_owner(), clock.now())
-    if (found := store.run(run.run_id)) is not None:
-        close(store, found, clock.now())
+    if state.type is not StateType.COMPLETED and (found := store.run(run.run_id)) is not None:
+        mend_notebook(store, found, clock.now())
     return state
 
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
-from orch_notebook.errors import OrchError, UsageError
+from orch_notebook.errors import UsageError
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
-from orch_notebook.promotion.closing import close_notebook
+from orch_notebook.promotion.mending import mend_notebook
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.recovery import end_lost_run, recover
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
 
-__all__ = ["cancel", "close", "name_late", "repeat", "settle", "sweep", "with_children"]
-
-logger = logging.getLogger("orch_notebook")
+__all__ = ["cancel", "name_late", "repeat", "settle", "sweep", "with_children"]
 
 
 def sweep(store: Store, owner: str, now: datetime, performing: Collection[str] | None = None) -> list[str]:
@@ -36,7 +32,7 @@ def sweep(store: Store, owner: str, now: datetime, performing: Collection[str] |
         repeat(store, run, store.plan(run.run_id), now)
         whole = run if run.parent_run_id is None else store.run(run.parent_run_id)
         if whole is not None:
-            close(store, whole, now)
+            mend_notebook(store, whole, now)
 
     return recover(store, owner, now, performing=performing, ended=again)
 
@@ -83,21 +79,9 @@ def settle(store: Store, lease: Lease, said: str, now: datetime) -> FlowRun | No
     if run is not None:
         repeat(store, run, store.plan(run.run_id), now)
         if is_lost:
-            close(store, run, now)
+            mend_notebook(store, run, now)
     store.release(lease)
     return run
-
-
-def close(store: Store, run: FlowRun, now: datetime) -> None:
-    """Make the executed notebook of a run that did not complete true; one that cannot be read or written is left."""
-    path = Path(run.executed_notebook or "")
-    if not run.state.is_final or run.state.type is StateType.COMPLETED or not path.is_file():
-        return
-    children = [store.run(child.run_id) for child in reversed(store.runs(parent_run_id=run.run_id, limit=1000))]
-    try:
-        close_notebook(path, run, [child for child in children if child is not None], now)
-    except (OrchError, OSError) as error:
-        logger.warning("The executed notebook %s could not be brought up to date: %s", path, error)
 
 
 def name_late(store: Store, settings: Settings, now: datetime) -> int:
