@@ -151,7 +151,9 @@ def _is_figure(frame: Frame, atom: Atom) -> bool:
 def opens_for_writing(given: Arguments) -> bool:
     """Whether an ``open`` call says that it writes."""
     mode = given.constants.get("mode", given.constants.get("1", "r"))
-    return not isinstance(mode, str) or any(letter in mode for letter in "wax+")
+    if not isinstance(mode, str) or not set(mode) <= set("rwaxbtcU+"):
+        return False
+    return any(letter in mode for letter in "wax+")
 
 
 def touch_files(frame: Frame, given: Arguments, place: int, *, is_write: bool) -> None:
