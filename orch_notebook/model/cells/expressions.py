@@ -14,7 +14,7 @@ from orch_notebook.model.cells.calls import call_method, call_value
 from orch_notebook.model.cells.following import Arguments, call_special, run_code
 from orch_notebook.model.cells.frame import Frame
 from orch_notebook.model.cells.knowledge import PLAIN_ATTRIBUTES, SAME_MEMORY, state_of
-from orch_notebook.model.cells.libraries import advance
+from orch_notebook.model.cells.libraries import advance, carry
 from orch_notebook.model.cells.magics import call_ipython
 from orch_notebook.model.cells.names import target_names
 from orch_notebook.model.cells.operators import OPERATORS, is_plain, operate
@@ -367,6 +367,7 @@ def note_change(frame: Frame, receiver: Value, attribute: str = "") -> None:
     for atom in receiver:
         if atom[0][0] == "path":
             frame.touch(state_of(f"{atom[0][1]}.{attribute}" if attribute else atom[0][1]))
+    carry(frame, receiver)
     frame.change(frozenset(atom for atom in receiver if atom[0][0] != "path"))
 
 

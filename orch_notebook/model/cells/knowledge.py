@@ -167,7 +167,7 @@ FUNCTIONS: Mapping[str, Rule] = {
     **_each("nditer ndenumerate", Rule(gives="holder", kind=ITERATOR), "numpy."),
     **_each("copyto fill_diagonal place put put_along_axis putmask", Rule(changes=(0,), gives="plain"), "numpy."),
     **_each("set_printoptions seterr seterrcall", Rule(state=("state:display",)), "numpy."),
-    **_each("load loadtxt genfromtxt fromfile", Rule(reads_file=0), "numpy."),
+    **_each("load loadtxt genfromtxt fromfile memmap", Rule(reads_file=0), "numpy."),
     **_each("save savetxt savez savez_compressed", Rule(gives="plain", writes_file=0), "numpy."),
     **_each("vectorize frompyfunc poly1d", HOLDER, "numpy."),
     # pandas.

@@ -12,9 +12,9 @@ from orch_notebook.model.cells.following import Arguments, bind_arguments, call_
 from orch_notebook.model.cells.frame import CLOSURE, Frame
 from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES, OBJECT, state_of
 from orch_notebook.model.cells.rules import Rule
-from orch_notebook.model.cells.values import EMPTY, Atom, Base, Entry, FunctionCode, Value, join_texts, union
+from orch_notebook.model.cells.values import EMPTY, Atom, Base, Entry, FunctionCode, Tag, Value, join_texts, union
 
-__all__ = ["advance", "call_library", "call_library_method", "follow_rule", "offer"]
+__all__ = ["advance", "call_library", "call_library_method", "carry", "follow_rule", "offer"]
 
 
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
@@ -60,18 +60,18 @@ def call_library_method(frame: Frame, receiver: Value, name: str, given: Argumen
         return frame.new(given.node, ("type", "frame"), holds=frame.contents(everything))
     if rule is not None:
         if rule.changes:
-            _carry(frame, receiver)
+            carry(frame, receiver)
         return follow_rule(frame, rule, receiver, given)
     if ("exclusive", "pyplot") in known:
         return follow_rule(frame, DRAWS, receiver, given)
     if given.is_discarded:
         frame.change(receiver, deep=True)
         frame.store(receiver, everything)
-        _carry(frame, receiver)
+        carry(frame, receiver)
     return frame.new(given.node, holds=frame.element(receiver) | receiver | everything)
 
 
-def _carry(frame: Frame, value: Value) -> None:
+def carry(frame: Frame, value: Value) -> None:
     """Touch the hidden state that a value, or anything inside it, draws from."""
     if frame.tags:
         for kind, what in frame.known_of(value | frame.inside(value)):
@@ -104,7 +104,7 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
     if rule.exclusive:
         frame.summary.exclusive.add(rule.exclusive)
     if rule.reads_file is not None:
-        touch_files(frame, given, rule.reads_file, is_write=opens_for_writing(given))
+        carries += touch_files(frame, given, rule.reads_file, is_write=opens_for_writing(given))
     if rule.writes_file is not None:
         touch_files(frame, given, rule.writes_file, is_write=True)
     if rule.quotes:
@@ -113,7 +113,7 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
                 frame.read_if_there(name)
     if not receiver and rule.gives == "new":
         # It runs what it is given: cross-validation fits the estimators.
-        _carry(frame, everything)
+        carry(frame, everything)
     if rule.opaque:
         frame.give_up(rule.opaque)
     # Whoever is handed an iterator, a file or a generator moves it on.
@@ -151,15 +151,19 @@ def _is_figure(frame: Frame, atom: Atom) -> bool:
 def opens_for_writing(given: Arguments) -> bool:
     """Whether an ``open`` call says that it writes."""
     mode = given.constants.get("mode", given.constants.get("1", "r"))
-    return not isinstance(mode, str) or any(letter in mode for letter in "wax+")
+    if not isinstance(mode, str) or not set(mode) <= set("rwaxbtcU+"):
+        return False
+    return any(letter in mode for letter in "wax+")
 
 
-def touch_files(frame: Frame, given: Arguments, place: int, *, is_write: bool) -> None:
+def touch_files(frame: Frame, given: Arguments, place: int, *, is_write: bool) -> tuple[Tag, ...]:
     """Note that a file is read or written; a path that cannot be seen may be any file."""
     value = given.pick(place)
     texts = [atom[0][1] for atom in value if atom[0][0] == "text"]
     for text in texts or ["*"]:
         frame.touch("file:" + text, "change" if is_write else "read")
+    # What was opened for writing goes on to change its file.
+    return tuple(("carries", "file:" + text) for text in texts) if is_write else ()
 
 
 def advance(frame: Frame, value: Value, node: ast.AST) -> Value:

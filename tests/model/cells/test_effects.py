@@ -251,6 +251,8 @@ import mylib¶mylib.level = 3                               | state:mylib!
 import pandas as pd¶df = pd.read_csv('a.csv')              | file:a.csv
 import pandas as pd¶p = 'a.csv'¶df = pd.read_csv(p)        | file:a.csv
 import pandas as pd¶df = pd.read_csv(p)                    | file:*
+import pandas as pd¶df = pd.read_excel('a.xlsx', 'data')  | file:a.xlsx
+import numpy as np¶m = np.memmap('a', 'f8', mode='w+')     | file:a!
 df.to_csv('b.csv')                                         | file:b.csv!
 open('c.txt', 'w').write('x')                              | file:c.txt!
 open('c.txt').read()                                       | file:c.txt

@@ -108,6 +108,10 @@ PROGRAMS = {
         "(i): import numpy as np\na: np.save('x', y)\nb: z = np.load('x.npy')\nc: w = np.load('xx.npy')",
         "a>b file file:x.npy",
     ),
+    "an open file goes on to change what lies on disk": (
+        "a: f = open('o.txt', 'w')\nb: f.write('x')\nc: t = open('o.txt').read()",
+        "a>b read-after-write f, a>b file file:o.txt, b>c file file:o.txt",
+    ),
     "a folder holds its files": (
         "(i): import os\na: os.makedirs('out')\nb: open('out/a.txt', 'w').write('x')\nc: print(os.listdir('out'))",
         "a>b file file:out/a.txt, a>c file file:out, b>c file file:out",
