@@ -36,13 +36,12 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except OSError as error:
-        if error.errno == errno.EPIPE:
-            # Whoever read our output has had enough, as 'head' has; nothing is left to be flushed at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
-        if error.filename is None:
-            raise
-        sys.exit(_say(f"{error.filename}: {error.strerror}.", 2))
+        if error.filename is not None:
+            sys.exit(_say(f"{error.filename}: {error.strerror}.", 2))
+        # Our own output: who read it has had enough, as 'head' has, or it goes to a full disk.  What is left in the
+        # buffers can go nowhere, and must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0 if error.errno == errno.EPIPE else _say(f"{error.strerror or error}.", 2))
     except Exception as error:
         # Typer's own errors about arguments have a message in common, but no class that all its versions know.
         if not hasattr(error, "format_message"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterable
@@ -140,7 +141,10 @@ def worker(
     Interrupted once, it finishes what runs; interrupted twice, it ends that too.
     """
     logging.basicConfig(
-        level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr
+        level=logging.WARNING if quiet else logging.INFO,
+        format="%(asctime)s %(message)s",
+        datefmt="%H:%M:%S" if sys.stderr.isatty() else None,  # a log that is kept wants the day, too
+        stream=sys.stderr,
     )
     with open_orchestrator() as orchestrator:
         found = Worker(orchestrator.store, orchestrator.settings, slots=slots, name=name, clock=orchestrator.clock)
@@ -148,6 +152,9 @@ def worker(
 
         def ask(*_: object) -> None:
             next(asked, found.stop)()
+            if found.performing and not quiet:
+                # Written past Python's buffers: a signal may arrive while they are being written.
+                os.write(2, b"Finishing what runs; interrupt again to end it.\n")
 
         signal.signal(signal.SIGINT, ask)
         signal.signal(signal.SIGTERM, ask)

@@ -130,7 +130,8 @@ def runs_table(runs: Iterable[FlowRun], now: datetime, width: int | None = None)
                 values(run.parameters),
             )
         )
-    columns = ["Run", "Flow…", "Deployment…", "State", "Due", "Started", "Took", "Attempt", "Parameters…"]
+    tries = "Attempt" if width is None else "Try"
+    columns = ["Run", "Flow…", "Deployment…", "State", "Due", "Started", "Took", tries, "Parameters…"]
     if width is not None and width < 100:
         # When a run was due is told by when it started; of one that has not, it is all there is to tell.
         columns[4:6] = ["When"]
@@ -156,7 +157,8 @@ def tasks_table(run: FlowRun, now: datetime, width: int | None = None) -> Table:
                 Text(plain(row.remark), style=FAINT),
             )
         )
-    return fit(("Task…", "State", "Started", "Took", "Attempt", "Reads → writes…", "Remark…"), rows, width)
+    tries = "Attempt" if width is None else "Try"
+    return fit(("Task…", "State", "Started", "Took", tries, "Reads → writes…", "Remark…"), rows, width)
 
 
 def run_view(run: FlowRun, now: datetime, width: int | None = None) -> Group:
@@ -187,7 +189,7 @@ def _about(run: FlowRun, now: datetime, width: int | None) -> str:
         said.append(f"attempt {run.attempt}")
     if run.retry_of:
         said.append(f"repeats {run.retry_of if width is None else short_id(run.retry_of)}")
-    if run.due_at and run.started_at is None:
+    if run.due_at and run.deployment and run.started_at is None:
         said.append(f"due {moment(run.due_at, now, width)}")
     if run.parameters:
         said.append(values(run.parameters))

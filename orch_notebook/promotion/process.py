@@ -136,6 +136,10 @@ class RunRecord:
             how = f"raised {error['ename']}: {error['evalue']}"[:500] if error else "done"
             level = logging.ERROR if error else logging.INFO
             self._say(level, f"Cell {index + 1} of {self._cells} {how} ({seconds:.1f} s)")
+            # Failed tasks bring their own tracebacks; the engine's frames above them help nobody.
+            if error and error["ename"] != FlowRunFailed.__name__:
+                for line in strip_colours("\n".join(error["traceback"])).splitlines():
+                    self._say(level, line[:LINE_LIMIT])
             return
         self._open.discard(task)
         if error is None:

@@ -149,6 +149,11 @@ class Worker:
         self._is_draining = False
         self._beat_at: datetime | None = None
 
+    @property
+    def performing(self) -> int:
+        """How many runs are being executed."""
+        return len(self._launches)
+
     def drain(self) -> None:
         """Claim nothing more; `run` returns when what is being executed has ended.  Safe in a signal handler."""
         self._is_draining = True
@@ -236,4 +241,4 @@ class Worker:
         run = settle(self._store, launch.lease, launch.said, self._clock.now())
         del self._launches[launch.lease.run_id]
         if run is not None:
-            logger.info("Run %s: %s. %s", run.run_id, run.state.name, run.state.message)
+            logger.info("Run %s (%s): %s. %s", run.run_id, run.flow, run.state.name, run.state.message)

@@ -4,12 +4,15 @@ import json
 import os
 import shlex
 import sqlite3
+import subprocess
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from orch_notebook.runtime.store.sqlite import SqliteStore
 from tests.books import write_book
+from tests.cli.conftest import COMMAND
 
 
 def assert_one_line(answer, code, says):
@@ -192,3 +195,22 @@ def test_doctor_speaks_of_a_store_it_cannot_open(orch, orch_home):
     answer = orch("doctor")
     assert (answer.code, answer.err) == (1, "")
     assert "✗ store: " in answer.out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_an_output_that_is_full_is_told(orch, book):
+    """Where the output cannot go, one line on standard error says so."""
+    orch("promote", book)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*COMMAND, "deployments"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "orch: No space left on device.\n")
+
+
+def test_a_reader_that_has_had_enough_is_no_error(orch, book):
+    """``orch … | head`` says nothing on standard error."""
+    orch("promote", book)
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run([*COMMAND, "deployments", "--json"], stdout=theirs, stderr=subprocess.PIPE, text=True)
+    os.close(theirs)
+    assert done.stderr == ""

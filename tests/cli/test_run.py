@@ -139,6 +139,29 @@ while time.monotonic() < give_up_at:
 """
 
 
+def test_a_time_limit_ends_a_run(orch, tmp_path):
+    """What takes longer than ``--timeout``, kernel and all, is interrupted; the run says that time was up."""
+    path = write_book(tmp_path / "slow.ipynb", "import time\ntime.sleep(60)", "print('never')")
+    answer = orch("run", path, "--timeout", "1s", "--json")
+    assert (answer.code, answer.json["state"]["type"], answer.json["state"]["name"]) == (1, "FAILED", "TimedOut")
+    first, last = states(answer.json).values()
+    assert first in ("TimedOut", "UpstreamFailed")  # a kernel may take longer than a second to start
+    assert last == "UpstreamFailed"
+    assert "longer than 1 s" in answer.json["state"]["message"]
+
+
+def test_the_log_says_what_a_plain_cell_raised(orch, tmp_path):
+    """In a notebook with tasks a cell that is none may fail too; its traceback is in the run's log."""
+    path = write_book(tmp_path / "setup.ipynb", "%load_ext orch_notebook", "open('no such file')", "%%task a\nx = 1")
+    answer = orch("run", path, "--json")
+    assert (answer.code, answer.json["tasks"]) == (1, [])
+    assert answer.json["state"]["message"].startswith("Cell 2: FileNotFoundError")
+    lines = orch("logs", answer.json["run_id"]).out
+    assert "Cell 2 of 3 raised FileNotFoundError" in lines
+    assert "open('no such file')" in lines
+    assert "\x1b" not in lines
+
+
 def heed_interrupts():
     # What a shell starts in the background ignores interrupts, and would hand that down through pytest.
     signal.signal(signal.SIGINT, signal.default_int_handler)
