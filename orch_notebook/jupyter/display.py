@@ -56,13 +56,15 @@ def summary_bundle(run: FlowRun, now: datetime) -> dict[str, str]:
 class _Place:
     """A task's badge: where it stands and what it last showed."""
 
-    __slots__ = ("address", "display_id", "has_outputs", "shown", "task_run")
+    __slots__ = ("address", "clears", "display_id", "has_outputs", "shown", "task_run")
 
     def __init__(self, address: Address, display_id: str) -> None:
         self.address = address
         self.display_id = display_id
         self.shown = ""
         self.has_outputs = False
+        #: Whether the next output replaces those before it.
+        self.clears = False
         self.task_run: TaskRun | None = None
 
 
@@ -142,19 +144,32 @@ class LiveDisplay:
             place = self._shown_at.get(name)
             if place is None or not place.has_outputs:
                 return
-            place.has_outputs = False
-            self._outlet.send("clear_output", {"wait": False}, place.address, self._running, place.display_id)
-            run = self._look()
-            task_run = next((task for task in run.tasks if task.name == name), None) if run else None
-            if task_run is not None:
-                self._send_badge(place, task_run, is_new=True)
+            self._clear(name, place)
 
     def put_out(self, name: str, capture: Capture) -> None:
         """Send what a task has put out since the last time."""
         with self._sending:  # one at a time, so that the outputs of a task keep their order
             place = self._shown_at.get(name)
             for output in capture.take():
+                if place is not None and output["output_type"] == "clear_output":
+                    # A task that clears its cell clears what it has put out, not its badge.
+                    place.clears = bool(output["wait"])
+                    if not place.clears:
+                        self._clear(name, place)
+                    continue
+                if place is not None and place.clears:
+                    place.clears = False
+                    self._clear(name, place)
                 self._send_output(output, place)
+
+    def _clear(self, name: str, place: _Place) -> None:
+        """Clear a task's cell but for its badge; one message replaces the other, so nothing flickers."""
+        place.has_outputs = False
+        self._outlet.send("clear_output", {"wait": True}, place.address, self._running, place.display_id)
+        run = self._look()
+        now = next((task for task in run.tasks if task.name == name), None) if run else None
+        if shown := now or place.task_run:
+            self._send_badge(place, shown, is_new=True)
 
     def _send_output(self, output: Mapping[str, Any], place: _Place | None) -> None:
         content = {key: value for key, value in output.items() if key != "output_type"}

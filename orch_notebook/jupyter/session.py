@@ -67,6 +67,7 @@ class NotebookSession:
         self._display_routes = DisplayRoutes(shell)
         self._hooks = KernelHooks(shell, self._sources, self._counts, self.display.begin, self.display.put_out)
         self._end_watch: Callable[[], None] = lambda: None
+        self._is_closed = False
 
     # the life of the extension
 
@@ -79,12 +80,14 @@ class NotebookSession:
 
     def close(self) -> None:
         """Take no more part in it; what runs is cancelled."""
-        self._end_watch()
+        self._is_closed = True
         try:
             self.shell.events.unregister("post_run_cell", self._cell_ran)
         except ValueError:
             pass
         self.orchestrator.close()
+        self._end_watch()
+        self._tell()
         self.display.finish()
         self._display_routes.close()
         figures.unroute_figures()
@@ -294,6 +297,8 @@ class NotebookSession:
             There is nothing to run, or a run is under way.
         """
         with self._lock:
+            if self._is_closed:  # a panel stands as long as its cell does
+                raise UsageError("The extension was unloaded after this panel was shown. Run the panel's cell again.")
             if self.handle is not None and not self.handle.is_over:
                 raise UsageError(
                     f"Flow {self.handle.run.flow!r} is running already. Wait for it, or cancel it with '%flow cancel'."

@@ -212,6 +212,11 @@ class RoutingClient(PapermillNotebookClient):  # type: ignore[misc]
         if kind == "display_data":
             # A display id shown again changes what it showed before, as front ends do.
             self._update(msg)
+            shown = self.shown.get(_owner(msg), ()) if _display_id(msg) == _owner(msg) else ()
+            for badge in shown:
+                # After each clearing a front end needs the badge once more; here it has never gone.
+                if any(badge is output for output in cell.outputs):
+                    return badge
         output = output_from_msg(msg)
         cell.outputs.append(output)
         if display_id := _display_id(msg):

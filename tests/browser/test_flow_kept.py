@@ -128,6 +128,9 @@ def test_cells_change_while_one_works(browser: Browser, server: Server) -> None:
         gates.came("load")
         page.run(6)
         expect_badge(page, 1, "Cancelled")
+        shown.get_by_text("Cancelled after").wait_for()
+        shown.get_by_role("button", name="Run", exact=True).click()
+        shown.get_by_text("Run the panel's cell again").wait_for()
         assert "not found" in str(page.run(4))
         assert page.run(8)[0]["data"]["text/plain"] == "42"
         # Loaded again, the notebook begins anew.

@@ -129,6 +129,26 @@ def test_a_second_run_clears_the_cell_and_puts_the_badge_first() -> None:
     story.display.finish()
 
 
+def test_a_task_that_clears_its_cell_keeps_its_badge() -> None:
+    """Clearing at once and clearing when the next output comes both leave the badge standing first."""
+    story = Story("load")
+    story.follow("run", "1", load="Running")
+    story.cells.take()
+    with capturing(Capture(lambda level, line: None)) as capture:
+        story.display.begin("load", capture)
+        for wait, text in ((False, "one"), (True, "two")):
+            capture.put({"output_type": "clear_output", "wait": wait})
+            story.display.put_out("load", capture)
+            cleared = [message[0] for message in story.cells.take()]
+            assert cleared == ([] if wait else ["clear_output", "display_data"])
+            capture.write("stdout", text)
+            story.display.put_out("load", capture)
+            shown = [message[0] for message in story.cells.take()]
+            assert shown == (["clear_output", "display_data", "stream"] if wait else ["stream"])
+    story.stand("1", load="Completed")
+    story.display.finish()
+
+
 def test_a_cell_executed_again_leaves_the_run_that_goes_on() -> None:
     """Its new badge says Pending until the next run; the run that goes on does not touch it."""
     story = Story("load", "plot")

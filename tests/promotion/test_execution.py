@@ -91,6 +91,7 @@ send("display_data", {**bundle("figure"), "transient": {"display_id": "figure-a"
 send("execute_result", {**bundle("'last'"), "execution_count": 99}, "badge-a")
 send("stream", {"name": "stdout", "text": "to be cleared\\n"}, "badge-b")
 send("clear_output", {"wait": True}, "badge-b")
+send("display_data", {**bundle("Pending"), "transient": {"display_id": "badge-b"}}, "badge-b")
 print("between", flush=True)
 send("stream", {"name": "stderr", "text": "after clearing\\n"}, "badge-b")
 send("error", {"ename": "ValueError", "evalue": "bad", "traceback": ["tb"]}, "badge-b")
