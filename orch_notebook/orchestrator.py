@@ -10,12 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, NotFound, OrchError
+from orch_notebook.errors import NotFound, OrchError
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.flows import CellFlow
-from orch_notebook.model.graph import Graph, unknown_task
-from orch_notebook.model.live import LiveRun
+from orch_notebook.model.graph import unknown_task
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
@@ -27,6 +26,7 @@ from orch_notebook.promotion.worker import Launch, launch_process
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
 from orch_notebook.runtime.engine import Engine
+from orch_notebook.runtime.handles import RunHandle
 from orch_notebook.runtime.ledger import Ledger
 from orch_notebook.runtime.namespaces import CellHooks, CellProgram, Version
 from orch_notebook.runtime.owners import this_owner
@@ -36,105 +36,7 @@ from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
 from orch_notebook.runtime.store.sqlite import SqliteStore
 
-__all__ = ["Execution", "Orchestrator", "RunHandle", "check_outcome", "open_orchestrator"]
-
-
-class RunHandle:
-    """A run that this process performs.
-
-    Attributes
-    ----------
-    run_id : str
-        Its id.
-    error : BaseException or None
-        Why it could not be recorded to its end.
-    """
-
-    def __init__(
-        self, run: FlowRun, engine: Engine, program: CellProgram, ended: Callable[[RunHandle], object]
-    ) -> None:
-        self.run_id = run.run_id
-        self.error: BaseException | None = None
-        self._live = LiveRun(run)
-        self._engine: Engine | None = engine
-        self._program: CellProgram | None = program
-        self._tell_ended = ended
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._perform, name=f"orch-run-{short_id(run.run_id)}", daemon=True)
-
-    def _perform(self) -> None:
-        assert self._engine is not None
-        try:
-            self._engine.run()
-        except BaseException as error:  # noqa: BLE001 - raised again where somebody waits
-            self.error = error
-        finally:
-            self._tell_ended(self)
-            self._engine = None  # it holds the bodies, and with them the data they worked on
-            self._ended.set()
-
-    @property
-    def run(self) -> FlowRun:
-        """The run as far as it is stored."""
-        return self._live.run
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has ended and its final state is stored."""
-        return self._ended.is_set()
-
-    @property
-    def stuck(self) -> list[str]:
-        """The tasks that are being performed right now."""
-        engine = self._engine
-        return engine.running if engine is not None else []
-
-    def cancel(self) -> None:
-        """Stop what runs, start nothing more; returns at once."""
-        engine = self._engine
-        if engine is not None:
-            engine.cancel()
-
-    def take_versions(self) -> dict[Version, Any]:
-        """Hand over what the tasks left, by name and task; once, because nothing here should keep it alive."""
-        program, self._program = self._program, None
-        return program.versions if program is not None else {}
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end; False if it has not come within `timeout` seconds."""
-        return self._ended.wait(timeout)
-
-    def result(self) -> FlowRun:
-        """Wait for the end and return the run.
-
-        Raises
-        ------
-        FlowRunFailed, FlowRunCancelled
-            How it ended, if not well.
-        StoreError
-            It could not be recorded to its end.
-        """
-        self._ended.wait()
-        if self.error is not None:
-            raise self.error
-        return check_outcome(self.run)
-
-
-def check_outcome(run: FlowRun) -> FlowRun:
-    """Return a run that ended well; raise how it ended otherwise."""
-    if run.state.type is StateType.COMPLETED:
-        return run
-    if run.state.type is StateType.CANCELLED:
-        raise FlowRunCancelled(f"Flow {run.flow!r} was cancelled.", run_id=run.run_id)
-    failed = [task for task in run.tasks if task.state.type in (StateType.FAILED, StateType.CRASHED)]
-    lines = [f"{run.state.message or run.state.name}"]
-    lines += [
-        f"  {task.name}: {task.details.get('error') or task.state.message or task.state.name}" for task in failed[:5]
-    ]
-    names = [task.name for task in failed]
-    raise FlowRunFailed(
-        f"Flow {run.flow!r} ended {run.state.name}. " + "\n".join(lines), run_id=run.run_id, tasks=names
-    )
+__all__ = ["Execution", "Orchestrator", "open_orchestrator"]
 
 
 class Execution:
@@ -280,7 +182,7 @@ class Orchestrator:
         base = dict(environment if base is None else base)
         flow.know(base.keys(), flow.tools)
         flow.check()
-        graph = choose(flow, select, kept or {})
+        graph = flow.choose(select, kept or {})
         now = self.clock.now()
         run = FlowRun(
             run_id=new_run_id(now),
@@ -530,29 +432,6 @@ class Orchestrator:
     def workers(self) -> list[WorkerRow]:
         """Return the workers that have not said good-bye."""
         return self.store.workers()
-
-
-def choose(flow: CellFlow, select: Collection[str], kept: Mapping[Version, Any]) -> Graph:
-    """Return the graph of the selected tasks and of those they need whose versions nobody kept.
-
-    Raises
-    ------
-    NotFound
-        The flow has no tasks.
-    UnknownTask
-        A selector matches none.
-    """
-    if not len(flow):
-        raise NotFound("This notebook has no tasks yet. Begin a cell with '%%task NAME'.")
-    graph, wiring = flow.graph, flow.wiring
-    chosen = set(graph.select(select).by_name)
-    todo = list(chosen)
-    while todo:
-        for name, maker in wiring.bindings[todo.pop()].items():
-            if maker is not None and maker not in chosen and (name, maker) not in kept:
-                chosen.add(maker)
-                todo.append(maker)
-    return graph.restrict(chosen)
 
 
 @contextmanager

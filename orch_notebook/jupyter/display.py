@@ -127,8 +127,8 @@ class LiveDisplay:
             place.shown = bundle["text/html"]
             kind = "display_data" if is_new else "update_display_data"
             # The mark lets the executed notebook be brought up to date when this kernel dies before it can do so.
-            mark = {"orch_notebook": {"task": task_run.name}}
-            content = {"data": bundle, "metadata": mark, "transient": {"display_id": place.display_id}}
+            metadata = {"orch_notebook": {"task": task_run.name}}
+            content = {"data": bundle, "metadata": metadata, "transient": {"display_id": place.display_id}}
             self._outlet.send(kind, content, place.address, running or self._running, place.display_id)
             return True
 
@@ -244,6 +244,6 @@ class LiveDisplay:
                 return
             kind = "update_display_data" if self._summary_shown else "display_data"
             self._summary_shown = bundle["text/html"]
-            mark = {"orch_notebook": {"run_id": run.run_id}}
-            content = {"data": bundle, "metadata": mark, "transient": {"display_id": self._summary_id}}
+            metadata = {"orch_notebook": {"run_id": run.run_id}}
+            content = {"data": bundle, "metadata": metadata, "transient": {"display_id": self._summary_id}}
             self._outlet.send(kind, content, self._running, self._running)

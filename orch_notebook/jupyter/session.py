@@ -25,7 +25,8 @@ from orch_notebook.jupyter.outlets import open_outlet
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell, name_for
 from orch_notebook.model.headers import parse_header, split_task_cell
 from orch_notebook.model.runs import FlowRun, TaskRun
-from orch_notebook.orchestrator import Orchestrator, RunHandle
+from orch_notebook.orchestrator import Orchestrator
+from orch_notebook.runtime.handles import RunHandle
 from orch_notebook.runtime.namespaces import Version, compile_cell
 
 __all__ = ["NotebookSession"]

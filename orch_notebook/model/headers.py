@@ -201,7 +201,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("--mutates", "mutates", "NAME[,…]", "names it changes in place", _some_variables, repeats=True),
     Option("--tag", "tags", "WORD[,…]", "words to select it by", _tags, repeats=True),
     Option("--flow", "flow", "NAME", "the flow it belongs to", _name),
-    Option("--run", "run", "", "run it now, with whatever stale tasks it needs"),
+    Option("--run", "run", "", "run it now, after those it needs that have not run yet"),
 )
 
 BY_FLAG = {option.flag: option for option in OPTIONS}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from orch_notebook.errors import ImpossibleEvent
+from orch_notebook.model.commands import AwaitRetry, Command, EndRun, EndTask, StartTask, StopTask
 from orch_notebook.model.events import Event, LogWritten, RunCreated, RunStateChanged, TaskAdded, TaskStateChanged
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.states import FINAL, State, StateType, may_follow
@@ -20,50 +20,6 @@ __all__ = ["AwaitRetry", "Command", "EndRun", "EndTask", "RunMachine", "StartTas
 
 #: Edges that only keep an order: what comes after them needs nothing from what came before.
 ORDER_ONLY = frozenset({"write-after-read"})
-
-
-@dataclass(frozen=True, slots=True)
-class StartTask:
-    """Perform this attempt as soon as there is room."""
-
-    task: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class AwaitRetry:
-    """Let `delay` seconds pass (times up to ``1 + jitter``), then start this attempt."""
-
-    task: str
-    attempt: int
-    delay: float
-    jitter: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class EndTask:
-    """Record that the task ends in this state without being performed; `culprit` is the task at fault."""
-
-    task: str
-    state: State
-    culprit: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class StopTask:
-    """Stop the attempt that is being performed."""
-
-    task: str
-
-
-@dataclass(frozen=True, slots=True)
-class EndRun:
-    """Record that the run ends in this state."""
-
-    state: State
-
-
-Command = StartTask | AwaitRetry | EndTask | StopTask | EndRun
 
 T = StateType
 

@@ -8,6 +8,7 @@ and a wildcard follows the wall clock.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -86,13 +87,14 @@ def _aware(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-class _Rule:
+class _Rule(ABC):
     """What every schedule answers, given the moments after an instant in order."""
 
     __slots__ = ()
 
+    @abstractmethod
     def _after(self, moment: datetime) -> Iterator[datetime]:
-        raise NotImplementedError
+        """Yield the moments after this one, in order."""
 
     def due(self, since: datetime, until: datetime, limit: int = LIMIT) -> list[datetime]:
         """Return the moments t with ``since < t <= until``, in order, aware UTC, the first `limit` of them."""

@@ -7,13 +7,8 @@ completes, and nothing does when it fails.
 
 from __future__ import annotations
 
-import ast
-import asyncio
-import inspect
-import io
 import linecache
 import threading
-import tokenize
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping
 from types import CodeType, FunctionType
@@ -21,6 +16,7 @@ from typing import Any, Protocol
 
 from orch_notebook.model.cells import Wiring
 from orch_notebook.model.flows import CellFlow, CellTask
+from orch_notebook.runtime.bodies import compile_cell, evaluate
 from orch_notebook.runtime.calls import describe_failure
 from orch_notebook.runtime.capture import Capture, capturing
 from orch_notebook.runtime.keys import Keys
@@ -29,8 +25,6 @@ from orch_notebook.runtime.results import Results
 __all__ = ["CellHooks", "CellProgram", "PlainHooks", "Version", "compile_cell"]
 
 Version = tuple[str, str]
-
-TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
 class CellHooks(Protocol):
@@ -203,9 +197,9 @@ class CellProgram:
     def _execute(self, cell: CellTask, namespace: dict[str, Any], capture: Capture) -> None:
         body, last = compile_cell(cell.body, self._hooks.filename(cell))
         if body is not None:
-            _evaluate(body, namespace)
+            evaluate(body, namespace)
         if last is not None:
-            self._hooks.show(cell, _evaluate(last, namespace), capture)
+            self._hooks.show(cell, evaluate(last, namespace), capture)
 
     def _publish(self, task: str, made: Mapping[str, Any]) -> None:
         order = self._order[task]
@@ -258,47 +252,6 @@ class CellProgram:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             return f"Not kept, so it always runs: {reason[:200]}"
         return ""
-
-
-SILENT_TOKENS = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.DEDENT})
-
-
-def compile_cell(source: str, filename: str) -> tuple[CodeType | None, CodeType | None]:
-    """Compile a cell's body, and its last expression apart when its value is to be shown (no ``;`` behind it).
-
-    Examples
-    --------
-    >>> body, last = compile_cell("x = 2\\nx + 1", "<cell>")
-    >>> namespace = {}
-    >>> exec(body, namespace)
-    >>> eval(last, namespace)
-    3
-    >>> compile_cell("1;", "<cell>")[1] is None
-    True
-    """
-    tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT)
-    last: CodeType | None = None
-    if tree.body and isinstance(tree.body[-1], ast.Expr) and not _is_silenced(source):
-        value = tree.body.pop().value
-        last = compile(ast.Expression(value), filename, "eval", TOP_LEVEL_AWAIT)
-    body = compile(tree, filename, "exec", TOP_LEVEL_AWAIT) if tree.body else None
-    return body, last
-
-
-def _is_silenced(source: str) -> bool:
-    """Whether the last statement ends in ``;`` as IPython reads it (comments behind it do not count)."""
-    if ";" not in source:
-        return False
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    said = [token.string for token in tokens if token.type not in SILENT_TOKENS]
-    return bool(said) and said[-1] == ";"
-
-
-def _evaluate(code: CodeType, namespace: dict[str, Any]) -> Any:
-    result = eval(code, namespace)  # noqa: S307 - running the user's code is the purpose
-    if code.co_flags & inspect.CO_COROUTINE:
-        return asyncio.run(result)
-    return result
 
 
 def _rebind(namespace: dict[str, Any], given: set[str]) -> None:

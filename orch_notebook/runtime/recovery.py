@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 from orch_notebook.errors import HistoryConflict, LeaseLost
-from orch_notebook.model.events import Event, RunStateChanged, TaskStateChanged
+from orch_notebook.model.events import Event, RunStateChanged, TaskAdded, TaskStateChanged
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.owners import is_dead
@@ -91,17 +91,14 @@ def end_lost_run(store: Store, lease: Lease, state: State, now: datetime, *, is_
         return False
     events: list[Event] = []
     # The rows of the tasks are stored together with their events, so they are what a replay would give.
+    needs = _needs(store, run)
     done = {task.name for task in run.tasks if task.state.type is StateType.COMPLETED}
     for task in run.tasks:
         if task.state.type in (StateType.RUNNING, StateType.CANCELLING):
             events.append(TaskStateChanged(now, task.name, task.attempt, CRASHED_TASK))
         elif not task.state.is_final:
             # The last facts before a death are the ones that may not have been stored.
-            was_ready = (
-                not is_sure
-                and task.state.type is StateType.PENDING
-                and done.issuperset(run.graph.predecessors.get(task.name, ()))
-            )
+            was_ready = not is_sure and task.state.type is StateType.PENDING and done.issuperset(needs[task.name])
             fate = PERHAPS_RAN if was_ready else NEVER_RAN
             events.append(TaskStateChanged(now, task.name, task.attempt, fate))
     events.append(RunStateChanged(now, state))
@@ -111,3 +108,12 @@ def end_lost_run(store: Store, lease: Lease, state: State, now: datetime, *, is_
     except (HistoryConflict, LeaseLost):
         return False  # somebody was quicker; they end it
     return True
+
+
+def _needs(store: Store, run: FlowRun) -> dict[str, tuple[str, ...]]:
+    """Return what each task of a run waits for, also those that appeared while it ran."""
+    needs = dict(run.graph.predecessors)
+    if len(run.tasks) > len(needs):
+        added = [event for _, event in store.events(run.run_id) if isinstance(event, TaskAdded)]
+        needs |= {event.task.name: event.upstream for event in added}
+    return needs

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.browser.driver import Browser, Server
+from tests.browser.driver import Browser, Page, Server
 from tests.browser.flows import Gates, badge, diagram, expect_badge, kinds, panel
 
 SAVED = (
@@ -23,69 +23,68 @@ SAVED = (
 )
 
 
+CELLS = "() => window.jupyterapp.shell.currentWidget.content.widgets.map(w => w.model.sharedModel.getSource())"
+TRUSTED = "() => window.jupyterapp.shell.currentWidget.content.widgets.every(w => w.model.trusted)"
+DRAWN = "() => [...document.querySelectorAll('.jp-Notebook img')].every(image => image.naturalWidth)"
+
+
+def assert_it_tells(page: Page) -> None:
+    """Badges, outputs, traceback, figure and summary stand in their own cells and can be read."""
+    at = page.evaluate(CELLS)
+    load, broken, plot, last, run = (at.index(source) for source in SAVED[1:])
+    words = [badge(page, cell).split()[0] for cell in (load, broken, plot, last)]
+    assert words == ["Completed", "Failed", "Completed", "Upstream"]
+    assert kinds(page, load) == ["display_data", "stdout"]
+    assert "loaded" in page.text(load)
+    assert kinds(page, broken) == ["display_data", "error"]
+    assert "IndexError: list index out of range" in page.text(broken)
+    assert kinds(page, plot) == ["display_data", "execute_result", "display_data"]
+    expect(page.output(plot).locator("img[src^='data:image/png']")).to_be_visible()
+    assert kinds(page, last) == ["display_data"]
+    tones = {"load": "completed", "broken": "failed", "plot": "completed", "last": "upstream"}
+    assert diagram(page, run) == tones
+    assert "Upstream failed" in page.text(run)
+    assert page.evaluate(DRAWN)
+
+
 def test_a_saved_notebook_tells_how_the_run_ended(browser: Browser, server: Server, shots: Path) -> None:
-    """Reopened without its kernel, badges, outputs and summary stand as they were, whether Jupyter trusts it or not."""
+    """Reopened without its kernel, badges, outputs and summary stand as they were."""
     name = server.write("saved.ipynb", *SAVED)
     with browser.open(name, size=(1400, 1800)) as page:
         page.run_all()
         page.save()
         page.wait("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
-    for trust in ("trusted", "untrusted"):
-        path = server.folder / name
-        if trust == "untrusted":  # somebody else's notebook: its signature is not known here
-            notebook = json.loads(path.read_text())
-            notebook["cells"][5]["source"] = "%flow run # theirs"
-            path.write_text(json.dumps(notebook))
-        with browser.open(name, size=(1400, 1800)) as page:
-            trusted = page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets[5].model.trusted")
-            assert trusted is (trust == "trusted")
-            words = ("Completed", "Failed", "Completed", "Upstream")
-            assert tuple(badge(page, cell).split()[0] for cell in (1, 2, 3, 4)) == words
-            assert "loaded" in page.text(1)
-            assert "IndexError: list index out of range" in page.text(2)
-            assert kinds(page, 3) == ["display_data", "execute_result", "display_data"]
-            expect(page.output(3).locator("img[src^='data:image/png']")).to_be_visible()
-            tones = {"load": "completed", "broken": "failed", "plot": "completed", "last": "upstream"}
-            assert diagram(page, 5) == tones
-            # Icons and diagram are drawn, and the table keeps its words.
-            assert page.evaluate("() => [...document.querySelectorAll('.jp-Notebook img')].every(i => i.naturalWidth)")
-            assert "Upstream failed" in page.text(5)
-            page.screenshot(shots / f"reopened-{trust}.png")
-            assert page.problems() == []
-
-
-EXECUTED = (*SAVED[:2], SAVED[3].replace("import matplotlib.pyplot as plt\n", ""), "%flow run", "print('after')")
-
-
-def test_an_executed_notebook_opens_with_badges_and_figures(browser: Browser, server: Server, tmp_path: Path) -> None:
-    """What ``orch run`` leaves opens in JupyterLab with each task's badge and outputs in its own cell."""
-    first = SAVED[0] + "\nimport matplotlib.pyplot as plt"
-    source = server.write("source.ipynb", first, *EXECUTED[1:])
-    environment = {**os.environ, "ORCH_HOME": str(tmp_path / "orch")}
-    orch = [sys.executable, "-m", "orch_notebook.cli"]
-    done = subprocess.run(
-        [*orch, "run", source], cwd=server.folder, env=environment, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    shown = subprocess.run([*orch, "runs", "--json"], env=environment, capture_output=True, text=True, check=True)
-    run = json.loads(shown.stdout)[-1]["run_id"]
-    shown = subprocess.run([*orch, "show", run, "--json"], env=environment, capture_output=True, text=True, check=True)
-    executed = Path(json.loads(shown.stdout)["executed_notebook"])
-    (server.folder / "executed.ipynb").write_bytes(executed.read_bytes())
-    with browser.open("executed.ipynb", size=(1400, 1400)) as page:
-        at = {page.evaluate(SOURCE, cell): cell for cell in range(page.evaluate(CELLS))}
-        load, plot, run_cell, after = (at[source] for source in EXECUTED[1:])
-        assert badge(page, load).startswith("Completed")
-        assert badge(page, plot).startswith("Completed")
-        assert kinds(page, load) == ["display_data", "stdout"]
-        expect(page.output(plot).locator("img[src^='data:image/png']")).to_be_visible()
-        assert diagram(page, run_cell) == {"load": "completed", "plot": "completed"}
-        assert page.text(after).strip() == "after"
+    with browser.open(name, size=(1400, 1800)) as page:
+        assert page.evaluate(TRUSTED)
+        assert_it_tells(page)
+        page.screenshot(shots / "reopened.png")
         assert page.problems() == []
 
 
-CELLS = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
-SOURCE = "cell => window.jupyterapp.shell.currentWidget.content.widgets[cell].model.sharedModel.getSource()"
+def test_an_executed_notebook_tells_how_the_run_ended(
+    browser: Browser, server: Server, tmp_path: Path, shots: Path
+) -> None:
+    """What ``orch run`` leaves, which Jupyter does not trust, shows each task's badge and outputs in its own cell."""
+    source = server.write("source.ipynb", *SAVED)
+    environment = {**os.environ, "ORCH_HOME": str(tmp_path / "orch")}
+
+    def orch(*words: str) -> str:
+        command = [sys.executable, "-m", "orch_notebook.cli", *words]
+        done = subprocess.run(
+            command, cwd=server.folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        return done.stdout
+
+    assert "Upstream failed" in orch("run", source)
+    run = next(row["run_id"] for row in json.loads(orch("runs", "--json")) if row["parent_run_id"] is None)
+    executed = Path(json.loads(orch("show", run, "--json"))["executed_notebook"])
+    (server.folder / "executed.ipynb").write_bytes(executed.read_bytes())
+    with browser.open("executed.ipynb", size=(1400, 1800)) as page:
+        assert not page.evaluate(TRUSTED)
+        assert_it_tells(page)
+        page.screenshot(shots / "executed.png")
+        assert page.problems() == []
+
 
 CHANGING = (
     "%load_ext orch_notebook\nfrom gate import gate",

@@ -64,6 +64,7 @@ class Notebook:
             routes.open()
             machine = RunMachine(graph)
             engine = Engine(machine, program.perform, runner, ledger, lease, clock, settled=program.settled)
+            self.engine = engine
             engine.journal.record(RunCreated(START, "demo", graph))
             engine.run()
             ledger.close()
@@ -210,6 +211,16 @@ def test_versions_of_an_earlier_run_serve_a_part_of_the_flow() -> None:
     notebook.run()
     notebook.define("t1", "y = x + [3]")
     assert notebook.run("t1") == ["Completed"] and notebook.names["y"] == [1, 3]
+
+
+def test_a_task_that_awaits_can_be_stopped() -> None:
+    """An event loop with nothing to do is no place where a cancel goes unheard."""
+    awaiting = threading.Event()
+    notebook = Notebook("import asyncio", "x = [tell(), await asyncio.sleep(3600)]", tell=awaiting.set)
+    cancel = threading.Thread(target=lambda: awaiting.wait(PATIENCE) and notebook.engine.cancel())
+    cancel.start()
+    assert notebook.run(threads=2) == ["Completed", "Cancelled"]
+    cancel.join()
 
 
 # --cache

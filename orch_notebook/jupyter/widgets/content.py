@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from orch_notebook.jupyter.widgets import messages
+import orch_notebook.jupyter.widgets.messages as messages
 from orch_notebook.model.events import LogWritten
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.runs import FlowRun, TaskRun

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orch_notebook.model.cells.following import Arguments, call_tagged, is_bound_to_class, is_static, run_code
-from orch_notebook.model.cells.frame import Frame, union
+from orch_notebook.model.cells.frame import Frame
 from orch_notebook.model.cells.knowledge import OBJECT
 from orch_notebook.model.cells.libraries import call_library, call_library_method, follow_rule, offer
-from orch_notebook.model.cells.values import EMPTY, Atom, Value
+from orch_notebook.model.cells.values import EMPTY, Atom, Value, union
 
 __all__ = ["call_method", "call_value"]
 
@@ -27,6 +27,10 @@ def call_value(frame: Frame, called: Value, given: Arguments) -> Value:
             is_known = True
             continue
         for tag in frame.tags_of(atom):
+            if tag[0] == "method":
+                results.append(call_library_method(frame, frame.element(frozenset({atom})), tag[1], given))
+                is_known = True
+                continue
             result = call_tagged(frame, tag, atom, given)
             if result is not None:
                 results.append(result)

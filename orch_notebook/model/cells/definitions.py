@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from orch_notebook.model.cells.calls import call_value
 from orch_notebook.model.cells.expressions import evaluate, make_function
 from orch_notebook.model.cells.following import Arguments
-from orch_notebook.model.cells.frame import Frame, union
+from orch_notebook.model.cells.frame import Frame
 from orch_notebook.model.cells.syntax import is_property
-from orch_notebook.model.cells.values import EMPTY, FunctionCode, Value
+from orch_notebook.model.cells.values import EMPTY, FunctionCode, Value, union
 
 __all__ = ["define_class", "define_function", "import_from", "import_module"]
 

@@ -12,24 +12,19 @@ from typing import Any
 
 from orch_notebook.model.cells.calls import call_method, call_value
 from orch_notebook.model.cells.following import Arguments, call_special, run_code
-from orch_notebook.model.cells.frame import Frame, join_texts, state_of, union
-from orch_notebook.model.cells.knowledge import PLAIN_ATTRIBUTES, SAME_MEMORY
+from orch_notebook.model.cells.frame import Frame
+from orch_notebook.model.cells.knowledge import PLAIN_ATTRIBUTES, SAME_MEMORY, state_of
 from orch_notebook.model.cells.libraries import advance
 from orch_notebook.model.cells.magics import call_ipython
 from orch_notebook.model.cells.names import target_names
-from orch_notebook.model.cells.syntax import NAMESPACES, is_call_of, is_namespace, makes_copy, namespace_key
-from orch_notebook.model.cells.values import EMPTY, Value
+from orch_notebook.model.cells.operators import OPERATORS, is_plain, operate
+from orch_notebook.model.cells.specials import call_builtin, call_super
+from orch_notebook.model.cells.syntax import is_call_of, is_namespace, makes_copy, namespace_key
+from orch_notebook.model.cells.values import EMPTY, Value, join_texts, union
 
 __all__ = ["assign", "evaluate", "evaluate_call", "make_function", "note_change", "operate"]
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-OPERATORS = {
-    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "truediv", ast.FloorDiv: "floordiv", ast.Mod: "mod",
-    ast.Pow: "pow", ast.MatMult: "matmul", ast.BitAnd: "and", ast.BitOr: "or", ast.BitXor: "xor",
-    ast.LShift: "lshift", ast.RShift: "rshift", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge",
-    ast.Eq: "eq", ast.NotEq: "ne", ast.In: "contains", ast.NotIn: "contains", ast.USub: "neg", ast.UAdd: "pos",
-    ast.Invert: "invert", ast.Not: "bool",
-}  # fmt: skip
 #: Names inside a query string that mean variables of the caller.
 CALLER_NAMES = re.compile(r"@\s*([A-Za-z_]\w*)")
 HISTORY = frozenset(("Out", "In", "_", "__", "___", "_oh", "_ih"))
@@ -106,6 +101,10 @@ def read_attribute(frame: Frame, node: ast.Attribute) -> Value:
                 found.append(frame.new(node, (kind, method), holds=frozenset({atom})))
     if name in PLAIN_ATTRIBUTES:
         return union(found)
+    rule = frame.knowledge.method(name)
+    if rule is not None and "self" in rule.changes:
+        # `add = xs.append`: whoever calls it later changes `xs`.
+        return frame.new(node, ("method", name), holds=value) | union(found)
     if name in SAME_MEMORY:
         return value | union(found)
     return frame.element(value) | union(found)
@@ -191,59 +190,6 @@ def evaluate_call(frame: Frame, node: ast.Call, *, is_discarded: bool = False) -
     return call_method(frame, receiver, name, given)
 
 
-def call_super(frame: Frame, receiver: Value, name: str, given: Arguments) -> Value:
-    """Call a method as the parents of the receiver's class have it."""
-    results: list[Value] = []
-    for atom in receiver:
-        for kind, code in frame.tags_of(atom):
-            if kind != "instance":
-                continue
-            owner = next((c for c in lineage(code) if frame.code in c.methods.values()), code)
-            if (method := owner.after(name)) is not None:
-                results.append(run_code(frame, method, EMPTY, given, receiver=frozenset({atom})))
-    if not results:
-        if name == "__init__":
-            frame.store(receiver, given.everything)
-        elif given.is_discarded:
-            frame.change(receiver)
-    return union(results)
-
-
-def lineage(code: Any) -> list[Any]:
-    """Return a class and all it inherits from."""
-    return [code, *(ancestor for parent in code.parents for ancestor in lineage(parent))]
-
-
-def call_builtin(frame: Frame, name: str, called: Value, node: ast.Call, given: Arguments) -> Value | None:
-    """Handle the builtins that reach around the names: ``exec``, ``eval``, ``globals`` …"""
-    if called != {(("path", "builtins." + name), False)}:
-        return None
-    if name in ("exec", "eval"):
-        text = given.constants.get("0")
-        if isinstance(text, str):
-            frame.linker.read_source(frame, text)
-        else:
-            frame.give_up(f"it calls {name}()", rebinds=name == "exec")
-        return frame.new(node)
-    if name in NAMESPACES and not node.args:
-        if frame.code is None or name == "globals":
-            frame.give_up(f"it uses {name}()", rebinds=True)
-        return EMPTY
-    if name == "open":
-        kind = Arguments(given.node, given.positional, given.keywords, given.rest, given.constants)
-        return call_value(frame, called, kind)
-    if name in ("len", "str", "repr", "bool", "hash", "abs", "next", "print", "round", "int", "float") and frame.tags:
-        for value in given.positional:
-            call_special(frame, value, f"__{name}__", node)
-            if name in ("print", "str", "repr"):
-                call_special(frame, value, "__str__", node)
-                call_special(frame, value, "__repr__", node)
-    if name == "next" and given.positional:
-        frame.change(given.positional[0])
-        return advance(frame, given.positional[0], node)
-    return None
-
-
 def read_comprehension(frame: Frame, node: Comprehension) -> Value:
     overlay: dict[str, Value] = {}
     frame.overlays.append((overlay, False))
@@ -306,11 +252,6 @@ def read_binary(frame: Frame, node: ast.BinOp) -> Value:
     return operate(frame, node, node.op, evaluate(frame, node.left), evaluate(frame, node.right))
 
 
-def is_plain(value: Value) -> bool:
-    """Whether a value is a number or a text, or nothing that could be changed in place."""
-    return all(base[0] == "text" for base, _ in value)
-
-
 def read_joined(frame: Frame, node: ast.JoinedStr) -> Value:
     """An f-string: a pattern of what can be seen of it."""
     return join_texts([evaluate(frame, part) for part in node.values])
@@ -322,28 +263,6 @@ def read_formatted(frame: Frame, node: ast.FormattedValue) -> Value:
     call_special(frame, value, "__format__", node)
     call_special(frame, value, "__str__", node)
     return value if is_plain(value) else EMPTY
-
-
-def operate(frame: Frame, node: ast.AST, operator: ast.AST, left: Value, right: Value) -> Value:
-    """Return what an operator may give."""
-    if is_plain(left) and is_plain(right):
-        # Numbers make numbers; texts, and paths of pathlib, make texts.
-        if isinstance(operator, ast.Add):
-            return join_texts([left, right])
-        return join_texts([left, right], "/") if isinstance(operator, ast.Div) else EMPTY
-    name = OPERATORS.get(type(operator), "")
-    special = EMPTY
-    if frame.tags:
-        special = call_special(frame, left, f"__{name}__", node, right) | call_special(
-            frame, right, f"__r{name}__", node, left
-        )
-        known = frame.known_of(left | right)
-        if ("type", "list") in known or ("type", "dict") in known:
-            # Joining or repeating lists makes a new list of the same elements.
-            return special | frame.new(node, ("type", "list"), holds=frame.element(left) | frame.element(right))
-        if ("type", "frame") in known:
-            return special | frame.new(node, ("type", "frame"))
-    return special | frame.new(node)
 
 
 def read_unary(frame: Frame, node: ast.UnaryOp) -> Value:

@@ -9,8 +9,8 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orch_notebook.model.cells.frame import CLOSURE, Frame, union
-from orch_notebook.model.cells.values import EMPTY, Atom, Base, ClassCode, FunctionCode, Summary, Tag, Value
+from orch_notebook.model.cells.frame import CLOSURE, Frame
+from orch_notebook.model.cells.values import EMPTY, Atom, Base, ClassCode, FunctionCode, Summary, Tag, Value, union
 
 __all__ = [
     "Arguments",

@@ -7,11 +7,12 @@ Expressions and statements are read by their own modules, which call the verbs h
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from orch_notebook.model.cells.knowledge import ATTRIBUTE_STATE
+from orch_notebook.model.cells.knowledge import state_of
 from orch_notebook.model.cells.rules import Knowledge
+from orch_notebook.model.cells.scopes import GONE, Names
 from orch_notebook.model.cells.values import (
     EMPTY,
     Access,
@@ -23,13 +24,13 @@ from orch_notebook.model.cells.values import (
     Summary,
     Tag,
     Value,
+    union,
 )
 
-__all__ = ["CLOSURE", "Frame", "Linker", "Names", "join_texts", "state_of", "union"]
+__all__ = ["CLOSURE", "Frame", "Linker"]
 
 #: The parameter that stands for the function object itself, which holds defaults and captured names.
 CLOSURE = "<function>"
-GONE: Value = frozenset({(("gone", ""), False)})
 NO_TAGS: frozenset[Tag] = frozenset()
 
 
@@ -53,26 +54,6 @@ class Linker(Protocol):
 
     def read_source(self, frame: Frame, source: str) -> None:
         """Read Python text as if it stood in the frame's body."""
-
-
-class Names:
-    """What names stand for at one point of a body; forked at branches and joined after them."""
-
-    __slots__ = ("globals", "gone", "locals", "unsure")
-
-    def __init__(
-        self, globals: dict[str, Value], locals: dict[str, Value], unsure: frozenset[str], gone: frozenset[str]
-    ) -> None:
-        self.globals = globals
-        self.locals = locals
-        #: Globals that may still be what they were when the body began.
-        self.unsure = unsure
-        #: Globals that may have been deleted; the value of those that surely are is GONE.
-        self.gone = gone
-
-    def fork(self) -> Names:
-        """Return a copy that may go its own way."""
-        return Names(dict(self.globals), dict(self.locals), self.unsure, self.gone)
 
 
 class Frame:
@@ -117,7 +98,7 @@ class Frame:
         #: Class bodies and comprehensions, innermost last: their names, and whether it is a class body.
         self.overlays: list[tuple[dict[str, Value], bool]] = []
         #: Functions that a library was handed, with what it could call them with.
-        self.offered: set[tuple[FunctionCode, Atom, Value]] = set()
+        self.offered: set[tuple[FunctionCode | ClassCode | str, Atom, Value]] = set()
         #: The names as they stood at each ``return``.
         self.exits: list[Names] = []
         self.locals_known = code.locals if code else frozenset()
@@ -411,47 +392,3 @@ class Frame:
                 kept.add(base)
                 todo += [atom[0] for atom in contents.get(base, ())]
         summary.contents = {base: held for base, held in contents.items() if base in kept}
-
-
-def state_of(path: str) -> str:
-    """Return the name of the hidden state that a dotted path belongs to.
-
-    Examples
-    --------
-    >>> state_of("os.environ"), state_of("mylib.config.level")
-    ('state:environ', 'state:mylib')
-    """
-    stem = path
-    while stem:
-        if stem in ATTRIBUTE_STATE:
-            return ATTRIBUTE_STATE[stem]
-        stem = stem.rpartition(".")[0]
-    return "state:" + path.partition(".")[0]
-
-
-def join_texts(parts: Iterable[Value], between: str = "") -> Value:
-    """Return the text that is put together from parts; ``*`` stands for what cannot be seen.
-
-    Examples
-    --------
-    >>> [text for (_, text), _ in join_texts([frozenset({(("text", "data"), False)}), EMPTY], "/")]
-    ['data/*']
-    """
-    words: list[str] = []
-    is_seen = False
-    for part in parts:
-        texts = [base[1] for base, _ in part if base[0] == "text"]
-        if len(texts) == 1 and len(part) == 1:
-            words.append(texts[0])
-            is_seen = True
-        else:
-            words.append("*")
-    return frozenset({(("text", between.join(word for word in words if word)), False)}) if is_seen else EMPTY
-
-
-def union(values: Iterable[Value]) -> Value:
-    """Return what any of several values may be."""
-    found: set[Atom] = set()
-    for value in values:
-        found |= value
-    return frozenset(found)

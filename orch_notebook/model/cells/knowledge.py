@@ -29,6 +29,7 @@ __all__ = [
     "PLAIN_ATTRIBUTES",
     "SAME_MEMORY",
     "USUAL_NAMES",
+    "state_of",
 ]
 
 
@@ -420,3 +421,19 @@ ATTRIBUTE_STATE: Mapping[str, str] = {
     "matplotlib.pyplot.rcParams": STYLE,
     "matplotlib.rcParams": STYLE,
 }
+
+
+def state_of(path: str) -> str:
+    """Return the name of the hidden state that a dotted path belongs to.
+
+    Examples
+    --------
+    >>> state_of("os.environ"), state_of("mylib.config.level")
+    ('state:environ', 'state:mylib')
+    """
+    stem = path
+    while stem:
+        if stem in ATTRIBUTE_STATE:
+            return ATTRIBUTE_STATE[stem]
+        stem = stem.rpartition(".")[0]
+    return "state:" + path.partition(".")[0]

@@ -9,10 +9,10 @@ import ast
 import re
 
 from orch_notebook.model.cells.following import Arguments, bind_arguments, call_special, call_tagged, perform
-from orch_notebook.model.cells.frame import CLOSURE, Frame, join_texts, state_of, union
-from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES, OBJECT
+from orch_notebook.model.cells.frame import CLOSURE, Frame
+from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES, OBJECT, state_of
 from orch_notebook.model.cells.rules import Rule
-from orch_notebook.model.cells.values import EMPTY, Atom, Base, FunctionCode, Value
+from orch_notebook.model.cells.values import EMPTY, Atom, Base, Entry, FunctionCode, Value, join_texts, union
 
 __all__ = ["advance", "call_library", "call_library_method", "follow_rule", "offer"]
 
@@ -24,7 +24,8 @@ def call_library(frame: Frame, path: str, given: Arguments) -> Value:
     """Call something of a library by its dotted path."""
     rule = frame.knowledge.function(path)
     everything = given.everything
-    offer(frame, everything, given)
+    # Whoever gives back a plain number or text calls the special methods at most, and those are seen to elsewhere.
+    offer(frame, everything, given, is_curious=rule is None or rule.gives != "plain")
     if rule is None:
         if given.is_discarded:
             # Nobody calls a function for nothing: it changes what it is given, or its module.
@@ -192,8 +193,8 @@ def _move_on(frame: Frame, value: Value, node: ast.AST, seen: set[Base]) -> None
                     call_special(frame, frozenset({atom}), name, node)
 
 
-def offer(frame: Frame, values: Value, given: Arguments) -> None:
-    """Let a library call the functions and methods of the notebook that it is handed."""
+def offer(frame: Frame, values: Value, given: Arguments, *, is_curious: bool = True) -> None:
+    """Let a library call the functions of the notebook that it is handed, and if curious the methods of objects."""
     if not frame.tags:
         return
     reachable = values | frame.inside(values)
@@ -207,19 +208,29 @@ def offer(frame: Frame, values: Value, given: Arguments) -> None:
                 if (code, atom, everything) not in frame.offered:
                     frame.offered.add((code, atom, everything))
                     call_tagged(frame, (kind, code), atom, Arguments(given.node, rest=everything))
-            elif kind == "instance":
+            elif kind == "method":
+                if (code, atom, values) not in frame.offered:
+                    frame.offered.add((code, atom, values))
+                    call_library_method(frame, frame.element(frozenset({atom})), code, Arguments(given.node))
+            elif kind == "instance" and is_curious and (code, atom, values) not in frame.offered:
+                frame.offered.add((code, atom, values))
                 for method in code.all_methods().values():
                     _consult(frame, method, atom, given.node)
 
 
 def _consult(frame: Frame, method: FunctionCode, atom: Atom, node: ast.AST) -> None:
-    """Count what a method reads, without counting what it changes: a library may look at any object."""
+    """Count what a method does to globals: a library may call any method of what it is handed."""
     arguments = bind_arguments(frame, method, Arguments(node), frozenset({atom}))
-    described = {name: frame.describe(value) for name, value in arguments.items()}
+    # What is inside the object is offered by itself, so all objects of a class look alike here: that is read once.
+    looks = Entry(tags=frozenset(tag for tag in frame.tags_of(atom) if tag[0] == "instance"), defined=True)
+    described = {name: looks if value else frame.describe(value) for name, value in arguments.items()}
     summary = frame.linker.summarise(method, described, frame)
     for name in summary.reads:
         frame.read_if_there(name)
         if name in frame.names.globals:
             frame.load_global(name)
+    for base, is_deep in summary.changed:
+        if base[0] == "in":
+            frame.change(frame.load_global(base[1]), deep=is_deep)
     for state, access in summary.states.items():
         frame.touch(state, access)

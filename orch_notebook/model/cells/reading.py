@@ -25,7 +25,7 @@ __all__ = ["Reader", "analyse", "library_entry"]
 #: How many calls deep functions of the notebook are followed.
 DEEPEST = 24
 #: How many bodies are read for one cell before arguments are no longer told apart.
-WIDENED = 200
+WIDENED = 100
 VAGUE = Entry(defined=True)
 NO_OBJECT = Entry(is_object=False, defined=True)
 #: How many different surroundings a body is remembered for.
@@ -86,6 +86,8 @@ class Reader:
         self._under_way: dict[FunctionCode, Summary] = {}
         self._assumed: set[FunctionCode] = set()
         self._bodies = 0
+        #: What was read while some function that calls itself was not yet done; good until that one is.
+        self._drafts: dict[Any, list[Summary]] = {}
 
     def read_cell(self, source: str, entry: Callable[[str], Entry]) -> Summary:
         """Return what a cell does where its names are known so."""
@@ -102,6 +104,7 @@ class Reader:
             frame = Frame(self, self.knowledge, entry)
             frame.give_up("it is nested too deeply to be read", rebinds=True)
             self._under_way.clear()
+            self._drafts.clear()
         summary = frame.finish()
         summary.late = late_reads(frame, summary)
         memory.insert(0, summary)
@@ -124,6 +127,11 @@ class Reader:
         if code in self._under_way or caller.depth > DEEPEST:
             self._assumed.add(code)
             return self._under_way.get(code, Summary())
+        drafts = self._drafts.setdefault((code, key), [])
+        for summary in drafts:
+            if all(caller.peek(name) == known for name, known in summary.needs.items()):
+                self._assumed |= self._under_way.keys()
+                return summary
         assumed_before = self._assumed
         self._assumed = set()
         self._under_way[code] = Summary()
@@ -132,14 +140,19 @@ class Reader:
             if code in self._assumed:
                 # It calls itself: read it again, knowing what it does at least.
                 self._under_way[code] = summary
+                self._drafts.clear()
                 summary = self._read_function(code, given, caller)
         finally:
             del self._under_way[code]
             pending = self._assumed - {code}
             self._assumed = assumed_before | pending
-        if not pending:
+        if pending:
+            drafts.append(summary)
+        else:
             memory.insert(0, summary)
             del memory[REMEMBERED:]
+        if not self._under_way:
+            self._drafts.clear()
         return summary
 
     def _read_function(self, code: FunctionCode, given: Mapping[str, Entry], caller: Frame) -> Summary:

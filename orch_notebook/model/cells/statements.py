@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from orch_notebook.model.cells.definitions import define_class, define_function, import_from, import_module
-from orch_notebook.model.cells.expressions import assign, evaluate, evaluate_call, note_change, operate
+from orch_notebook.model.cells.expressions import assign, evaluate, evaluate_call, note_change
 from orch_notebook.model.cells.following import call_special
-from orch_notebook.model.cells.frame import Frame, Names, union
+from orch_notebook.model.cells.frame import Frame
 from orch_notebook.model.cells.libraries import advance
+from orch_notebook.model.cells.operators import operate
+from orch_notebook.model.cells.scopes import Names
 from orch_notebook.model.cells.syntax import (
     as_load,
     jumps,
@@ -22,6 +24,7 @@ from orch_notebook.model.cells.syntax import (
     runs_at_least_once,
     unpacks_evenly,
 )
+from orch_notebook.model.cells.values import union
 
 __all__ = ["execute"]
 

@@ -18,7 +18,7 @@ Numbers and other things that nobody can change in place have no atoms at all.  
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -34,14 +34,17 @@ __all__ = [
     "Summary",
     "Tag",
     "Value",
+    "join_texts",
+    "union",
 ]
 
 Base = tuple[str, Any]
 Atom = tuple[Base, bool]
 Value = frozenset[Atom]
 #: What is known of an object: ``("function", code)``, ``("bound", code)`` of a method with its object inside,
-#: ``("class", code)``, ``("instance", code)``, ``("resumes", code)`` of a generator, ``("type", "list")``,
-#: ``("stateful", "iterator")``, ``("carries", "state:numpy.random")`` …
+#: ``("method", name)`` of a library's object inside, ``("class", code)``, ``("instance", code)``,
+#: ``("resumes", code)`` of a generator, ``("type", "list")``, ``("stateful", "iterator")``,
+#: ``("carries", "state:numpy.random")`` …
 Tag = tuple[str, Any]
 
 EMPTY: Value = frozenset()
@@ -209,3 +212,31 @@ class Summary:
     late: dict[str, frozenset[str]] = field(default_factory=dict)
     effects: Any = None
     kept: set[Base] = field(default_factory=set)
+
+
+def union(values: Iterable[Value]) -> Value:
+    """Return what any of several values may be."""
+    found: set[Atom] = set()
+    for value in values:
+        found |= value
+    return frozenset(found)
+
+
+def join_texts(parts: Iterable[Value], between: str = "") -> Value:
+    """Return the text that is put together from parts; ``*`` stands for what cannot be seen.
+
+    Examples
+    --------
+    >>> [text for (_, text), _ in join_texts([frozenset({(("text", "data"), False)}), EMPTY], "/")]
+    ['data/*']
+    """
+    words: list[str] = []
+    is_seen = False
+    for part in parts:
+        texts = [base[1] for base, _ in part if base[0] == "text"]
+        if len(texts) == 1 and len(part) == 1:
+            words.append(texts[0])
+            is_seen = True
+        else:
+            words.append("*")
+    return frozenset({(("text", between.join(word for word in words if word)), False)}) if is_seen else EMPTY

@@ -43,6 +43,19 @@ class Wiring:
         For every task that has some, the names it needs and nothing above defines.
     notes : mapping
         For every task that has some, sentences on overrides that do not fit what its source shows.
+
+    Notes
+    -----
+    Whoever executes this keeps the promise by five rules.
+
+    1. A task sees the versions its bindings name, and nothing else but the environment; so do the functions it calls,
+       wherever they were defined.
+    2. What it binds or changes (`writes` and `mutates`) becomes its version of those names, as far as they are bound
+       at its end; an opaque task with `rebinds` gives all names it leaves.
+    3. At the end, names are published in definition order; what a task deletes is taken away at its place.
+    4. Versions of a name that was changed in place are one object.  Every edge counts for what is stale, because only
+       the order of ``alias``, ``hidden-state`` and ``file`` edges carries some changes.
+    5. Tasks whose `exclusive` sets meet never overlap.
     """
 
     edges: tuple[Edge, ...] = ()
@@ -83,7 +96,10 @@ class _Wirer:
         if version is not None:
             return UNDEFINED if version.is_deleted else describe(version, self.epoch)
         found = library_entry(name)
-        if found.defined is False or found.direct:
+        if found.direct:
+            # After a star import even a builtin's name may mean something else: it is bound to whoever did that.
+            return replace(found, defined=None) if self.anything else found
+        if found.defined is False:
             return found
         if name in self.known:
             return OUTSIDE
@@ -150,7 +166,7 @@ class _Wirer:
             version = self._find(name)
             if version is not None:
                 bound[name] = version
-            elif is_sure and not self._is_excused(name):
+            elif is_sure and (self.anything or not self._is_excused(name)):
                 missing.append(name)
         if task is None:
             return bound
@@ -167,7 +183,9 @@ class _Wirer:
                 self._edge(version.producer, task, "read-after-write", name)
         for name in missing if self.anything else ():
             mine[name] = self.anything_by
-        if missing and not self.anything:
+            if self.anything_by is not None:
+                self._edge(self.anything_by, task, "read-after-write", name)
+        if missing and not self.anything and not summary.rebinds:
             self.undefined[task] = tuple(missing)
         return bound
 
@@ -315,7 +333,12 @@ def may_overlap(one: str, other: str) -> bool:
         return (heads[0].startswith(heads[1]) or heads[1].startswith(heads[0])) and (
             tails[0].endswith(tails[1]) or tails[1].endswith(tails[0])
         )
-    return first == second or first.startswith(second + "/") or second.startswith(first + "/")
+    # Some writers add the extension themselves: numpy.save("a") makes a.npy.
+    return (
+        first == second
+        or first.startswith((second + "/", second + "."))
+        or second.startswith((first + "/", first + "."))
+    )
 
 
 #: The last wiring, kept warm: defining one more task then costs that task alone.

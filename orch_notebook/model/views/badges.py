@@ -46,8 +46,9 @@ def pill(state_name: str, words: str) -> str:
     ring = f"border:1px solid {TONES['failed'].mid};" if tone == "upstream" else ""
     red, green, blue = (int(mid[start : start + 2], 16) for start in (1, 3, 5))
     return (
-        f'<span style="{ring}display:inline-flex;align-items:center;white-space:nowrap;padding:0 9px;line-height:20px;'
-        f"border-radius:11px;font-size:12px;font-weight:600;background:rgba({red},{green},{blue},0.13);"
+        f'<span style="{ring}display:inline-flex;align-items:center;white-space:nowrap;min-width:max-content;'
+        f"padding:0 9px;line-height:20px;border-radius:11px;font-size:12px;font-weight:600;"
+        f"background:rgba({red},{green},{blue},0.13);"
         f'color:{mid};color:color-mix(in srgb,{mid} 65%,currentColor)">{icon(tone)}{escape(words)}</span>'
     )
 
@@ -86,7 +87,7 @@ def badge_html(task_run: TaskRun, now: datetime) -> str:
         The present moment, aware; a running task shows how long it has run.
     """
     # Long names give way in steps, so that the line stays a line and under its size.
-    for names, length in ((6, 40), (3, 24), (1, 12), (0, 12)):
+    for names, length in ((6, 40), (5, 32), (4, 28), (3, 24), (1, 12), (0, 12)):
         line = _badge(task_run, now, names, length)
         if len(line.encode()) <= MAX_BADGE_BYTES:
             break

@@ -189,6 +189,55 @@ print(L, N, log)
 log.append(N)
 log = []
 globals()['k'] = N
+act = L.append|act(N)
+put = L.append
+put(N)
+for each in map(L.append, [N]): pass
+list.append(L, N)
+setattr(o, 'v', L)
+getattr(o, 'v').append(N)
+o.__dict__['v'] = L
+vars(o)['v'].append(N)
+class W:|    def __enter__(self):|        return L|    def __exit__(self, *a):|        L.append(N)
+with W() as u:|    u.append(N)
+class T:|    def __init__(self, v): self.v = v|    def __iter__(self): return iter(self.v)
+class T(T):|    def __len__(self): return N
+tt = T(L)
+L = [each for each in tt]
+N = len(tt)
+class S:|    @staticmethod|    def put(v): L.append(v)
+class S(S):|    @classmethod|    def make(cls): return cls()|    @property|    def p(self): return N
+S.put(N)
+ss = S.make()
+N = ss.p
+ss.put(N)
+class G:|    def __getitem__(self, i): return L[-1:]|    def __setitem__(self, i, v): L.append(v)|gg = G()
+gg[0] = N
+L2 = gg[0]
+print(gg[1])
+def many(*u, **w):|    u[0].append(N)|    return w
+w2 = many(L, a=L)
+w2['a'].append(N)
+N = functools.reduce(lambda a, b: a + len(L), [1, 2])
+def outer(u):|    def middle():|        def inner():|            u.append(N)|        return inner|    return middle()
+outer(L)()
+run = outer(L)
+run()
+pairs = [(L, N), (L, N)]
+for u, v in pairs: u.append(v)
+L = pairs[0][0]
+nested = {'x': {'y': L}}
+nested['x']['y'].append(N)
+L = nested['x']['y']
+N = N if not L else len(L)
+try:|    L = [1 // (N - N)]|except ZeroDivisionError:|    pass|finally:|    L.append(N)
+L = [*L, *L][:4]
+d = {k2: L for k2 in 'ab'}|d['b'] = N
+(lambda u: u.append(N))(L)
+L[:] = [N, N]
+L *= 1
+x0, (x1, L) = N, (N, L)
+del d['b']|d['b'] = N
 """.strip().splitlines()
 
 

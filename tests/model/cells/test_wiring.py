@@ -104,6 +104,10 @@ PROGRAMS = {
         "(i): import pandas as pd\np: path = 'o.csv'\na: df.to_csv(path)\nb: x = pd.read_csv('o.csv')",
         "p>a read-after-write path, a>b file file:o.csv",
     ),
+    "an extension may be added by who writes": (
+        "(i): import numpy as np\na: np.save('x', y)\nb: z = np.load('x.npy')\nc: w = np.load('xx.npy')",
+        "a>b file file:x.npy",
+    ),
     "a folder holds its files": (
         "(i): import os\na: os.makedirs('out')\nb: open('out/a.txt', 'w').write('x')\nc: print(os.listdir('out'))",
         "a>b file file:out/a.txt, a>c file file:out, b>c file file:out",
@@ -132,6 +136,10 @@ PROGRAMS = {
     "an opaque cell that binds names gives all of them": (
         "a: x = 1\nb: exec(code)\nc: y = x",
         "a>b read-after-write x, a>b barrier it calls exec(), b>c read-after-write x, b>c barrier it calls exec()",
+    ),
+    "after a star import builtins may mean something else": (
+        "a: from numpy import *\nb: print(sum([1]))",
+        "a>b read-after-write print, a>b read-after-write sum, a>b barrier it imports everything from numpy",
     ),
     "a plain cell waits for nobody": (
         "a: x = [1]\n(p): x.append(1)\nb: print(x)",
@@ -169,7 +177,7 @@ PROGRAMS = {
 def test_cells_wait_for_what_they_must_and_for_nothing_else(name: str) -> None:
     """The edges of each program are exactly those of the table."""
     text, edges = PROGRAMS[name]
-    wiring = wire(cells_of(text), known=["xs", "c", "df", "make", "code", "X"])
+    wiring = wire(cells_of(text), known=["xs", "c", "df", "make", "code", "X", "y"])
     assert edges_of(wiring) == {edge.strip() for edge in edges.split(",") if edge.strip()}
 
 
