@@ -148,13 +148,15 @@ def worker(
     )
     with open_orchestrator() as orchestrator:
         found = Worker(orchestrator.store, orchestrator.settings, slots=slots, name=name, clock=orchestrator.clock)
-        asked = iter((found.drain, found.stop))
+        finishing = "Finishing what runs; interrupt again to end it.\n"
+        asked = iter(((found.drain, finishing), (found.stop, "Ending what runs.\n")))
 
         def ask(*_: object) -> None:
-            next(asked, found.stop)()
+            act, words = next(asked, (found.stop, ""))
+            act()
             if found.performing and not quiet:
                 # Written past Python's buffers: a signal may arrive while they are being written.
-                os.write(2, b"Finishing what runs; interrupt again to end it.\n")
+                os.write(2, words.encode())
 
         signal.signal(signal.SIGINT, ask)
         signal.signal(signal.SIGTERM, ask)

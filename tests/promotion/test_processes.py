@@ -254,6 +254,26 @@ def test_a_terminated_worker_finishes_what_it_began(house):
     assert house.store.workers() == []
 
 
+def test_a_worker_interrupted_twice_ends_what_it_began(house):
+    """The run has crashed, because nobody cancelled it, so its repetition waits for the next worker; no orphans."""
+    run_id = house.promote(*TASKS, retries=1)
+    worker = house.work()
+    pids = house.held(run_id)
+    worker.terminate()
+
+    def is_draining():
+        return "Finishing what runs" in (house.folder / "worker-0.log").read_text()
+
+    until(is_draining)
+    worker.terminate()
+    assert worker.wait(30) == 0
+    run = house.ended(run_id)
+    assert (run.state.name, run.state.message.endswith("the worker was stopped.")) == ("Crashed", True)
+    assert all(task.state.is_final for task in run.tasks)
+    assert [each.state.name for each in house.store.runs(state="scheduled")] == ["AwaitingRetry"]
+    all_gone(*pids)
+
+
 def test_two_workers_lose_no_due_time_and_do_none_twice(house):
     """Eight due times at one per second, two workers: eight rows, each executed once."""
     start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
