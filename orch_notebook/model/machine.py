@@ -18,8 +18,9 @@ from orch_notebook.model.tasks import Task
 
 __all__ = ["AwaitRetry", "Command", "EndRun", "EndTask", "RunMachine", "StartTask", "StopTask"]
 
-#: Edges that only keep an order: what comes after them needs nothing from what came before.
-ORDER_ONLY = frozenset({"write-after-read"})
+#: Edges that only keep an order: what comes after them needs nothing from what came before.  Hidden state (a random
+#: generator, say) is there whether or not the task before has moved it.
+ORDER_ONLY = frozenset({"write-after-read", "hidden-state"})
 
 T = StateType
 

@@ -178,11 +178,22 @@ class CellProgram:
             return found
         namespace = self._namespace(cell.name)
         self._execute(cell, namespace, capture)
-        made = {name: namespace[name] for name in self._made(cell.name) if name in namespace}
+        made = self._bound_by(cell.name, namespace)
         if key is not None:
             note = self._keep(cell, key, made)
         self._publish(cell.name, made)
         return {"note": note} if note else None
+
+    def _bound_by(self, task: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the versions that a body has made: those its source shows, or all where it may bind any name."""
+        if not self._wiring.effects[task].rebinds:
+            return {name: namespace[name] for name in self._made(task) if name in namespace}
+        given = self._bound(task)
+        return {
+            name: value
+            for name, value in namespace.items()
+            if name in given or (self._base.get(name, self) is not value and not name.startswith("__"))
+        }
 
     def _namespace(self, task: str) -> dict[str, Any]:
         namespace = dict(self._base)
@@ -204,7 +215,8 @@ class CellProgram:
     def _publish(self, task: str, made: Mapping[str, Any]) -> None:
         order = self._order[task]
         with self._lock:
-            alive = [name for name in made if self._readers[(name, task)] or (name, task) in self._last]
+            rebinds = self._wiring.effects[task].rebinds
+            alive = [name for name in made if rebinds or self._readers[(name, task)] or (name, task) in self._last]
             self.versions.update({(name, task): made[name] for name in alive})
             # A task higher up that ends later must not cover what a lower one has published.
             shown = [name for name in made if order >= self._published.get(name, -1)]

@@ -309,3 +309,10 @@ SHOWN = {
 def test_the_last_expression_is_shown_unless_silenced(source, is_shown) -> None:
     """As IPython does."""
     assert (compile_cell(source, "<cell>")[1] is not None) == is_shown
+
+
+def test_a_cell_that_may_bind_any_name_hands_on_all_of_them() -> None:
+    """What ``exec`` binds is there for the cells below, and what it leaves alone passes through."""
+    notebook = Notebook("x = 1", "exec('y = x + 1')", "z = x + y")
+    notebook.run()
+    assert notebook.names["z"] == 3

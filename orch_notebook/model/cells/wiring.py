@@ -15,7 +15,7 @@ from types import MappingProxyType
 from orch_notebook.model.cells.effects import Cell, Effects, effects_of
 from orch_notebook.model.cells.knowledge import AMBIENT, KNOWLEDGE
 from orch_notebook.model.cells.placement import Placement
-from orch_notebook.model.cells.reading import Reader, library_entry
+from orch_notebook.model.cells.reading import Reader, analyse, library_entry
 from orch_notebook.model.cells.regions import Region, Version, describe
 from orch_notebook.model.cells.rules import Knowledge
 from orch_notebook.model.cells.values import Entry, Summary, Value
@@ -185,6 +185,10 @@ class _Wirer:
             mine[name] = self.anything_by
             if self.anything_by is not None:
                 self._edge(self.anything_by, task, "read-after-write", name)
+        if missing and not self.anything and not summary.rebinds:
+            # What a function defined elsewhere would read is no sure error here: it may be handed on and never called.
+            own = analyse(cell.source).reads | set(cell.inputs or ())
+            missing = [name for name in missing if name in own]
         if missing and not self.anything and not summary.rebinds:
             self.undefined[task] = tuple(missing)
         return bound
