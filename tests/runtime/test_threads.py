@@ -205,7 +205,8 @@ def test_a_stop_never_hits_the_next_call_of_its_thread(hasty) -> None:
     runner = ThreadRunner(1)
     outcomes: dict[str, list[BaseException | None]] = {"target": [], "innocent": []}
     targets: SimpleQueue[Call | None] = SimpleQueue()
-    noticed, lengths = SimpleQueue(), itertools.cycle(range(0, 300, 7))
+    # Now the call is quicker, now the stop: on a busy machine chance sees to that, on a quiet one the two lengths do.
+    noticed, lengths, delays = SimpleQueue(), itertools.cycle(range(0, 300, 7)), itertools.cycle(range(0, 3000, 97))
 
     def work(task: str, attempt: int) -> None:
         if task == "target":
@@ -227,6 +228,8 @@ def test_a_stop_never_hits_the_next_call_of_its_thread(hasty) -> None:
     def chase() -> None:
         while (call := targets.get()) is not None:
             noticed.put(None)
+            for _ in range(next(delays)):
+                pass
             stop(runner, call)
 
     chaser = threading.Thread(target=chase, daemon=True)

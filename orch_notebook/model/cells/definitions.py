@@ -16,6 +16,7 @@ __all__ = ["define_class", "define_function", "import_from", "import_module"]
 
 
 def define_function(frame: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    """Bind a function, after what its decorators, defaults and annotations read."""
     decorators = [evaluate(frame, decorator) for decorator in node.decorator_list]
     spec = node.args
     for arg in [*spec.posonlyargs, *spec.args, *spec.kwonlyargs, spec.vararg, spec.kwarg]:
@@ -42,6 +43,7 @@ def decorate(
 
 
 def import_module(frame: Frame, node: ast.Import) -> None:
+    """Bind what ``import a.b as c`` binds."""
     for alias in node.names:
         name, path = alias.name.partition(".")[0], alias.name
         if alias.asname:
@@ -51,6 +53,7 @@ def import_module(frame: Frame, node: ast.Import) -> None:
 
 
 def import_from(frame: Frame, node: ast.ImportFrom) -> None:
+    """Bind what ``from a import b`` binds; a star makes the cell unreadable."""
     module = "." * node.level + (node.module or "")
     for alias in node.names:
         if alias.name == "*":

@@ -22,7 +22,7 @@ from orch_notebook.model.cells.specials import call_builtin, call_super
 from orch_notebook.model.cells.syntax import is_call_of, is_namespace, makes_copy, namespace_key
 from orch_notebook.model.cells.values import EMPTY, Value, join_texts, union
 
-__all__ = ["assign", "evaluate", "evaluate_call", "make_function", "note_change", "operate"]
+__all__ = ["assign", "evaluate", "evaluate_call", "make_function", "note_change", "operate", "parts_of_turn"]
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 #: Names inside a query string that mean variables of the caller.
@@ -197,6 +197,8 @@ def read_comprehension(frame: Frame, node: Comprehension) -> Value:
         for generator in node.generators:
             element = advance(frame, evaluate(frame, generator.iter), generator)
             assign_overlay(frame, overlay, generator.target, element)
+            for inner, part in parts_of_turn(frame, generator.target, generator.iter):
+                assign_overlay(frame, overlay, inner, part)
             for condition in generator.ifs:
                 evaluate(frame, condition)
         if isinstance(node, ast.DictComp):
@@ -208,6 +210,32 @@ def read_comprehension(frame: Frame, node: Comprehension) -> Value:
     if isinstance(node, ast.GeneratorExp):
         return frame.new(node, ("stateful", "iterator"), holds=held)
     return frame.new(node, ("type", "dict" if isinstance(node, ast.DictComp) else "list"), holds=held)
+
+
+def parts_of_turn(frame: Frame, target: ast.AST, source: ast.AST) -> list[tuple[ast.AST, Value]]:
+    """Return which target takes which part, where a loop over ``zip``, ``enumerate`` or ``.items()`` shows it.
+
+    Everywhere else each target may take any part of what the loop draws from.  Keys and numbers are plain values.
+    """
+    if not isinstance(target, ast.Tuple | ast.List) or not isinstance(source, ast.Call):
+        return []
+    if any(isinstance(node, ast.Starred) for node in (*target.elts, *source.args)):
+        return []
+    drawn: list[ast.expr | None] = []
+    if isinstance(source.func, ast.Attribute) and source.func.attr == "items" and not source.args:
+        drawn = [None, source]
+    elif isinstance(source.func, ast.Name) and source.args:
+        called = evaluate(frame, source.func)
+        if called == frozenset({(("path", "builtins.zip"), False)}):
+            drawn = list(source.args)
+        elif called == frozenset({(("path", "builtins.enumerate"), False)}):
+            drawn = [None, source.args[0]]
+    if len(drawn) != len(target.elts):
+        return []
+    parts = [EMPTY if node is None else frame.element(evaluate(frame, node)) for node in drawn]
+    if drawn[-1] is source:
+        parts[-1] |= frame.element(parts[-1])  # what ``.items()`` holds are pairs
+    return list(zip(target.elts, parts, strict=True))
 
 
 def assign_overlay(frame: Frame, overlay: dict[str, Value], target: ast.AST, value: Value) -> None:

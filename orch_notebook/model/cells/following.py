@@ -102,6 +102,7 @@ def bind_arguments(frame: Frame, code: FunctionCode, given: Arguments, receiver:
 
 
 def perform(frame: Frame, code: FunctionCode, arguments: dict[str, Value], site: ast.AST) -> Value:
+    """Do what a body does when it is called with these arguments, and return what it returns."""
     described = {name: frame.describe(value) for name, value in arguments.items()}
     summary = frame.linker.summarise(code, described, frame)
     return apply(frame, summary, arguments, site)
@@ -195,10 +196,12 @@ def call_special(frame: Frame, value: Value, name: str, node: ast.AST, *operands
 
 
 def is_static(method: FunctionCode) -> bool:
+    """Whether a method takes neither its object nor its class."""
     return _is_decorated(method, "staticmethod")
 
 
 def is_bound_to_class(method: FunctionCode) -> bool:
+    """Whether a method takes its class in place of its object."""
     return _is_decorated(method, "classmethod")
 
 
@@ -208,6 +211,7 @@ def _is_decorated(method: FunctionCode, name: str) -> bool:
 
 
 def call_tagged(frame: Frame, tag: Tag, atom: Atom, given: Arguments) -> Value | None:
+    """Call what is known to be a function, a method or a class of the notebook; None if it is none of them."""
     kind, code = tag
     if kind == "function":
         return run_code(frame, code, frozenset({atom}), given)

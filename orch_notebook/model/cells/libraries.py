@@ -41,6 +41,7 @@ def call_library(frame: Frame, path: str, given: Arguments) -> Value:
 
 
 def call_library_method(frame: Frame, receiver: Value, name: str, given: Arguments) -> Value:
+    """Call a method of an object that no cell defines, as far as the table of knowledge tells what it does."""
     known = frame.known_of(receiver)
     rule = frame.knowledge.method(name, [what for kind, what in known if kind == "type"])
     for kind, what in known:
@@ -80,6 +81,7 @@ def carry(frame: Frame, value: Value) -> None:
 
 
 def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> Value:
+    """Do what a rule of the table says a call does, and return what it returns."""
     everything = given.everything
     for place in rule.changes:
         if place == "self":

@@ -39,6 +39,7 @@ class Placement:
         self.made: dict[Base, tuple[Region, ...]] = {}
 
     def roots(self, base: Base) -> tuple[Region, ...]:
+        """Return the regions of memory that something a cell takes in or makes stands for."""
         kind, key = base
         if kind == "in":
             version = self.bound.get(key)
@@ -54,6 +55,7 @@ class Placement:
         return ()
 
     def place(self, value: Iterable[Atom]) -> dict[Region, None]:
+        """Return the regions a value may be in, each once, in a fixed order."""
         found: dict[Region, None] = {}
         for base, is_deep in value:
             roots = self.roots(base)
@@ -61,6 +63,7 @@ class Placement:
         return found
 
     def perform(self) -> None:
+        """Let the summary happen to the regions: what is put where, what is changed, what is bound and deleted."""
         summary, task, wirer = self.summary, self.task, self.wirer
         for base, held in summary.contents.items():
             inside = self.place(held)

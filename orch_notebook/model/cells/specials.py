@@ -39,7 +39,7 @@ def lineage(code: Any) -> list[Any]:
 
 
 def call_builtin(frame: Frame, name: str, called: Value, node: ast.Call, given: Arguments) -> Value | None:
-    """Handle the builtins that reach around the names: ``exec``, ``eval``, ``globals`` …"""
+    """Handle the builtins that reach around the names, such as ``exec``, ``eval`` and ``globals``."""
     if called != {(("path", "builtins." + name), False)}:
         return None
     if name in ("exec", "eval"):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from orch_notebook.model.cells.definitions import define_class, define_function, import_from, import_module
-from orch_notebook.model.cells.expressions import assign, evaluate, evaluate_call, note_change
+from orch_notebook.model.cells.expressions import assign, evaluate, evaluate_call, note_change, parts_of_turn
 from orch_notebook.model.cells.following import call_special
 from orch_notebook.model.cells.frame import Frame
 from orch_notebook.model.cells.libraries import advance
@@ -138,7 +138,10 @@ def do_for(frame: Frame, node: ast.For | ast.AsyncFor) -> None:
     skipped = [] if runs_surely else [before]
     # Twice, because the second turn meets what the first one left.
     for _ in range(2):
-        assign(frame, node.target, advance(frame, source, node.iter))
+        element = advance(frame, source, node.iter)
+        parts = parts_of_turn(frame, node.target, node.iter)
+        for inner, part in parts or [(node.target, element)]:
+            assign(frame, inner, part)
         turn = frame.names.fork() if jumps(node.body) else None
         execute(frame, node.body)
         if turn is not None:
