@@ -138,7 +138,7 @@ def do_for(frame: Frame, node: ast.For | ast.AsyncFor) -> None:
     skipped = [] if runs_surely else [before]
     # Twice, because the second turn meets what the first one left.
     for _ in range(2):
-        element = advance(frame, source, node.iter)
+        element = advance(frame, source, node)
         parts = parts_of_turn(frame, node.target, node.iter)
         for inner, part in parts or [(node.target, element)]:
             assign(frame, inner, part)
