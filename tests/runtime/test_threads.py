@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import itertools
+import subprocess
 import sys
 import threading
 from collections import Counter
@@ -241,3 +242,49 @@ def test_a_stop_never_hits_the_next_call_of_its_thread(hasty) -> None:
     assert [error for error in outcomes["innocent"] if error is not None] == []
     kinds = Counter(type(error) for error in outcomes["target"])
     assert kinds.keys() == {TaskStopped, type(None)}, "All stops went one way: nothing is proved."
+
+
+LATE_STOPS = """
+import sys, threading
+from orch_notebook.runtime.calls import Call
+from orch_notebook.runtime.runners.threads import ThreadRunner
+
+sys.setswitchinterval(1e-6)
+runner, left = ThreadRunner(1), 300
+ended = threading.Event()
+
+def end(call, details, error):
+    global left
+    left -= 1
+    if not left:
+        ended.set()
+        return None
+    return make()
+
+def work(task, attempt):
+    # Stopped by itself as its very last act: mostly the raise is still pending when the work is over.
+    call.stop_reason = "cancel"
+    runner.stop(call)
+
+def make():
+    global call
+    call = Call("t", 1, lambda call: True, work, end)
+    call.has_begun = True
+    return call
+
+runner.start(make())
+ended.wait()
+lines = []
+sys.settrace(lambda frame, event, argument: lines.append(event) or None)
+def traced():
+    return 1
+traced()
+sys.settrace(None)
+print(len(lines) > 0)
+"""
+
+
+def test_a_stop_that_came_late_leaves_nothing_pending() -> None:
+    """A raise that is taken back would be counted for good, and a thread that a debugger traces would hang."""
+    done = subprocess.run([sys.executable, "-c", LATE_STOPS], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "True\n", done.stderr
