@@ -19,13 +19,21 @@ from orch_notebook.runtime.store import Lease, Store
 __all__ = ["cancel", "name_late", "repeat", "settle", "sweep", "with_children"]
 
 
-def sweep(store: Store, owner: str, now: datetime, performing: Collection[str] | None = None) -> list[str]:
+def sweep(
+    store: Store,
+    owner: str,
+    now: datetime,
+    performing: Collection[str] | None = None,
+    stalled: dict[str, tuple[datetime, datetime]] | None = None,
+) -> list[str]:
     """End every run whose owner is gone, and arrange for the retries of those that have any left.
 
     Parameters
     ----------
     performing : collection of str, optional
         The runs that `owner` performs; by default all that it holds.
+    stalled : dict, optional
+        What earlier looks saw, for who looks again and again; see :func:`recover`.
     """
 
     def again(run: FlowRun) -> None:
@@ -34,7 +42,7 @@ def sweep(store: Store, owner: str, now: datetime, performing: Collection[str] |
         if whole is not None:
             mend_notebook(store, whole, now)
 
-    return recover(store, owner, now, performing=performing, ended=again)
+    return recover(store, owner, now, performing=performing, stalled=stalled, ended=again)
 
 
 def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> FlowRun | None:

@@ -145,6 +145,7 @@ class Worker:
         self._clock = clock or SystemClock()
         self._launcher = launcher or launch_process(settings)
         self._launches: dict[str, Launch] = {}
+        self._stalled: dict[str, tuple[datetime, datetime]] = {}
         self._wake = threading.Event()
         self._is_draining = False
         self._beat_at: datetime | None = None
@@ -208,7 +209,7 @@ class Worker:
             self._store.beat(self.owner, self.name, self._slots, now)
         for launch in [launch for launch in self._launches.values() if launch.ended.is_set()]:
             self._finish(launch)
-        for run_id in sweep(self._store, self.owner, now, self._launches):
+        for run_id in sweep(self._store, self.owner, now, self._launches, self._stalled):
             logger.warning("Run %s was lost by its owner and has been ended as CRASHED.", run_id)
         next_at = materialise(self._store, now, self._settings.late)
         name_late(self._store, self._settings, now)

@@ -10,7 +10,7 @@ import socket
 from functools import cache
 from pathlib import Path
 
-__all__ = ["is_dead", "this_owner"]
+__all__ = ["is_alive", "is_dead", "this_owner"]
 
 
 def _started(pid: int) -> str:
@@ -56,3 +56,16 @@ def is_dead(owner: str) -> bool:
         return False
     now_started = _started(int(pid))
     return bool(started) and now_started != started and Path("/proc").is_dir()
+
+
+def is_alive(owner: str) -> bool:
+    """Whether the owner surely lives: it runs on this machine.
+
+    Examples
+    --------
+    >>> is_alive(this_owner())
+    True
+    >>> is_alive("elsewhere:1:1")
+    False
+    """
+    return owner.partition(":")[0] == _host() and not is_dead(owner)

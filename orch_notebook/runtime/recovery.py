@@ -14,10 +14,13 @@ from orch_notebook.errors import HistoryConflict, LeaseLost
 from orch_notebook.model.events import Event, RunStateChanged, TaskAdded, TaskStateChanged
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
-from orch_notebook.runtime.owners import is_dead
+from orch_notebook.runtime.owners import is_alive, is_dead
 from orch_notebook.runtime.store import Lease, Store
 
 __all__ = ["end_lost_run", "recover"]
+
+#: Seconds that an owner which lives on this machine is given to renew a lease that was found expired.
+PATIENCE = 4.0
 
 CRASHED_TASK = State(StateType.CRASHED, "Lost", "The process that performed it is gone.")
 PERHAPS_RAN = State(StateType.CRASHED, "Lost", "It was about to run when the process died; it may have begun.")
@@ -30,6 +33,7 @@ def recover(
     now: datetime,
     *,
     performing: Collection[str] | None = None,
+    stalled: dict[str, tuple[datetime, datetime]] | None = None,
     ended: Callable[[FlowRun], object] = lambda run: None,
 ) -> list[str]:
     """End every run whose lease has run out or whose owner is known to be dead.
@@ -45,6 +49,11 @@ def recover(
     performing : collection of str, optional
         The runs that `owner` itself performs; by default all that it holds.  What it took over and could not end,
         because the store failed in between, is in nobody's hands and is ended at a later look.
+    stalled : dict, optional
+        What earlier looks saw of owners that live on this machine and do not renew: by run, when the lease ended and
+        when that was first seen.  A machine that was asleep finds every lease expired when it wakes, and whoever is
+        quickest must not end the others' runs; so such an owner is given `PATIENCE` seconds from the first look, and
+        who looks only once leaves it alone.
     ended : callable
         Told of each run, as it ended, while the lease is still held: the place to arrange for its retry.
 
@@ -59,6 +68,8 @@ def recover(
             continue
         if lease.expires_at > now and not is_dead(lease.owner):
             continue
+        if lease.owner != owner and is_alive(lease.owner) and not _has_stalled(lease, now, stalled):
+            continue
         mine = store.take_over(lease, owner, now + timedelta(seconds=30))
         if mine is None:
             continue
@@ -71,6 +82,17 @@ def recover(
             ended(store.run(lease.run_id) or run)
         store.release(mine)
     return found
+
+
+def _has_stalled(lease: Lease, now: datetime, stalled: dict[str, tuple[datetime, datetime]] | None) -> bool:
+    """Whether the lease of a living owner has been seen expired, and the same, for long enough."""
+    if stalled is None:
+        return False
+    ended_at, seen_at = stalled.get(lease.run_id, (None, now))
+    if ended_at != lease.expires_at:
+        stalled[lease.run_id] = lease.expires_at, now
+        return False
+    return (now - seen_at).total_seconds() >= PATIENCE
 
 
 def end_lost_run(store: Store, lease: Lease, state: State, now: datetime, *, is_sure: bool = False) -> bool:

@@ -183,3 +183,19 @@ def test_a_killed_process_is_known_to_be_dead_at_once(store, tmp_path) -> None:
     stored = store.run(run_id)
     assert stored.state.message == "The process that executed it died."
     assert [task.state.name for task in stored.tasks] == ["Completed", "Lost", "Cancelled"]
+
+
+def test_a_machine_that_wakes_gives_its_processes_time_to_renew(store) -> None:
+    """After a sleep every lease has run out; an owner that lives here is ended only if it goes on not renewing."""
+    run, lease = open_run(store, make_graph("a"), owner=this_owner())
+    stalled: dict = {}
+
+    def look(seconds, **options) -> list[str]:
+        return recover(store, "here:2:2", LATER + timedelta(seconds=seconds), **options)
+
+    assert look(0) == [] and look(60) == []  # who looks only once cannot tell sleep from death
+    assert look(60, stalled=stalled) == [] and look(63, stalled=stalled) == []
+    renewed = LATER + timedelta(seconds=62)  # expired again by the next look: the owner is slow, but it lives
+    assert store.renew(lease, renewed)
+    assert look(64, stalled=stalled) == [] and look(67.9, stalled=stalled) == []
+    assert look(68, stalled=stalled) == [run.run_id]
