@@ -237,7 +237,8 @@ class Ledger:
             next_event = journal.queue.popleft
             batch = [(seq, next_event()) for seq in range(journal.seq + 1, journal.seq + size + 1)]
             left -= size
-            if journal.error is None:
+            # What comes after the last word (a thread that outlived its task) has nowhere to go, and spoils nothing.
+            if journal.error is None and not journal.is_released:
                 self._store_batch(journal, batch)
             renew = False
 

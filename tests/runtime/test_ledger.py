@@ -248,3 +248,20 @@ def test_stopping_a_task_that_prints_does_not_hold_up_the_ledger(run) -> None:
     flush.start()
     flush.join(PATIENCE)
     assert not flush.is_alive()
+
+
+def test_a_line_that_comes_after_the_last_word_does_not_spoil_the_end(store, run) -> None:
+    """A thread that outlives its task may write while the run is given back: the line is dropped, the end stands."""
+    ledger, lost = Ledger(store), []
+    journal = ledger.open(run[1], lost.append)
+    append = store.append
+
+    def append_and_hear(*arguments, **options):
+        append(*arguments, **options)
+        journal.record(started("straggler"))
+
+    store.append = append_and_hear
+    journal.record(started("load"))
+    ledger.close_journal(journal)
+    assert lost == [] and journal.error is None and store.owned_runs() == []
+    ledger.close()
