@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from orch_notebook.errors import HeaderError
@@ -115,8 +114,3 @@ promote.
         command = words[0] if words[0] in COMMANDS else None
         return argparse.Namespace(command=command, help=True)
     return _parser().parse_args(words or ["panel"])
-
-
-def names_of(arguments: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    """Return the options among a command's arguments."""
-    return [flag for flag, _ in arguments if flag.startswith("-")]

@@ -195,8 +195,3 @@ def unload(shell: Any) -> None:
     shell.input_transformers_cleanup.remove(with_a_body)
     for kind, name in (("cell", "task"), ("line", "task"), ("line", "flow")):
         shell.magics_manager.magics[kind].pop(name, None)
-
-
-def session_of(shell: Any) -> NotebookSession | None:
-    """Return the session of a shell that has loaded the extension."""
-    return _sessions.get(id(shell))
