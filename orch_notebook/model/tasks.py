@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["RetryPolicy", "Task"]
+__all__ = ["WHEN", "RetryPolicy", "Task"]
+
+#: When a task may start, as the ends of those it waits for allow; the first is what holds when nothing is said.
+WHEN: Mapping[str, str] = {
+    "all_success": "all have completed; else it never runs",
+    "all_done": "all have ended, however",
+    "one_success": "one has completed; it does not wait for the others",
+    "one_failed": "one has failed or crashed; if none has, it is skipped",
+    "none_failed": "all have ended and none has failed; skipped ones do not count",
+    "always": "all have ended, however, and also while the run is being cancelled",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,8 @@ class Task:
         Names the task takes in, binds, changes in place.
     opaque : str
         Why the source cannot be analysed, or empty.
+    when : str
+        One of `WHEN`: what must have become of the tasks it waits for.
     """
 
     name: str
@@ -84,6 +96,7 @@ class Task:
     writes: tuple[str, ...] = ()
     mutates: tuple[str, ...] = ()
     opaque: str = ""
+    when: str = "all_success"
 
     def to_json(self) -> dict[str, Any]:
         """Return what differs from a bare task, so that ten thousand of them stay small."""
@@ -98,6 +111,8 @@ class Task:
                 data[field] = list(value)
         if self.opaque:
             data["opaque"] = self.opaque
+        if self.when != "all_success":
+            data["when"] = self.when
         return data
 
     @classmethod
