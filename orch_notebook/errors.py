@@ -11,10 +11,18 @@
     │   ├── ScheduleError         a schedule, instant or time zone that does not parse
     │   ├── ParameterError        an unknown, missing or ill-typed parameter
     │   ├── NotebookError         a notebook that cannot be read or executed
-    │   └── NotFound              no such run or deployment
+    │   ├── NotFound              no such run or deployment
+    │   └── MissingContext        what can only be asked inside a run was asked outside
     ├── FlowRunError              how a flow run ended, raised where somebody waits for it
     │   ├── FlowRunFailed
+    │   ├── FlowRunTimedOut
     │   └── FlowRunCancelled
+    ├── TaskRunError              how a task run ended, raised where its result is asked for
+    │   ├── TaskTimedOut
+    │   ├── TaskCancelled
+    │   ├── TaskCrashed
+    │   ├── UpstreamFailed        it never ran, because what it needs failed
+    │   └── ReturnedFailure       it returned a state that says so
     ├── StoreError                the store cannot do what it should
     │   ├── StoreUnavailable      locked, read-only, full or from a newer version
     │   ├── LeaseLost             another process owns this run now
@@ -34,19 +42,27 @@ __all__ = [
     "FlowRunCancelled",
     "FlowRunError",
     "FlowRunFailed",
+    "FlowRunTimedOut",
     "HeaderError",
     "HistoryConflict",
     "ImpossibleEvent",
     "LeaseLost",
+    "MissingContext",
     "NotFound",
     "NotebookError",
     "OrchError",
     "ParameterError",
+    "ReturnedFailure",
     "ScheduleError",
     "StoreError",
     "StoreUnavailable",
+    "TaskCancelled",
+    "TaskCrashed",
+    "TaskRunError",
+    "TaskTimedOut",
     "UndefinedName",
     "UnknownTask",
+    "UpstreamFailed",
     "UsageError",
 ]
 
@@ -121,6 +137,10 @@ class NotFound(UsageError):
     """No such run or deployment."""
 
 
+class MissingContext(UsageError):
+    """What can only be asked inside a run was asked outside."""
+
+
 class FlowRunError(OrchError):
     """How a flow run ended; ``run_id`` names it."""
 
@@ -133,8 +153,36 @@ class FlowRunFailed(FlowRunError):
     """At least one task of the run failed; ``tasks`` names them."""
 
 
+class FlowRunTimedOut(FlowRunError, TimeoutError):
+    """The flow took longer than its timeout."""
+
+
 class FlowRunCancelled(FlowRunError):
     """The run was cancelled."""
+
+
+class TaskRunError(OrchError):
+    """How a task run ended; ``task`` names it."""
+
+
+class TaskTimedOut(TaskRunError, TimeoutError):
+    """The task took longer than its timeout."""
+
+
+class TaskCancelled(TaskRunError):
+    """The task run was cancelled."""
+
+
+class TaskCrashed(TaskRunError):
+    """The process that performed the task died."""
+
+
+class UpstreamFailed(TaskRunError):
+    """The task never ran, because one that it needs failed; ``culprit`` names it."""
+
+
+class ReturnedFailure(TaskRunError):
+    """A task or flow returned a state that says it did not end well."""
 
 
 class StoreError(OrchError):

@@ -364,6 +364,11 @@ class RunMachine:
                 commands.extend(self._cancel(name, stand))
         return commands or self._end_if_over()
 
+    def cancel_task(self, name: str) -> list[Command]:
+        """Return what ends one task: stop it, or let it never start."""
+        stand = self._stands.get(name)
+        return [] if stand is None or self.is_over else self._cancel(name, stand)
+
     def _cancel(self, name: str, stand: Stand) -> list[Command]:
         if stand.is_settled or stand.is_ending or stand.type is T.CANCELLING:
             return []

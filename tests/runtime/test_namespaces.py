@@ -63,7 +63,15 @@ class Notebook:
             _, lease = open_run(store, graph, now=clock.now())
             routes.open()
             machine = RunMachine(graph)
-            engine = Engine(machine, program.perform, runner, ledger, lease, clock, settled=program.settled)
+            engine = Engine(
+                machine,
+                program.perform,
+                runner,
+                ledger,
+                lease,
+                clock,
+                settled=lambda event: program.settled(event.task),
+            )
             self.engine = engine
             engine.journal.record(RunCreated(START, "demo", graph))
             engine.run()
