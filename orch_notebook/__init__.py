@@ -12,11 +12,44 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Orchestrator", "__version__", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = [
+    "Cancelled",
+    "Completed",
+    "Crashed",
+    "Failed",
+    "Orchestrator",
+    "__version__",
+    "allow_failure",
+    "as_completed",
+    "exponential_backoff",
+    "flow",
+    "load_ipython_extension",
+    "opaque",
+    "quote",
+    "tags",
+    "task",
+    "unload_ipython_extension",
+    "unmapped",
+    "wait",
+]
 
 # Where each public name is found when it is first asked for; loading them all would take a hundred times as long.
 _HOMES = {
+    "Cancelled": ("orch_notebook.functions.outcomes", "Cancelled"),
+    "Completed": ("orch_notebook.functions.outcomes", "Completed"),
+    "Crashed": ("orch_notebook.functions.outcomes", "Crashed"),
+    "Failed": ("orch_notebook.functions.outcomes", "Failed"),
     "Orchestrator": ("orch_notebook.orchestrator", "Orchestrator"),
+    "allow_failure": ("orch_notebook.functions.arguments", "allow_failure"),
+    "as_completed": ("orch_notebook.functions.futures", "as_completed"),
+    "exponential_backoff": ("orch_notebook.functions.options", "exponential_backoff"),
+    "flow": ("orch_notebook.functions.flows", "flow"),
+    "opaque": ("orch_notebook.functions.arguments", "opaque"),
+    "quote": ("orch_notebook.functions.arguments", "quote"),
+    "tags": ("orch_notebook.runtime.context", "tags"),
+    "task": ("orch_notebook.functions.tasks", "task"),
+    "unmapped": ("orch_notebook.functions.arguments", "unmapped"),
+    "wait": ("orch_notebook.functions.futures", "wait"),
     "load_ipython_extension": ("orch_notebook.jupyter.magics", "load"),
     "unload_ipython_extension": ("orch_notebook.jupyter.magics", "unload"),
 }

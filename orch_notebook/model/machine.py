@@ -121,6 +121,11 @@ class RunMachine:
         """Return the number of a task's latest attempt, 0 before the first."""
         return self._stands[task].attempt
 
+    def may_add(self, task: str) -> bool:
+        """Whether a task of this name may be added: it is new, or the one there ended other than well."""
+        stand = self._stands.get(task)
+        return stand is None or (stand.is_settled and stand.type is not T.COMPLETED)
+
     def is_settled(self, task: str) -> bool:
         """Whether a task has ended and no retry will follow."""
         return self._stands[task].is_settled
@@ -387,7 +392,7 @@ class RunMachine:
     def _add(self, event: TaskAdded) -> list[Command]:
         name = event.task.name
         before = self._stands.get(name)
-        if self.is_over or (before is not None and (not before.is_settled or before.type is T.COMPLETED)):
+        if self.is_over or not self.may_add(name):
             raise ImpossibleEvent(f"Task {name!r} cannot be added: it is there already, or the run is over.", task=name)
         stand = Stand(event.task, 0)
         if before is not None:  # the flow's body runs once more, and has come to the task that failed
@@ -395,6 +400,8 @@ class RunMachine:
             self._counts[before.type] -= 1
             if name in self._culprits:
                 self._culprits.remove(name)
+        if event.lenient:
+            stand.needs = frozenset(event.upstream) - frozenset(event.lenient)
         is_plain = event.task.when == "all_success"
         skipped = ""
         for each in event.upstream:
@@ -404,13 +411,15 @@ class RunMachine:
             if not source.is_settled:
                 source.successors.append(name)
                 stand.waiting += 1
+            elif stand.needs is not None and each not in stand.needs:
+                continue
             elif source.type is not T.COMPLETED:
                 if is_plain and not stand.culprit:
                     stand.culprit = source.culprit or each
             elif source.is_skipped:
                 skipped = skipped or each
         if not is_plain:
-            stand.before = event.upstream
+            stand.before = [each for each in event.upstream if stand.needs is None or each in stand.needs]
         self._stands[name] = stand
         self._unsettled += 1
         if is_plain and skipped and not stand.culprit:

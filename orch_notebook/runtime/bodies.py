@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from types import CodeType
 from typing import Any
 
-__all__ = ["compile_cell", "evaluate"]
+__all__ = ["compile_cell", "evaluate", "run_coroutine"]
 
 TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 SILENT_TOKENS = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.DEDENT})
@@ -52,13 +52,18 @@ def evaluate(code: CodeType, namespace: dict[str, Any]) -> Any:
     """Execute compiled code over a namespace and return the value of an expression; what awaits gets its own loop."""
     result = eval(code, namespace)  # noqa: S307 - running the user's code is the purpose
     if code.co_flags & inspect.CO_COROUTINE:
-        work = _stoppable(result)
-        try:
-            return asyncio.run(work)
-        finally:
-            work.close()  # a stop may have come before either was awaited
-            result.close()
+        return run_coroutine(result)
     return result
+
+
+def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end in a loop of its own, which a stop of the thread ends."""
+    work = _stoppable(coroutine)
+    try:
+        return asyncio.run(work)
+    finally:
+        work.close()  # a stop may have come before either was awaited
+        coroutine.close()
 
 
 async def _stoppable(work: Coroutine[Any, Any, Any]) -> Any:

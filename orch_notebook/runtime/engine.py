@@ -182,7 +182,13 @@ class Engine:
                 self._break(error)
         self._free()
 
-    def submit(self, task: Task, upstream: tuple[str, ...] = (), runner: Runner | None = None) -> None:
+    def submit(
+        self,
+        task: Task,
+        upstream: tuple[str, ...] = (),
+        lenient: tuple[str, ...] = (),
+        runner: Runner | None = None,
+    ) -> None:
         """Add a task run to the run that goes on; returns at once.
 
         Parameters
@@ -191,6 +197,8 @@ class Engine:
             Its name is new, or that of a task that has ended other than well.
         upstream : tuple of str
             The tasks it waits for.
+        lenient : tuple of str
+            Those among them that need not end well.
         runner : Runner, optional
             Who performs its attempts, if not the run's own.
 
@@ -204,7 +212,7 @@ class Engine:
                 raise UsageError(f"Task {task.name!r} came when its flow run had ended.", task=task.name)
             if runner is not None:
                 self._runners[task.name] = runner
-            self._carry_out(self._apply(TaskAdded(self._clock.now(), task, upstream)))
+            self._carry_out(self._apply(TaskAdded(self._clock.now(), task, upstream, lenient)))
         self._free()
 
     def cancel_task(self, task: str) -> None:
@@ -230,6 +238,10 @@ class Engine:
         """Have `act` called by the run's own thread in so many seconds, unless the run has ended by then."""
         with self._lock:
             self._at(self._clock.now() + timedelta(seconds=seconds), act)
+
+    def call_of(self, task: str) -> Call | None:
+        """Return the attempt of a task that is being performed or waits for a place."""
+        return self._calls.get(task)
 
     @property
     def run_type(self) -> StateType:
