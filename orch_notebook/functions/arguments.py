@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from types import UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from orch_notebook.errors import ParameterError, UsageError
+from orch_notebook.errors import ParameterError, UpstreamFailed, UsageError
 from orch_notebook.functions.futures import Future
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.model.states import StateType
 
 __all__ = [
+    "PLAIN",
     "AllowFailure",
     "Quote",
     "Unmapped",
@@ -137,9 +138,12 @@ def _outcome_of(future: Future, raise_on_failure: bool) -> Any:
     if now.type is StateType.COMPLETED:
         return future.value
     error = future.failure()
-    if raise_on_failure:
-        raise error
-    return error
+    if not raise_on_failure:
+        return error
+    future.is_observed = True
+    # Only of another flow run: of the same one the machine sees to it that this is not performed.
+    said = f"It needs {future.name!r} of another run, which ended {now.name}."
+    raise UpstreamFailed(said, task="", culprit=future.name, retriable=False) from error
 
 
 def expand(

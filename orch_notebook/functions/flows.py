@@ -77,7 +77,7 @@ class FunctionFlow(Generic[P, R]):
         self.fn = function
         self.options = options
         self.name: str = options.name or getattr(function, "__name__", type(function).__name__).replace("_", "-")
-        self.description = options.description or inspect.getdoc(function) or ""
+        self.description = options.description or inspect.cleandoc(getattr(function, "__doc__", None) or "")
         self.retry = retry_policy(options)
         self.timeout = seconds_of(options.timeout_seconds)
         self.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)

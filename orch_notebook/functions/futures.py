@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orch_notebook.functions.performances import Performance
     from orch_notebook.functions.tasks import FunctionTask
 
-__all__ = ["Future", "FutureList", "Waited", "as_completed", "wait"]
+__all__ = ["Future", "FutureList", "Waited", "as_completed", "ring", "wait", "wait_for_bell"]
 
 PENDING = State(StateType.PENDING)
 
@@ -115,7 +115,11 @@ class Future:
             return self.error
         if now.name == "UpstreamFailed":
             culprit = (self.details or {}).get("culprit", "")
-            return UpstreamFailed(f"{who} never ran: {now.message}", task=self.name, culprit=culprit)
+            error = UpstreamFailed(f"{who} never ran: {now.message}", task=self.name, culprit=culprit)
+            if (cause := self.performance.failed.get(culprit)) is not None:
+                error.__cause__ = cause.failure()
+                cause.is_observed = True  # who looks at this is told of that
+            return error
         if now.type is StateType.CANCELLED:
             return TaskCancelled(f"{who} was cancelled. {now.message}".rstrip(), task=self.name)
         if now.type is StateType.CRASHED:

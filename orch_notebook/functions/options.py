@@ -189,7 +189,7 @@ def retry_policy(options: TaskOptions | FlowOptions) -> RetryPolicy:
 
 
 def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
-    """Return delays that double: `backoff_factor`, twice as much, four times …
+    """Return delays that double: `backoff_factor` seconds, then twice, four times, eight times as many.
 
     Examples
     --------

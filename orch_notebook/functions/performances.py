@@ -131,7 +131,15 @@ class Performance:
         self.broken: BaseException | None = None
         self._told_end: list[Callable[[], object]] = []
         self._thread = threading.Thread(target=self._go, name=f"orch-run-{short_id(self.run_id)}", daemon=True)
+        home.closing[self.run_id] = self._finish
         self._thread.start()
+
+    def _finish(self) -> None:
+        """End it, because the process does: what was submitted outside of flows is waited for, a flow is cancelled."""
+        if not self.is_implicit:
+            self.engine.cancel("Its process ended.")
+            self.engine.close()
+        self._thread.join(None if self.is_implicit else 2.0)
 
     @property
     def run_id(self) -> str:
@@ -143,6 +151,7 @@ class Performance:
             self.final = self.engine.run()
         except BaseException as error:  # noqa: BLE001 - raised again where somebody waits
             self.broken = error
+        self.home.closing.pop(self.run_id, None)
         with self.lock:
             told, self._told_end = self._told_end, []
         for tell in told:
@@ -205,8 +214,6 @@ class Performance:
                 future.is_observed = True
             if future.performance is not self:  # of another run: it is simply waited for
                 future.wait()
-                if not allowed:
-                    future.take()
                 continue
             upstream.append(future.name)
             if allowed and task.when == "all_success":
@@ -286,8 +293,6 @@ class Performance:
         """
         if type(value) is Future:
             value = value.result()
-        elif isinstance(value, list) and value and all(type(each) is Future for each in value):
-            value = [each.result() for each in value]
         if type(value) is Outcome:
             future.is_stated = True
             if value.is_final() and not value.is_completed():

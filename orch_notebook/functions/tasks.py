@@ -62,7 +62,7 @@ class FunctionTask(Generic[P, R]):
         self.fn = function
         self.options = options
         self.name: str = options.name or str(getattr(function, "__name__", type(function).__name__))
-        self.description = options.description or inspect.getdoc(function) or ""
+        self.description = options.description or inspect.cleandoc(getattr(function, "__doc__", None) or "")
         self.tags = tuple(dict.fromkeys(options.tags))
         self.when = options.when
         self.retry = retry_policy(options)

@@ -40,8 +40,8 @@ class Home:
         self._store: Store | None = None
         self._ledger: Ledger | None = None
         self._results: Results | None = None
-        #: Called before everything is closed: waits for runs that still go on.
-        self.closing: list[Callable[[], object]] = []
+        #: What waits for each run that goes on; called before everything is closed.
+        self.closing: dict[str, Callable[[], object]] = {}
 
     @property
     def store(self) -> Store:
@@ -70,7 +70,7 @@ class Home:
 
     def close(self) -> None:
         """Wait for what still runs, store what is left and close the store."""
-        for finish in tuple(self.closing):
+        for finish in tuple(self.closing.values()):
             finish()
         with self._lock:
             ledger, store, self._ledger, self._store = self._ledger, self._store, None, None

@@ -234,10 +234,10 @@ class SqliteStore:
                 return None
             created = _queries().select_graph(connection, run_id=run_id)
             tasks = list(_queries().select_task_runs(connection, run_id=run_id))
+            added: list[str] = []
             if any(task["spec"] for task in tasks):
                 added = [found["data"] for found in _queries().select_added(connection, run_id=run_id)]
-                tasks = rows.in_order_of_appearance(tasks, added)
-            return rows.run_from_row(row, created, tasks)
+            return rows.run_from_row(row, created, tasks, added)
 
     def plan(self, run_id: str) -> Plan | None:
         """Return how a worker executes a run."""
