@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orch_notebook.functions.performances import Performance
     from orch_notebook.functions.tasks import FunctionTask
 
-__all__ = ["HereAsync", "call", "drain", "perform", "run", "run_anywhere", "sleep", "until"]
+__all__ = ["HereAsync", "call", "drain", "perform", "run", "run_anywhere", "until"]
 
 
 async def until(tell: Callable[[Callable[[], object]], bool]) -> None:
@@ -41,11 +41,6 @@ async def until(tell: Callable[[Callable[[], object]], bool]) -> None:
 
     if tell(told):
         await came
-
-
-async def sleep(seconds: float) -> None:
-    """Let time pass."""
-    await asyncio.sleep(seconds)
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -159,7 +154,7 @@ class HereAsync:
 async def attempt(future: Future, number: int) -> Mapping[str, Any] | None:
     """Do the work of one attempt."""
     performance = future.performance
-    with performance.scope(future, number) as (args, kwargs):
+    with performance.scope(future, number) as (args, kwargs), performance.prints(future, number):
         value = await future.task.perform_async(future, args, kwargs)
         return performance.keep(future, value)
 

@@ -11,6 +11,7 @@ import inspect
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from orch_notebook.errors import (
@@ -22,6 +23,7 @@ from orch_notebook.errors import (
 )
 from orch_notebook.functions.arguments import PLAIN, validate
 from orch_notebook.functions.futures import Future
+from orch_notebook.functions.logs import logging_prints
 from orch_notebook.functions.loops import AsyncCall, loops
 from orch_notebook.functions.options import FlowOptions, TaskOptions, changed, make, retry_policy, seconds_of
 from orch_notebook.functions.outcomes import Outcome
@@ -160,6 +162,31 @@ class FunctionFlow(Generic[P, R]):
         return f"<flow {self.name!r}>"
 
 
+class SeenRun:
+    """A flow run, as its hooks are shown it.
+
+    Attributes
+    ----------
+    id, name, flow_name : str
+        Its id, its own name and its flow's.
+    parameters : dict
+        What it was given.
+    tags : list of str
+        Its tags.
+    state : Outcome
+        How it stands.
+    """
+
+    def __init__(self, scope: FlowScope, state: Outcome) -> None:
+        self.id = self.run_id = scope.run_id
+        self.name = scope.name
+        self.flow_name = scope.flow
+        self.parameters = dict(scope.parameters)
+        self.tags = list(scope.tags)
+        self.run_count = scope.attempt
+        self.state = state
+
+
 class _Run:
     """One call of a flow."""
 
@@ -169,6 +196,7 @@ class _Run:
         self.return_state = return_state
         self.future: Future | None = None  # the task run that it is in its parent
         self.body: Call | None = None
+        self.scope: FlowScope
         self.value: Any = None
         self.is_timed_out = False
 
@@ -206,12 +234,16 @@ class _Run:
     def _begin(self) -> tuple[Performance, FlowScope]:
         outer, task = flow_scope.get(), task_scope.get()
         runner = self.flow.options.task_runner
+        home = open_home()
+        if isinstance(runner, type):
+            runner = runner()
         performance = Performance(
-            open_home(),
+            home,
             self.flow.name,
             {name: _shown(value) for name, value in self.bound.arguments.items()},
-            runner=runner.make() if runner is not None else None,
+            runner=runner.make(home.settings) if runner is not None else None,
             parent_run_id=outer.run_id if outer else None,
+            log_prints=bool(self.flow.options.log_prints),
             stop=self._stop,
         )
         if task is not None and task.future is not None:
@@ -219,7 +251,7 @@ class _Run:
         tags = tuple(dict.fromkeys((*self.flow.options.tags, *added_tags.get())))
         scope = FlowScope(
             performance.run_id,
-            self._name(performance.run_id),
+            f"{self.flow.name}-{short_id(performance.run_id)}",
             self.flow.name,
             dict(self.bound.arguments),
             tags,
@@ -227,13 +259,21 @@ class _Run:
             outer.run_id if outer else performance.run.parent_run_id,
             performance=performance,
         )
+        self.scope = scope
+        if self.flow.options.flow_run_name is not None:
+            scope.name = self._name(scope)
         return performance, scope
 
-    def _name(self, run_id: str) -> str:
+    def _name(self, scope: FlowScope) -> str:
         wanted = self.flow.options.flow_run_name
-        if wanted is None:
-            return f"{self.flow.name}-{short_id(run_id)}"
-        return str(wanted() if callable(wanted) else wanted.format(**self.bound.arguments))
+        token = flow_scope.set(scope)  # a function may ask the runtime about the run it names
+        try:
+            return str(wanted() if callable(wanted) else str(wanted).format(**self.bound.arguments))
+        except Exception:
+            logger.exception("The name of a run of flow %r could not be made.", self.flow.name)
+            return scope.name
+        finally:
+            flow_scope.reset(token)
 
     def _stop(self, reason: str) -> None:
         body = self.body
@@ -247,8 +287,14 @@ class _Run:
         self._stop("timeout")
 
     def _call_body(self, task: str, attempt: int) -> None:
-        value: Any = self.flow.fn(*self.bound.args, **self.bound.kwargs)
-        self.value = list(value) if self.flow._is_generator else value
+        with self._prints():
+            value: Any = self.flow.fn(*self.bound.args, **self.bound.kwargs)
+            self.value = list(value) if self.flow._is_generator else value
+
+    def _prints(self) -> AbstractContextManager[None]:
+        if not self.flow.options.log_prints:
+            return nullcontext()
+        return logging_prints(self.scope.performance, "", self.scope.attempt)
 
     def _new_body(self, attempt: int) -> Call:
         self.is_timed_out = False
@@ -262,7 +308,7 @@ class _Run:
             tokens = flow_scope.set(scope), task_scope.set(None)
             outcome: Outcome | None = None
             try:
-                self._hooks("on_running", performance, Outcome(T.RUNNING))
+                self._hooks("on_running", Outcome(T.RUNNING))
                 while outcome is None:
                     self.body = self._new_body(scope.attempt)
                     self._start_clock(performance)
@@ -291,7 +337,7 @@ class _Run:
         tokens = flow_scope.set(scope), task_scope.set(None)
         outcome: Outcome | None = None
         try:
-            self._hooks("on_running", performance, Outcome(T.RUNNING))
+            self._hooks("on_running", Outcome(T.RUNNING))
             while outcome is None:
                 self.body = self._new_body(scope.attempt)
                 self._start_clock(performance)
@@ -302,7 +348,7 @@ class _Run:
                 delay = self._delay(performance, scope, outcome)
                 if delay is not None:
                     outcome = None
-                    await loops().sleep(delay)
+                    await loops().until(functools.partial(performance.tell_later, delay))
                     self._again(performance, scope)
         except BaseException as error:  # noqa: BLE001
             outcome = self._given_up(performance, error)
@@ -315,8 +361,9 @@ class _Run:
         return self._give(performance, outcome)
 
     async def _await_body(self) -> Any:
-        value: Any = self.flow.fn(*self.bound.args, **self.bound.kwargs)
-        return await loops().drain(value) if self.flow._is_generator else await value
+        with self._prints():
+            value: Any = self.flow.fn(*self.bound.args, **self.bound.kwargs)
+            return await loops().drain(value) if self.flow._is_generator else await value
 
     def _start_clock(self, performance: Performance) -> None:
         if self.flow.timeout is not None:
@@ -404,11 +451,11 @@ class _Run:
 
     def _close(self, performance: Performance, outcome: Outcome) -> None:
         hooks = {T.COMPLETED: "on_completion", T.FAILED: "on_failure", T.CANCELLED: "on_cancellation"}
-        self._hooks(hooks.get(outcome.type, "on_crashed"), performance, outcome)
+        self._hooks(hooks.get(outcome.type, "on_crashed"), outcome)
         performance.close(outcome.to_state() if outcome.is_final() else None)
 
-    def _hooks(self, kind: str, performance: Performance, outcome: Outcome) -> None:
-        run = performance.seen(outcome.to_state())
+    def _hooks(self, kind: str, outcome: Outcome) -> None:
+        run = SeenRun(self.scope, outcome)
         for hook in getattr(self.flow.options, kind):
             try:
                 found = hook(self.flow, run, outcome)

@@ -91,6 +91,16 @@ class Future:
         return f"{self.performance.run_id}/{self.name}"
 
     @property
+    def id(self) -> str:
+        """The id of the task run, by the name that hooks of Prefect know."""
+        return self.task_run_id
+
+    @property
+    def run_count(self) -> int:
+        """How many attempts have begun."""
+        return self.attempt
+
+    @property
     def state(self) -> Outcome:
         """How the task run stands, or ended."""
         if self.is_done:

@@ -13,7 +13,7 @@ import traceback
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from orch_notebook.errors import ReturnedFailure, TaskTimedOut
 from orch_notebook.functions.arguments import PLAIN, find, resolve
 from orch_notebook.functions.futures import Future, ring, wait_for_bell
 from orch_notebook.functions.here import Here
+from orch_notebook.functions.logs import logging_prints, not_logging_prints
 from orch_notebook.functions.loops import loops
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.model.events import LogWritten, RunCreated, TaskStateChanged
@@ -46,6 +47,8 @@ __all__ = ["Performance"]
 
 logger = logging.getLogger("orch_notebook")
 
+NO_PRINTS: AbstractContextManager[None] = nullcontext()
+
 #: Values that cannot be referred to weakly, kept so that the diagram shows where an argument came from.
 REMEMBERED = 1000
 
@@ -67,6 +70,8 @@ class Performance:
         The run that it is part of.
     is_implicit : bool
         It was made for a task that is called outside of flows.
+    log_prints : bool
+        What its tasks print goes into their logs, unless they say otherwise.
     stop : callable, optional
         Stops the flow's body, when the run is cancelled or cannot go on.
     """
@@ -81,11 +86,13 @@ class Performance:
         parent_run_id: str | None = None,
         retry_of: FlowRun | None = None,
         is_implicit: bool = False,
+        log_prints: bool = False,
         stop: Callable[[str], object] = lambda reason: None,
     ) -> None:
         self.home = home
         self.flow = flow
         self.is_implicit = is_implicit
+        self.log_prints = log_prints
         self.lock = threading.Lock()
         self._stop = stop
         self._is_stopped = False
@@ -94,7 +101,7 @@ class Performance:
         self._settled: deque[Future] = deque()
         self._unresolved = 0
         self._told_idle: list[Callable[[], object]] = []
-        self._stopped_bell: threading.Lock | None = None
+        self._told_stop: Callable[[], object] = lambda: None
         self.failed: dict[str, Future] = {}
         self._origins: dict[int, tuple[Any, str]] = {}
         self._remembered: OrderedDict[int, Any] = OrderedDict()
@@ -267,7 +274,8 @@ class Performance:
     def _call(self, future: Future, attempt: int) -> Mapping[str, Any] | None:
         with self.scope(future, attempt) as (args, kwargs):
             try:
-                value = future.task.perform(future, args, kwargs)
+                with self.prints(future, attempt):
+                    value = future.task.perform(future, args, kwargs)
             except KeyboardInterrupt:
                 self._interrupt(future)
                 raise
@@ -276,6 +284,15 @@ class Performance:
     def scope(self, future: Future, attempt: int) -> _Scope:
         """Return the context in which an attempt's code runs; entering it gives the arguments."""
         return _Scope(future, attempt)
+
+    def prints(self, future: Future, attempt: int) -> AbstractContextManager[None]:
+        """Return the context in which what an attempt prints goes into its log, if it is to."""
+        wanted = future.task.options.log_prints
+        if wanted is None:
+            wanted = self.log_prints
+        if wanted:
+            return logging_prints(self, future.name, attempt)
+        return not_logging_prints() if self.log_prints else NO_PRINTS
 
     def _interrupt(self, future: Future) -> None:
         # Ctrl-C is meant for the whole run: the attempt counts as cancelled, not as failed.
@@ -350,8 +367,7 @@ class Performance:
         if not self._is_stopped and (self.engine.run_type is StateType.CANCELLING or self.engine.error is not None):
             self._is_stopped = True
             self._stop("cancel")
-            if self._stopped_bell is not None:
-                ring(self._stopped_bell)
+            self._told_stop()
             if self.engine.error is not None:  # what is still being performed will not be heard of any more
                 with self.lock:
                     told, self._told_idle = self._told_idle, []
@@ -377,21 +393,25 @@ class Performance:
 
     def pause(self, seconds: float) -> None:
         """Wait before the body begins again; a cancel cuts it short."""
-        if seconds > 0:
-            bell = threading.Lock()
-            bell.acquire()
-            self._stopped_bell = bell
-            if not self._is_stopped:
-                wait_for_bell(bell, seconds)
+        bell = threading.Lock()
+        bell.acquire()
+        if self.tell_later(seconds, lambda: ring(bell)):
+            wait_for_bell(bell)
+
+    def tell_later(self, seconds: float, callback: Callable[[], object]) -> bool:
+        """Have `callback` called in so many seconds, or when the run is cancelled; False if nobody need wait."""
+        if seconds <= 0 or self._is_stopped:
+            return False
+        self._told_stop = callback
+        self.engine.call_at(seconds, callback)
+        if self._is_stopped:
+            callback()
+        return True
 
     def cancel_all(self) -> None:
         """Stop every task run that has not ended, though the run itself is not cancelled."""
         for name in list(self._open):
             self.engine.cancel_task(name)
-
-    def seen(self, state: State) -> FlowRun:
-        """Return the run as its hooks are shown it."""
-        return replace(self.run, state=state)
 
     def unobserved(self) -> list[Future]:
         """Return the task runs that failed and of which nobody has asked how they ended."""
@@ -490,11 +510,11 @@ class _Scope:
         future = self._future
         task = future.task
         future.attempt = self._attempt
-        scope = TaskScope(future.name, task.name, self._attempt, task.tags, future=future)
-        self._token = task_scope.set(scope)
         strict = task.when == "all_success"
         args = tuple([resolve(value, raise_on_failure=strict) for value in future.args])
         kwargs = {name: resolve(value, raise_on_failure=strict) for name, value in future.kwargs.items()}
+        scope = TaskScope(future.name, task.name, self._attempt, task.tags, lambda: task.named(args, kwargs), future)
+        self._token = task_scope.set(scope)
         return args, kwargs
 
     def __exit__(self, *error: object) -> None:

@@ -168,6 +168,13 @@ class FunctionTask(Generic[P, R]):
 
     # what a performance asks
 
+    def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return arguments by parameter; as far as they go, if they do not fit."""
+        try:
+            return bind(self.fn, args, kwargs)
+        except TypeError:
+            return dict(kwargs)
+
     def name_run(self, args: tuple[Any, ...], kwargs: Any) -> str:
         """Return the name of a task run that is called with these arguments."""
         wanted = self.run_name

@@ -6,7 +6,7 @@ A context variable holds it, so threads and event loops keep it apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -51,7 +51,8 @@ class TaskScope:
     task: str
     attempt: int = 1
     tags: tuple[str, ...] = ()
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    #: Names its arguments; they are rarely asked for.
+    parameters: Callable[[], Mapping[str, Any]] = dict
     #: What the flow run knows of it.
     future: Any = None
 
@@ -120,7 +121,7 @@ class _TaskRun:
         if name == "run_count":
             return scope.attempt if scope else 0
         if name == "parameters":
-            return dict(scope.parameters) if scope else {}
+            return dict(scope.parameters()) if scope else {}
         if name == "tags":
             return list(scope.tags) if scope else []
         raise AttributeError(name)

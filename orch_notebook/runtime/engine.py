@@ -105,7 +105,7 @@ class Engine:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._calls: dict[str, Call] = {}
-        self._timers: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._timers: list[tuple[datetime, int, Callable[[], object]]] = []
         self._timer_count = 0
         self._has_begun = False
         self._error: BaseException | None = None
@@ -234,7 +234,7 @@ class Engine:
             if self._final is None and self._error is None:
                 self._carry_out(self._machine.close(outcome))
 
-    def call_at(self, seconds: float, act: Callable[[], None]) -> None:
+    def call_at(self, seconds: float, act: Callable[[], object]) -> None:
         """Have `act` called by the run's own thread in so many seconds, unless the run has ended by then."""
         with self._lock:
             self._at(self._clock.now() + timedelta(seconds=seconds), act)
@@ -381,7 +381,7 @@ class Engine:
 
     # What time brings
 
-    def _at(self, due_at: datetime, act: Callable[[], None]) -> None:
+    def _at(self, due_at: datetime, act: Callable[[], object]) -> None:
         self._timer_count += 1
         heapq.heappush(self._timers, (due_at, self._timer_count, act))
         if self._timers[0][0] == due_at:

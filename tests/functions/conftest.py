@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,10 @@ import pytest
 
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import StateType
+from orch_notebook.runtime import home as homes
+from orch_notebook.runtime.clock import ManualClock
 from orch_notebook.runtime.home import Home, close_homes, open_home
+from orch_notebook.runtime.settings import Settings
 
 PATIENCE = 20.0
 
@@ -89,3 +93,12 @@ def in_time(function: Any, *args: Any, **kwargs: Any) -> Any:
 def final(run: FlowRun) -> StateType:
     """Return the type of a run's state."""
     return run.state.type
+
+
+@pytest.fixture
+def night(stored: Stored) -> ManualClock:
+    """A clock that moves at once to whatever is waited for: a night of retries takes no time."""
+    clock = ManualClock()
+    settings = Settings.from_environment()
+    homes._homes[(os.getpid(), settings.home)] = Home(settings, clock)
+    return clock
