@@ -202,10 +202,11 @@ async def perform(body: Call, work: Coroutine[Any, Any, Any]) -> tuple[Any, Base
     try:
         return await asyncio.shield(inner), None
     except asyncio.CancelledError as cancelled:
-        if not inner.done():
-            body.stop_reason = body.stop_reason or "cancel"
+        if not inner.done():  # whoever awaits the flow was cancelled, and hears of it at the end
+            body.stop_reason = "caller"
             inner.cancel()
             await asyncio.wait([inner])
+            return None, cancelled
         return None, TaskStopped() if body.stop_reason else cancelled
     except BaseException as error:  # noqa: BLE001 - whatever the body raises is the flow's outcome
         return None, error

@@ -199,6 +199,7 @@ class _Run:
         self.scope: FlowScope
         self.value: Any = None
         self.is_timed_out = False
+        self.is_stuck = False  # threads that cannot be stopped are left to end by themselves
 
     # as part of another flow
 
@@ -314,7 +315,7 @@ class _Run:
                     self._start_clock(performance)
                     _, error = place.perform(self.body)
                     self._before_the_end(performance, error)
-                    performance.wait_until_idle()
+                    self.is_stuck = not performance.wait_until_idle(self._patience(performance, error))
                     outcome = self._outcome(performance, error)
                     delay = self._delay(performance, scope, outcome)
                     if delay is not None:
@@ -323,12 +324,12 @@ class _Run:
                         self._again(performance, scope)
             except BaseException as error:  # noqa: BLE001 - an interrupt, while the run's end was waited for
                 outcome = self._given_up(performance, error)
+                self.is_stuck = True
             finally:
                 flow_scope.reset(tokens[0])
                 task_scope.reset(tokens[1])
             self._close(performance, outcome)
-            if not performance.join(PATIENCE if performance.engine.run_type is T.CANCELLING else None):
-                performance.log("", 1, logging.WARNING, "Threads that cannot be stopped are still running.")
+            performance.join(0.0 if self.is_stuck else None)
         return self._give(performance, outcome)
 
     async def perform_async(self) -> Any:
@@ -365,6 +366,11 @@ class _Run:
             value: Any = self.flow.fn(*self.bound.args, **self.bound.kwargs)
             return await loops().drain(value) if self.flow._is_generator else await value
 
+    @property
+    def _is_left(self) -> bool:
+        """Whether it ended because whoever awaited it was cancelled."""
+        return self.body is not None and self.body.stop_reason == "caller"
+
     def _start_clock(self, performance: Performance) -> None:
         if self.flow.timeout is not None:
             body = self.body
@@ -374,10 +380,15 @@ class _Run:
         """Stop what goes on if the body's end was not its own doing."""
         if isinstance(error, KeyboardInterrupt):
             performance.engine.cancel("Interrupted.")
-        elif isinstance(error, TaskStopped) and not self.is_timed_out:
+        elif self._is_left or (isinstance(error, TaskStopped) and not self.is_timed_out):
             performance.engine.cancel("What it was part of was stopped.")
         elif isinstance(error, TaskStopped):
             performance.cancel_all()
+
+    def _patience(self, performance: Performance, error: BaseException | None) -> float | None:
+        """Return how many seconds the ends of task runs are waited for; None as long as they take."""
+        is_stopped = isinstance(error, TaskStopped | KeyboardInterrupt)
+        return PATIENCE if is_stopped or performance.engine.run_type is T.CANCELLING else None
 
     def _again(self, performance: Performance, scope: FlowScope) -> None:
         scope.attempt += 1
@@ -388,7 +399,13 @@ class _Run:
     def _delay(self, performance: Performance, scope: FlowScope, outcome: Outcome) -> float | None:
         """Return how many seconds to wait before the body begins again; None if it does not."""
         is_lost = performance.engine.run_type is T.CANCELLING or performance.engine.error is not None
-        if outcome.is_completed() or outcome.is_cancelled() or is_lost or not self.flow.retry.allows(scope.attempt + 1):
+        if (
+            outcome.is_completed()
+            or outcome.is_cancelled()
+            or is_lost
+            or self.is_stuck
+            or not self.flow.retry.allows(scope.attempt + 1)
+        ):
             return None
         delay = self.flow.retry.delay_before(scope.attempt + 1)
         performance.engine.change(State(T.SCHEDULED, "AwaitingRetry", outcome.message))
@@ -399,7 +416,8 @@ class _Run:
     def _outcome(self, performance: Performance, error: BaseException | None) -> Outcome:
         if performance.engine.run_type is T.CANCELLING:
             said = FlowRunCancelled(f"Flow {self.flow.name!r} was cancelled.", run_id=performance.run_id)
-            return Outcome(T.CANCELLED, data=error if isinstance(error, KeyboardInterrupt) else said)
+            is_callers = self._is_left or isinstance(error, KeyboardInterrupt)
+            return Outcome(T.CANCELLED, data=error if is_callers else said)
         if isinstance(error, TaskStopped) and self.is_timed_out:
             why = f"It took longer than its timeout of {self.flow.timeout:g} s."
             late = FlowRunTimedOut(f"Flow {self.flow.name!r}: {why}", run_id=performance.run_id)

@@ -47,6 +47,7 @@ class Future:
         "details",
         "error",
         "facts",
+        "interrupt",
         "is_done",
         "is_observed",
         "is_stated",
@@ -80,6 +81,7 @@ class Future:
         self.value: Any = None
         self.error: BaseException | None = None
         self.facts: dict[str, Any] | None = None  # what its attempt wants recorded with its end
+        self.interrupt: KeyboardInterrupt | None = None  # Ctrl-C hit its code in the main thread
         self.is_done = False
         self.is_stated = False  # its value is a state that the function returned
         self.is_observed = False  # somebody has asked how it ended

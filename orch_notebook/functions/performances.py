@@ -147,6 +147,9 @@ class Performance:
             self.engine.cancel("Its process ended.")
             self.engine.close()
         self._thread.join(None if self.is_implicit else 2.0)
+        if self._thread.is_alive():
+            self.engine.give_up(State(StateType.CANCELLED, message="Its process ended while a thread was at work."))
+            self._thread.join(2.0)
 
     @property
     def run_id(self) -> str:
@@ -253,6 +256,8 @@ class Performance:
         here = Here()
         future = self.submit(task, args, kwargs, wait_for, here)
         here.perform_until_done(future)
+        if future.interrupt is not None:
+            raise future.interrupt
         return future
 
     def abandon(self, future: Future) -> None:
@@ -276,8 +281,9 @@ class Performance:
             try:
                 with self.prints(future, attempt):
                     value = future.task.perform(future, args, kwargs)
-            except KeyboardInterrupt:
-                self._interrupt(future)
+            except KeyboardInterrupt as interrupt:
+                if threading.current_thread() is threading.main_thread():
+                    self._interrupt(future, interrupt)
                 raise
             return self.keep(future, value)
 
@@ -294,8 +300,9 @@ class Performance:
             return logging_prints(self, future.name, attempt)
         return not_logging_prints() if self.log_prints else NO_PRINTS
 
-    def _interrupt(self, future: Future) -> None:
+    def _interrupt(self, future: Future, interrupt: KeyboardInterrupt) -> None:
         # Ctrl-C is meant for the whole run: the attempt counts as cancelled, not as failed.
+        future.interrupt = interrupt
         call = self.engine.call_of(future.name)
         if call is not None and not call.stop_reason:
             call.stop_reason = "cancel"
@@ -376,12 +383,14 @@ class Performance:
 
     # The run itself
 
-    def wait_until_idle(self) -> None:
-        """Wait until every task run has ended and what follows from it is done."""
+    def wait_until_idle(self, timeout: float | None = None) -> bool:
+        """Wait until every task run has ended and what follows from it is done; False if that takes too long."""
         bell = threading.Lock()
         bell.acquire()
         while self.tell_idle(lambda: ring(bell)):
-            wait_for_bell(bell)
+            if not wait_for_bell(bell, timeout):
+                return False
+        return True
 
     def tell_idle(self, callback: Callable[[], object]) -> bool:
         """Have `callback` called when every task run has ended; False if they have."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from orch_notebook.errors import StoreError, TaskTimedOut, UsageError
+from orch_notebook.errors import FlowRunCancelled, StoreError, TaskTimedOut, UsageError
 from orch_notebook.model.events import Event, RunStateChanged, TaskAdded, TaskStateChanged
 from orch_notebook.model.machine import AwaitRetry, Command, EndRun, EndTask, RunMachine, StartTask, StopTask
 from orch_notebook.model.runs import iso
@@ -110,6 +110,7 @@ class Engine:
         self._has_begun = False
         self._error: BaseException | None = None
         self._final: State | None = None
+        self._given_up: State | None = None
         self._journal = ledger.open(lease, self._abandon, seq)
 
     @property
@@ -167,7 +168,7 @@ class Engine:
     def _end_broken(self, error: BaseException) -> None:
         """See to it that a run which cannot go on does not stay Running in the store, if the store still takes it."""
         said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-        state = State(StateType.CRASHED, "Crashed", f"The run could not go on: {said}")
+        state = self._given_up or State(StateType.CRASHED, "Crashed", f"The run could not go on: {said}")
         end_lost_run(self._ledger.store, self._journal.lease, state, self._clock.now(), is_sure=True)
 
     def cancel(self, message: str = "") -> None:
@@ -233,6 +234,12 @@ class Engine:
         with self._lock:
             if self._final is None and self._error is None:
                 self._carry_out(self._machine.close(outcome))
+
+    def give_up(self, state: State) -> None:
+        """End the run in this state though tasks are still being performed: its process is about to end."""
+        if self._final is None and self._error is None:
+            self._given_up = state
+            self._break(FlowRunCancelled(state.message, run_id=self._journal.lease.run_id))
 
     def call_at(self, seconds: float, act: Callable[[], object]) -> None:
         """Have `act` called by the run's own thread in so many seconds, unless the run has ended by then."""
