@@ -27,9 +27,10 @@ from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
 from orch_notebook.runtime.engine import Engine
 from orch_notebook.runtime.handles import RunHandle
+from orch_notebook.runtime.hooks import CellHooks
 from orch_notebook.runtime.ledger import Ledger
-from orch_notebook.runtime.namespaces import CellHooks, CellProgram, Version
 from orch_notebook.runtime.owners import this_owner
+from orch_notebook.runtime.programs import CellProgram, Version
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.settings import Settings

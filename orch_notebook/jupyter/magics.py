@@ -129,7 +129,7 @@ class OrchMagics(Magics):  # type: ignore[misc]
         if session.is_executed_by_worker:
             print(f"Not promoted: this is an execution by a worker. {given.name!r} stays as it is.")
             return None
-        path = Path(given.notebook) if given.notebook else session.promoted_path()
+        path = Path(given.notebook) if given.notebook else session.file.saved_path()
         schedules = read_schedules(
             session.orchestrator.clock.now(), given.cron or (), given.every or (), given.at or (), given.tz
         )
@@ -143,7 +143,7 @@ class OrchMagics(Magics):  # type: ignore[misc]
             timeout=parse_interval(given.timeout) if given.timeout else None,
             kernel=given.kernel,
         )
-        saved_at = session.saved_at(path).astimezone()
+        saved_at = session.file.saved_at(path).astimezone()
         print(
             f"Promoted {path.name} as saved at {saved_at:%H:%M:%S}: "
             f"deployment {deployment.name!r}, version {deployment.version}."

@@ -5,29 +5,28 @@ The magics and the panel both act through this object; it turns a gesture into o
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import count
-from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, HeaderError, NotebookError, OrchError, UnknownTask, UsageError
+from orch_notebook.errors import FlowRunCancelled, OrchError, UnknownTask, UsageError
 from orch_notebook.jupyter import figures
 from orch_notebook.jupyter.display import LiveDisplay
+from orch_notebook.jupyter.document import NotebookFile
 from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks
 from orch_notebook.jupyter.outlets import open_outlet
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell, name_for
-from orch_notebook.model.headers import parse_header, split_task_cell
+from orch_notebook.model.headers import parse_header
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.orchestrator import Orchestrator
+from orch_notebook.runtime.bodies import compile_cell
 from orch_notebook.runtime.handles import RunHandle
-from orch_notebook.runtime.namespaces import Version, compile_cell
+from orch_notebook.runtime.programs import Version
 
 __all__ = ["NotebookSession"]
 
@@ -52,8 +51,9 @@ class NotebookSession:
         self.orchestrator = orchestrator
         self.outlet = open_outlet(shell)
         self.display = LiveDisplay(self.outlet, orchestrator.clock.now)
+        self.file = NotebookFile(shell.user_ns)
         #: The flow of tasks that name none; it bears the notebook's name.
-        self.main = self._notebook_name()
+        self.main = self.file.stem
         self._flows = {self.main: CellFlow(self.main)}
         #: By flow: the versions that its runs of this session left, by name and task.
         self._kept: dict[str, dict[Version, Any]] = {}
@@ -63,7 +63,6 @@ class NotebookSession:
         self._display_ids = count(1)
         self._subscribers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
-        self._positions: tuple[float, dict[str, int], dict[str, int]] = (0.0, {}, {})
         self._display_routes = DisplayRoutes(shell)
         self._hooks = KernelHooks(shell, self._sources, self._counts, self.display.begin, self.display.put_out)
         self._end_watch: Callable[[], None] = lambda: None
@@ -92,35 +91,8 @@ class NotebookSession:
         self._display_routes.close()
         figures.unroute_figures()
 
-    # where the notebook is
-
-    @property
-    def path(self) -> Path | None:
-        """The notebook's file, where the front end tells it."""
-        named = os.environ.get("ORCH_NOTEBOOK") or self.shell.user_ns.get("__vsc_ipynb_file__")
-        path = Path(named or os.environ.get("JPY_SESSION_NAME", ""))
-        return path if path.suffix == ".ipynb" and path.is_file() else None
-
-    def _notebook_name(self) -> str:
-        named = os.environ.get("ORCH_NOTEBOOK") or os.environ.get("JPY_SESSION_NAME", "")
-        return Path(named).stem if named.endswith(".ipynb") else "notebook"
-
-    def _read_positions(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Return the positions of the saved notebook's cells, by cell id and by task name."""
-        path = self.path
-        if path is None:
-            return {}, {}
-        try:
-            changed_at = path.stat().st_mtime
-            if changed_at != self._positions[0]:
-                by_id, by_task = positions_in(json.loads(path.read_text("utf-8")))
-                self._positions = changed_at, by_id, by_task
-        except (OSError, ValueError):
-            pass
-        return self._positions[1:]
-
     def _arrange(self, flow: CellFlow) -> None:
-        by_id, by_task = self._read_positions()
+        by_id, by_task = self.file.positions()
         by_id = dict(by_id)
         for task in flow:
             # An execution by a worker tells no cell ids; the task's name finds its cell.
@@ -383,53 +355,8 @@ class NotebookSession:
         """Whether a worker executes this notebook right now."""
         return self.orchestrator.settings.parent_run_id is not None
 
-    def promoted_path(self) -> Path:
-        """Return the notebook's file.
-
-        Raises
-        ------
-        NotebookError
-            The front end does not tell it, or the notebook was never saved.
-        """
-        path = self.path
-        if path is None:
-            raise NotebookError(
-                "The front end does not tell where this notebook is. Name it: %flow promote NAME --notebook PATH."
-            )
-        return path
-
-    def saved_at(self, path: Path) -> datetime:
-        """Return when the file was last saved."""
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-
 
 def tools_in(namespace: Mapping[str, Any]) -> set[str]:
     """Return the names that hold modules, functions and classes."""
     tools = (ModuleType, FunctionType, BuiltinFunctionType, type)
     return {name for name, value in namespace.items() if isinstance(value, tools)}
-
-
-def positions_in(notebook: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the positions of a notebook's cells, by cell id and by task name.
-
-    Examples
-    --------
-    >>> positions_in({"cells": [{"id": "a", "cell_type": "code", "source": ["%%task load\\n", "x = 1"]}]})
-    ({'a': 0}, {'load': 0})
-    """
-    by_id: dict[str, int] = {}
-    by_task: dict[str, int] = {}
-    for index, cell in enumerate(notebook.get("cells", ())):
-        if cell.get("id"):
-            by_id[str(cell["id"])] = index
-        source = cell.get("source", "")
-        split = split_task_cell("".join(source) if isinstance(source, list) else str(source))
-        if cell.get("cell_type") != "code" or split is None:
-            continue
-        try:
-            name = parse_header(split[0]).name
-        except HeaderError:
-            continue
-        if name:
-            by_task[name] = index
-    return by_id, by_task

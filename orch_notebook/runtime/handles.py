@@ -11,7 +11,7 @@ from orch_notebook.model.live import LiveRun
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import StateType
 from orch_notebook.runtime.engine import Engine
-from orch_notebook.runtime.namespaces import CellProgram, Version
+from orch_notebook.runtime.programs import CellProgram, Version
 
 __all__ = ["RunHandle", "check_outcome"]
 

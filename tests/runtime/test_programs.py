@@ -12,11 +12,12 @@ from orch_notebook.model.events import RunCreated, TaskStateChanged
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
 from orch_notebook.model.headers import TaskHeader
 from orch_notebook.model.machine import RunMachine
+from orch_notebook.runtime.bodies import compile_cell
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.clock import SystemClock
 from orch_notebook.runtime.engine import Engine
 from orch_notebook.runtime.ledger import Ledger
-from orch_notebook.runtime.namespaces import CellProgram, compile_cell
+from orch_notebook.runtime.programs import CellProgram
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.testing import START, RecordedEvents, StepRunner, open_run, temporary_store

@@ -1,0 +1,212 @@
+"""Performs the task cells of one flow run.
+
+A version is one binding of a name by one task (``df@load``, ``df@clean``).  A body sees exactly the versions that
+running the cells top to bottom would show it, whatever else runs meanwhile; what it binds becomes new versions when it
+completes, and nothing does when it fails.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+
+from orch_notebook.model.cells import Wiring
+from orch_notebook.model.flows import CellFlow, CellTask
+from orch_notebook.runtime.bodies import compile_cell, evaluate
+from orch_notebook.runtime.calls import describe_failure
+from orch_notebook.runtime.capture import Capture, capturing
+from orch_notebook.runtime.hooks import CellHooks, PlainHooks
+from orch_notebook.runtime.keys import Keys
+from orch_notebook.runtime.namespaces import make_namespace
+from orch_notebook.runtime.results import Results
+
+__all__ = ["CellProgram", "Version"]
+
+Version = tuple[str, str]
+
+
+class CellProgram:
+    """The bodies of one flow run.
+
+    Parameters
+    ----------
+    flow : CellFlow
+        As it stood when the run began.
+    environment : MutableMapping
+        The live namespace, to which what tasks bind is published.
+    base : dict
+        What every task sees besides the versions it reads.  Taken once for the whole run: a plain cell executed while
+        it goes on must not change what its tasks see.
+    selected : collection of str
+        The tasks that run; the others' versions come from `kept`.
+    kept : Mapping
+        Versions that earlier runs of this session left.
+    line : callable
+        ``line(task, attempt, level, text)`` records one line of output.
+    hooks : CellHooks
+        What the face adds.
+    results : Results or None
+        Where ``--cache`` keeps values.
+    log_limit : int
+        Characters of output kept per attempt.
+    """
+
+    def __init__(
+        self,
+        flow: CellFlow,
+        environment: MutableMapping[str, Any],
+        base: dict[str, Any],
+        *,
+        selected: frozenset[str],
+        kept: Mapping[Version, Any],
+        line: Callable[[str, int, int, str], object],
+        run_id: str = "",
+        hooks: CellHooks | None = None,
+        results: Results | None = None,
+        log_limit: int = 1_000_000,
+    ) -> None:
+        self._flow = flow
+        self._wiring: Wiring = flow.wiring
+        self._environment = environment
+        self._base = base
+        self._line = line
+        self._run_id = run_id
+        self._hooks = hooks or PlainHooks()
+        self._log_limit = log_limit
+        self._lock = threading.Lock()
+        self._order = {task.name: order for order, task in enumerate(flow)}
+        self._published: dict[str, int] = {}
+        self._readers: Counter[Version] = Counter()
+        for name in selected:
+            for version in self._bound(name).values():
+                self._readers[version] += 1
+        last: dict[str, str] = {}
+        for task in flow:
+            for written in self._made(task.name):
+                last[written] = task.name
+        self._last = frozenset(last.items())
+        #: The versions that are alive: those some task can still read, and the last of each name.
+        self.versions: dict[Version, Any] = dict(kept)
+        self._keys = Keys(flow, self._base)
+        self._results = results
+
+    def _bound(self, task: str) -> dict[str, Version]:
+        """Return the versions a task is given, by name."""
+        return {
+            name: (name, maker)
+            for name, maker in self._wiring.bindings[task].items()
+            if maker is not None and ":" not in name
+        }
+
+    def _made(self, task: str) -> list[str]:
+        """Return the names of which a task makes a version."""
+        effects = self._wiring.effects[task]
+        return [name for name in sorted(effects.writes | effects.mutates) if ":" not in name]
+
+    def perform(self, task: str, attempt: int) -> dict[str, Any] | None:
+        """Run one attempt of a task; what it binds is published when it completes."""
+        cell = self._flow[task]
+        capture = Capture(lambda level, text: self._line(task, attempt, level, text), self._log_limit)
+        with capturing(capture):
+            self._hooks.begin(cell, capture)
+            try:
+                details = self._run(cell, capture)
+            except BaseException as error:
+                capture.finish()
+                self._hooks.end(cell, capture, error)
+                raise
+            capture.finish()
+            self._hooks.end(cell, capture, None)
+            return details
+
+    def _run(self, cell: CellTask, capture: Capture) -> dict[str, Any] | None:
+        key, note = self._key(cell)
+        if key is not None and (found := self._reuse(cell, key)) is not None:
+            return found
+        namespace = self._namespace(cell.name)
+        self._execute(cell, namespace, capture)
+        made = self._bound_by(cell.name, namespace)
+        if key is not None:
+            note = self._keep(cell, key, made)
+        self._publish(cell.name, made)
+        return {"note": note} if note else None
+
+    def _bound_by(self, task: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the versions that a body has made: those its source shows, or all where it may bind any name."""
+        if not self._wiring.effects[task].rebinds:
+            return {name: namespace[name] for name in self._made(task) if name in namespace}
+        given = self._bound(task)
+        return {
+            name: value
+            for name, value in namespace.items()
+            if name in given or (self._base.get(name, self) is not value and not name.startswith("__"))
+        }
+
+    def _namespace(self, task: str) -> dict[str, Any]:
+        with self._lock:
+            given = {
+                name: self.versions[version] for name, version in self._bound(task).items() if version in self.versions
+            }
+        return make_namespace(self._base, given)
+
+    def _execute(self, cell: CellTask, namespace: dict[str, Any], capture: Capture) -> None:
+        body, last = compile_cell(cell.body, self._hooks.filename(cell))
+        if body is not None:
+            evaluate(body, namespace)
+        if last is not None:
+            self._hooks.show(cell, evaluate(last, namespace), capture)
+
+    def _publish(self, task: str, made: Mapping[str, Any]) -> None:
+        order = self._order[task]
+        with self._lock:
+            rebinds = self._wiring.effects[task].rebinds
+            alive = [name for name in made if rebinds or self._readers[(name, task)] or (name, task) in self._last]
+            self.versions.update({(name, task): made[name] for name in alive})
+            # A task higher up that ends later must not cover what a lower one has published.
+            shown = [name for name in made if order >= self._published.get(name, -1)]
+            self._published.update(dict.fromkeys(shown, order))
+            # In one step: a task that is stopped right here has published all its names or none.
+            self._environment.update({name: made[name] for name in shown})
+            for name in self._wiring.effects[task].deletes:
+                if name not in made and order >= self._published.get(name, -1):
+                    self._published[name] = order
+                    self._environment.pop(name, None)
+
+    def describe(self, error: BaseException) -> dict[str, Any]:
+        """Return what is recorded of a failure, with cells called as people call them."""
+        return describe_failure(error, self._hooks.label)
+
+    def settled(self, task: str) -> None:
+        """Free the versions that only this task still had to read; call it when no attempt will follow."""
+        with self._lock:
+            for version in self._bound(task).values():
+                self._readers[version] -= 1
+                if self._readers[version] <= 0 and version not in self._last:
+                    self.versions.pop(version, None)
+
+    # What --cache keeps
+
+    def _key(self, cell: CellTask) -> tuple[str | None, str]:
+        if not cell.header.cache or self._results is None:
+            return None, ""
+        return self._keys.key(cell.name)
+
+    def _reuse(self, cell: CellTask, key: str) -> dict[str, Any] | None:
+        assert self._results is not None
+        found = self._results.load(key)
+        limit = cell.header.cache
+        if found is None or (limit is not True and limit is not None and self._keys.age(found.made_at) > limit):
+            return None
+        self._publish(cell.name, found.values)
+        return {"cached_from": found.made_by, "note": "Same source and same inputs as when it was kept."}
+
+    def _keep(self, cell: CellTask, key: str, made: Mapping[str, Any]) -> str:
+        assert self._results is not None
+        try:
+            self._results.keep(key, made, f"{self._run_id}/{cell.name}")
+        except Exception as error:  # noqa: BLE001 - what cannot be kept is no failure: the task always runs
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            return f"Not kept, so it always runs: {reason[:200]}"
+        return ""
