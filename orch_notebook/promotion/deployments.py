@@ -16,8 +16,9 @@ from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.headers import is_task_name
 from orch_notebook.model.parameters import Parameter, check_parameters, parse_assignments
 from orch_notebook.model.runs import FlowRun
-from orch_notebook.model.schedules import Cron, Interval, Once, Schedule, parse_instant, schedule_from_json
+from orch_notebook.model.schedules import Cron, Interval, Once, Schedule, schedule_from_json
 from orch_notebook.model.states import State, StateType
+from orch_notebook.model.zones import parse_instant
 from orch_notebook.promotion.notebooks import check_kernel, kernel_of, parameters_of, read_notebook, snapshot
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.settings import Settings
