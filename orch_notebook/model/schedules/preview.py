@@ -1,4 +1,4 @@
-"""The next due times as a person wants to see them: on the wall clock, with what a change of the clocks does to them."""
+"""The next due times on the wall clock, with what a change of the clocks does to them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def preview(schedules: Sequence[Rule], after: datetime, zone: tzinfo, count: int
     >>> from orch_notebook.model.zones import find_zone
     >>> nightly, madrid = Cron("30 2 * * *", "Europe/Madrid"), find_zone("Europe/Madrid")
     >>> for due in preview([nightly], datetime(2026, 3, 27, 12, tzinfo=UTC), madrid, 3):
-    ...     print(f"{due.local:%d %b %H:%M}", due.note)
+    ...     print(f"{due.local:%d %b %H:%M} {due.note}".strip())
     28 Mar 02:30
     29 Mar 03:00 the clocks go forward by 1 h; the time they skip comes at its end
     30 Mar 02:30
