@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from orch_notebook.errors import NotebookError
+from orch_notebook.model.cells import parse
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell, name_for
 from orch_notebook.model.headers import TaskHeader, parse_header, split_task_cell
 from orch_notebook.promotion.notebooks import code_cells, read_notebook
 
 __all__ = ["read_flow"]
+
+#: What cells contain that mean more to IPython than to Python: magics, shell lines, help, prompts pasted along.
+_IPYTHON = re.compile(r"[%!?]|\bIn \[")
+_BLANK_TOP = re.compile(r"\A(?:[ \t]*\n)+")
 
 
 @cache
@@ -72,9 +78,18 @@ def read_flow(path: str | Path, *, flow: str | None = None, all_cells: bool = Fa
 
 
 def _python(path: str | Path, index: int, source: str) -> str:
+    if not _IPYTHON.search(source):
+        # IPython's transformer takes a third of a millisecond a cell; most cells have nothing for it to do.
+        text = _BLANK_TOP.sub("", source)
+        try:
+            parse(text)
+        except SyntaxError:
+            pass  # perhaps one of its rarer spellings
+        else:
+            return text if text.endswith("\n") else text + "\n"
     try:
         text = _transformer()(source)
-        compile(text, f"cell {index + 1}", "exec", 0x400 | 0x2000)  # PyCF_ONLY_AST, PyCF_ALLOW_TOP_LEVEL_AWAIT
+        parse(text)
     except SyntaxError as error:
         raise NotebookError(f"{path}: cell {index + 1}, line {error.lineno}: {error.msg}.", cell_index=index) from None
     return text
