@@ -6,9 +6,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,12 +16,12 @@ from orch_notebook.cli.tables import deployments_table, local, run_view, runs_ta
 from orch_notebook.cli.watching import follow
 from orch_notebook.errors import UsageError
 from orch_notebook.model.durations import parse_interval
-from orch_notebook.model.flows import CellFlow
+from orch_notebook.model.explanations import explain
 from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.runs import iso, short_id
 from orch_notebook.model.schedules import preview, schedule_from_json
 from orch_notebook.model.states import NAMES, StateType
-from orch_notebook.model.views import dot, graph_text, paint
+from orch_notebook.model.views import dot, explanation_text, paint
 from orch_notebook.model.zones import find_zone
 from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.reading import read_flow
@@ -378,51 +377,13 @@ def graph(
     """Show a notebook's tasks and which waits for which."""
     flow = read_flow(notebook, flow=flow_name, all_cells=all_cells)
     if as_json:
-        print_json(graph_json(flow))
+        print_json(explain(flow).to_json())
     elif as_dot:
         sys.stdout.write(dot(flow.graph) + "\n")
     elif svg is not None:
         svg.write_text(paint(layout(dot(flow.graph)), flow.graph), "utf-8")
     else:
-        say(graph_text(flow.graph))
-        problems = list(problems_of(flow))
-        for problem in problems:
-            say(f"! {problem}")
-
-
-def problems_of(flow: CellFlow) -> Iterable[str]:
-    """Return what a run of the flow would refuse."""
-    for task in flow:
-        try:
-            flow.check(task.name)
-        except UsageError as error:
-            yield str(error)
-
-
-def graph_json(flow: CellFlow) -> dict[str, Any]:
-    """Return what ``orch graph --json`` prints: every name, also those of modules and functions."""
-    graph, wiring = flow.graph, flow.wiring
-
-    def names(found: Iterable[str]) -> list[str]:
-        return sorted(name for name in found if ":" not in name)
-
-    return {
-        "tasks": [
-            {
-                "name": task.name,
-                "cell_index": task.cell_index,
-                "reads": names(wiring.bindings[task.name]),
-                "writes": names(wiring.effects[task.name].writes),
-                "mutates": names(wiring.effects[task.name].mutates),
-                "opaque": task.opaque or None,
-                "bindings": {name: wiring.bindings[task.name][name] for name in names(wiring.bindings[task.name])},
-            }
-            for task in graph.tasks
-        ],
-        "edges": [
-            {"from": edge.before, "to": edge.after, "rule": edge.rule, "name": edge.name} for edge in graph.edges
-        ],
-    }
+        say(explanation_text(explain(flow)))
 
 
 @app.command()

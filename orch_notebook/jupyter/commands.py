@@ -29,7 +29,10 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
         "show the diagram of the tasks",
         [
             SELECT,
-            ("--why", {"action": "store_true", "help": "list for each edge the name and the rule behind it"}),
+            (
+                "--why",
+                {"action": "store_true", "help": "say what each task does to names, and why it waits for others"},
+            ),
             ("--dot", {"action": "store_true", "help": "print it in the DOT language"}),
             FLOW,
         ],

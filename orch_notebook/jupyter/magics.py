@@ -15,9 +15,10 @@ from orch_notebook.jupyter.session import NotebookSession
 from orch_notebook.jupyter.source import FlowSource
 from orch_notebook.jupyter.widgets import FlowPanel
 from orch_notebook.model.durations import parse_interval
+from orch_notebook.model.explanations import explain
 from orch_notebook.model.headers import header_usage, parse_header
 from orch_notebook.model.policies import CatchUp, Overlap
-from orch_notebook.model.views import dot, graph_html, graph_text
+from orch_notebook.model.views import dot, explanation_html, explanation_text, graph_html, graph_text
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.terms import Terms, read_schedules
 
@@ -109,7 +110,11 @@ class OrchMagics(Magics):  # type: ignore[misc]
         now = self.session.orchestrator.clock.now()
         shown = run if run is not None and {task.name for task in run.tasks} >= set(graph.by_name) else None
         svg = diagram_svg(graph, shown, now)
-        return Bundle({"text/html": graph_html(graph, svg, why=given.why), "text/plain": graph_text(graph)})
+        html, text = graph_html(graph, svg), graph_text(graph)
+        if given.why:
+            explanation = explain(flow, graph)
+            html, text = html + explanation_html(explanation), explanation_text(explanation)
+        return Bundle({"text/html": html, "text/plain": text})
 
     def _status(self, given: Namespace) -> Any:
         run = self.session.current()

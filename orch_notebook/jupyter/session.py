@@ -173,7 +173,8 @@ class NotebookSession:
             self.display.remove(before[1])
         self._sources[name] = filename
         self._counts[name] = number
-        task_run = TaskRun("", flow.graph.by_name[name])
+        notes = flow.wiring.notes.get(name, ())
+        task_run = TaskRun("", flow.graph.by_name[name], details={"note": " ".join(notes)} if notes else {})
         self.display.place(name, f"orch-{os.getpid()}-{next(self._display_ids)}", task_run)
         self._tell()
         return task_run

@@ -20,7 +20,7 @@ from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.headers import TaskHeader
 from orch_notebook.model.tasks import Task
 
-__all__ = ["CellFlow", "CellTask", "PlainCell", "name_for"]
+__all__ = ["CellFlow", "CellTask", "PlainCell", "name_for", "shown"]
 
 
 @dataclass(frozen=True, slots=True)
