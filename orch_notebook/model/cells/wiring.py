@@ -19,6 +19,7 @@ from orch_notebook.model.cells.placement import Placement
 from orch_notebook.model.cells.reading import Reader, analyse, library_entry
 from orch_notebook.model.cells.regions import Region, Version, describe
 from orch_notebook.model.cells.rules import Knowledge
+from orch_notebook.model.cells.sharing import Sharing
 from orch_notebook.model.cells.values import Entry, Summary, Value
 from orch_notebook.model.graph import Edge
 
@@ -64,6 +65,7 @@ class Wiring:
     effects: Mapping[str, Effects] = field(default_factory=dict)
     undefined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sharing: Sharing = field(default_factory=Sharing, compare=False, repr=False)
 
 
 class _Wirer:
@@ -84,6 +86,9 @@ class _Wirer:
         self.undefined: dict[str, tuple[str, ...]] = {}
         self.notes: dict[str, tuple[str, ...]] = {}
         self.versions: dict[str, Version] = {}
+        #: Every version there ever was, and for each task the memory it changes.
+        self.made: list[Version] = []
+        self.changed: dict[str, dict[Region, None]] = {}
         self.states: dict[str, Region] = {}
         self.ambient: dict[str, tuple[str | None, int]] = {}
         self.barrier: tuple[str, str] | None = None
@@ -142,6 +147,7 @@ class _Wirer:
             for name, version in list(self.versions.items()):
                 if task is not None and not version.is_deleted:
                     self.versions[name] = Version(name, task, version.roots, version.direct)
+                    self.made.append(self.versions[name])
 
     def _override(self, cell: Cell, summary: Summary, effects: Effects) -> tuple[Summary, Effects]:
         notes: list[str] = []
@@ -220,6 +226,7 @@ class _Wirer:
             found = library_entry(name)
             version = Version(name, None, () if found.direct else (Region(),), found.direct)
             self.versions[name] = version
+            self.made.append(version)
             return version
         return None
 
@@ -264,6 +271,7 @@ class _Wirer:
                 self._edge(reader, task, "write-after-read" if through == name else "alias", name)
         region.writer = task
         region.readers = {}
+        self.changed.setdefault(task, {})[region] = None
 
     # Order without data.
 
@@ -321,6 +329,7 @@ class _Wirer:
             MappingProxyType(dict(self.effects)),
             MappingProxyType(dict(self.undefined)),
             MappingProxyType(dict(self.notes)),
+            Sharing(self.made, len(self.made), self.changed, frozenset(self.tasks)),
         )
 
 
