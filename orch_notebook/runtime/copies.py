@@ -1,5 +1,4 @@
-"""Copies of versions, kept on disk while a session lasts: what a task starts from when the live object is not any more
-what it was.
+"""Keeps copies of versions on disk while a session lasts, for tasks whose inputs have been changed in place since.
 
 In: versions that belong together.  Out: the same values, made anew, sharing among themselves what they shared.  What
 cannot be copied so that no task could tell is refused, and the tasks that made it run again instead.

@@ -17,7 +17,7 @@ from orch_notebook.runtime.keys import Keys
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.versions import Kept
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "check", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)

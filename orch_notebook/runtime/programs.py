@@ -10,11 +10,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from orch_notebook.errors import OrchError
+from orch_notebook.model.cells import late_names
 from orch_notebook.model.flows import CellFlow, CellTask
 from orch_notebook.model.freshness import Plan, Version, before
 from orch_notebook.runtime.bodies import compile_cell, evaluate
@@ -25,7 +26,7 @@ from orch_notebook.runtime.files import file_fingerprint
 from orch_notebook.runtime.generators import GENERATORS, put_generator, take_generator
 from orch_notebook.runtime.hooks import CellHooks, PlainHooks
 from orch_notebook.runtime.keys import own_files
-from orch_notebook.runtime.namespaces import make_namespace
+from orch_notebook.runtime.namespaces import Body, Namespaces
 from orch_notebook.runtime.planning import Prepared
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.versions import Kept
@@ -40,8 +41,8 @@ class CellProgram:
     ----------
     flow : CellFlow
         As it stood when the run began.
-    environment : MutableMapping
-        The live namespace, to which what tasks bind is published.
+    environment : dict
+        The live namespace, where functions find their globals, and to which what tasks bind is published.
     prepared : Prepared
         What the run does, and what every task sees besides the versions it reads.  That is taken once for the whole
         run: a plain cell executed while it goes on must not change what its tasks see.
@@ -60,7 +61,7 @@ class CellProgram:
     def __init__(
         self,
         flow: CellFlow,
-        environment: MutableMapping[str, Any],
+        environment: dict[str, Any],
         prepared: Prepared,
         kept: Kept,
         *,
@@ -98,6 +99,8 @@ class CellProgram:
             for written in self._made(task.name):
                 last[written] = task.name
         self._last = frozenset(last.items())
+        self._late = late_names(self._wiring, self._order)
+        self._namespaces = Namespaces(environment, self._base, self._late)
         self._begin()
 
     def _begin(self) -> None:
@@ -116,7 +119,7 @@ class CellProgram:
                 value = kept.versions[name, maker]
                 if maker in self._plan.fresh and self._environment.get(name, self) is not value:
                     shown[name] = value
-        self._environment.update(shown)
+        self._namespaces.publish(shown)
         kept.publish(shown)
 
     def _is_needed(self, version: Version) -> bool:
@@ -160,29 +163,24 @@ class CellProgram:
             return details
 
     def _run(self, cell: CellTask, capture: Capture, attempt: int) -> dict[str, Any] | None:
-        namespace = self._namespace(cell.name)
+        effects = self._wiring.effects[cell.name]
+        alone, given = bool(effects.opaque), self._given(cell.name)
         self._put_generators(cell.name, attempt)
-        began = time.monotonic()
-        with self._changing(cell):
-            self._execute(cell, namespace, capture)
-        made = self._bound_by(cell.name, namespace)
-        self._publish(cell.name, made, f"{self._run_id}/{cell.name}", time.monotonic() - began)
+        with (
+            self._changing(cell),
+            self._namespaces.body(cell.name, given, in_place=effects.in_place, alone=alone) as body,
+        ):
+            began = time.monotonic()
+            self._execute(cell, body, capture)
+            made = body.all_bound() if effects.rebinds else body.bound(self._made(cell.name))
+            self._publish(cell.name, made, f"{self._run_id}/{cell.name}", time.monotonic() - began)
         note = self._keep(cell, made)
         return {"note": note} if note else None
 
-    def _bound_by(self, task: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the versions that a body has made: those its source shows, or all where it may bind any name."""
-        if not self._wiring.effects[task].rebinds:
-            return {name: namespace[name] for name in self._made(task) if name in namespace}
-        given = {name for name, _ in self._bound(task)}
-        return {
-            name: value
-            for name, value in namespace.items()
-            if name in given or (self._base.get(name, self) is not value and not name.startswith("__"))
-        }
-
-    def _namespace(self, task: str) -> dict[str, Any]:
-        given: dict[str, Any] = {}
+    def _given(self, task: str) -> dict[str, Any]:
+        """Return what a task is given by name: versions, and what it reads late of the environment."""
+        late, bound = self._late[task], self._wiring.bindings[task]
+        given = {name: self._base[name] for name in late if name in bound and name in self._base}
         sources = self._plan.sources.get(task, {})
         borrowed: dict[str, dict[Version, Any]] = {}
         try:
@@ -201,7 +199,7 @@ class CellProgram:
                     pass  # perhaps it is bound, perhaps not: the body will say
         except NotCopied as error:
             raise OrchError(f"What {task!r} starts from was kept and is lost: {error}. Run the flow again.") from None
-        return make_namespace(self._base, given)
+        return given
 
     def _share(self, copy: str) -> None:
         """Let the rest of the run go on from a copy."""
@@ -214,9 +212,10 @@ class CellProgram:
         """Publish under its name what has taken a shown value's place."""
         with self._lock:
             for (name, _), (old, new) in replaced.items():
-                if old is not None and self._environment.get(name, self) is old:
-                    self._environment[name] = new
-                    if self._kept.published(name, old):
+                is_published = self._kept.published(name, old)
+                if old is not None and (is_published or self._environment.get(name, self) is old):
+                    self._namespaces.publish({name: new})
+                    if is_published:
                         self._kept.publish({name: new})
 
     @contextmanager
@@ -260,12 +259,13 @@ class CellProgram:
             if sharing.bonds.get(version) in bonds and self._order.get(version[1], -1) < place
         ]
 
-    def _execute(self, cell: CellTask, namespace: dict[str, Any], capture: Capture) -> None:
-        body, last = compile_cell(cell.body, self._hooks.filename(cell))
-        if body is not None:
-            evaluate(body, namespace)
+    def _execute(self, cell: CellTask, body: Body, capture: Capture) -> None:
+        late = body.late if body.locals is not body.globals else ()
+        code, last = compile_cell(cell.body, self._hooks.filename(cell), late)
+        if code is not None:
+            evaluate(code, body.globals, body.locals)
         if last is not None:
-            self._hooks.show(cell, evaluate(last, namespace), capture)
+            self._hooks.show(cell, evaluate(last, body.globals, body.locals), capture)
 
     def _publish(self, task: str, made: Mapping[str, Any], made_by: str, seconds: float) -> None:
         order = self._order[task]
@@ -281,10 +281,7 @@ class CellProgram:
             shown = [name for name in made if order >= self._published.get(name, -1)]
             gone = [name for name in effects.deletes if name not in made and order >= self._published.get(name, -1)]
             self._published.update(dict.fromkeys([*shown, *gone], order))
-            # In one step: a task that is stopped right here has published all its names or none.
-            self._environment.update({name: made[name] for name in shown})
-            for name in gone:
-                self._environment.pop(name, None)
+            self._namespaces.publish({name: made[name] for name in shown}, gone)
             kept.publish({name: made[name] for name in shown}, gone)
             kept.complete(task, self._keys.recipe(task), made_by, self._keys.needs[task], made, seconds)
 
@@ -298,6 +295,7 @@ class CellProgram:
 
     def settled(self, task: str) -> None:
         """Free the versions that only this task still had to read; call it when no attempt will follow."""
+        self._namespaces.leave(task)
         if task not in self._plan.runs:
             return
         with self._lock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
@@ -77,7 +76,7 @@ EDITS = {
     "an earlier draw": (HIDDEN, "", 1, "a = random.randint(1, 9)", "1 2 3"),
     "a constant list that a task changes": (["log.append(1)", "n = len(log)"], "log = []", 0, "log.append(2)", "0 1"),
     "its reader": (["log.append(1)", "n = len(log)"], "log = []", 1, "n = list(log)", "1"),
-    "a function": (["s = f(2)", "t = s + 1", "u = 1"], "def f(x): return x * 2", "plain", "def f(x): return x * 3", "0 1"),
+    "a function": (["s = f(2)", "t = s + 1", "u = 1"], "def f(x): return x", "plain", "def f(x): return -x", "0 1"),
     "what a function uses": (
         ["s = f(2)", "u = 1"], "k = 2\ndef f(x): return x * k", "plain", "k = 3\ndef f(x): return x * k", "0",
     ),
@@ -86,7 +85,9 @@ EDITS = {
         "import functools\n@functools.cache\ndef f(x): return -x", "0",
     ),
     "a name that a plain cell binds too": (["y = x", "x = 5", "z = x"], "x = 1", 2, "z = -x", "2"),
-    "a cell that nobody can read": (["x = [1]", "exec(code)", "y = x + [0]"], "code = 'x.append(2)'", 2, "y = list(x)", "2"),
+    "a cell that nobody can read": (
+        ["x = [1]", "exec(code)", "y = x + [0]"], "code = 'x.append(2)'", 2, "y = list(x)", "2",
+    ),
     "what stands above such a cell": (
         ["x = [1]", "y = x + [0]", "exec(code)"], "code = 'x.append(2)'", 1, "y = list(x)", "0 1 2",
     ),

@@ -45,13 +45,14 @@ class Notebook:
         header.setdefault("cache", True if self.results else None)
         self.flow.define(CellTask(name, TaskHeader(**header), source))
 
-    def run(self, *select, last_first=False, threads=None, **how):
+    def run(self, *select, last_first=False, threads=None, base=None, **how):
         """Run to the end, and return the names of the states in which the tasks ended."""
         runner = ThreadRunner(threads) if threads else StepRunner((lambda n: n - 1) if last_first else lambda n: 0)
         clock = SystemClock() if threads else runner.clock
         flow = self.flow.copy()
-        names = {name: value for name, value in self.names.items() if name not in flow.makes()}
-        prepared = prepare(flow, names, self.kept, self.results, select=select, **how)
+        if base is None:
+            base = {name: value for name, value in self.names.items() if name not in flow.makes()}
+        prepared = prepare(flow, base, self.kept, self.results, select=select, **how)
         check(prepared.plan)
         self.plan, graph, self.count = prepared.plan, prepared.graph, self.count + 1
         program = CellProgram(

@@ -23,7 +23,7 @@ from orch_notebook.model.cells.sharing import Sharing
 from orch_notebook.model.cells.values import Entry, Summary, Value
 from orch_notebook.model.graph import Edge
 
-__all__ = ["Wiring", "wire"]
+__all__ = ["Wiring", "may_overlap", "wire"]
 
 UNDEFINED = Entry(defined=False)
 OUTSIDE = Entry(defined=True)
