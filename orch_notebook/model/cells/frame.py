@@ -352,8 +352,9 @@ class Frame:
                 self.summary.contents.setdefault(base, set()).update(held)
 
     def touch(self, state: str, access: Access = "change") -> None:
-        """Note that hidden state is read or changed."""
-        if access == "change" or state not in self.summary.states:
+        """Note that hidden state is read, put back or changed."""
+        found = self.summary.states.get(state)
+        if found is None or access == "change" or (access == "reset" and found == "read"):
             self.summary.states[state] = access
 
     def give_up(self, reason: str, rebinds: bool = False) -> None:

@@ -360,13 +360,15 @@ METHODS: Mapping[str, Rule] = {
 }
 
 #: Line and cell magics by name: ``"nothing"`` changes nothing a task could see, ``"code"`` runs its text as Python,
-#: ``"display"`` changes how things are shown, ``"state:…"`` changes that state; what is not listed is opaque.
+#: ``"file"`` writes the file it names, ``"delete"`` takes names away, ``"backend"`` chooses how figures are drawn,
+#: ``"state:…"`` changes that state; what is not listed is opaque.
 MAGICS: Mapping[str, str] = {
     **dict.fromkeys(
         _words(
-            "matplotlib pinfo pinfo2 psearch load_ext reload_ext unload_ext autoreload lsmagic quickref magic pdoc "
+            "pinfo pinfo2 psearch load_ext reload_ext unload_ext autoreload lsmagic quickref magic pdoc "
             "pdef psource pfile page html HTML markdown latex svg SVG javascript js alias_magic doctest_mode "
-            "xmode pprint automagic tb gui history hist notebook aimport"
+            "xmode pprint automagic tb gui history hist notebook aimport "
+            "watermark"
         ),
         "nothing",
     ),
@@ -375,7 +377,9 @@ MAGICS: Mapping[str, str] = {
     "cd": "state:cwd",
     "env": "state:environ",
     "set_env": "state:environ",
-    "writefile": "file",
+    **dict.fromkeys(_words("writefile file"), "file"),
+    "matplotlib": "backend",
+    "xdel": "delete",
     "pwd": "nothing",
 }
 #: The table that everything uses unless told otherwise.

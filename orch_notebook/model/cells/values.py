@@ -161,7 +161,8 @@ class Entry:
 
 NOTHING_KNOWN = Entry()
 
-Access = Literal["read", "change"]
+#: ``"reset"`` puts back what others have changed, and does nothing where nobody has.
+Access = Literal["read", "reset", "change"]
 
 
 @dataclass(slots=True)
@@ -186,7 +187,7 @@ class Summary:
     returned : Value
         What a function gives back.
     states : dict
-        Hidden state touched, ``"read"`` or ``"change"``.
+        Hidden state touched, ``"read"``, ``"reset"`` or ``"change"``.
     exclusive : set of str
         What only one task may use at a time.
     opaque : str

@@ -271,6 +271,9 @@ class _Wirer:
         for state in sorted(effects.state_changes | effects.state_reads):
             if state not in AMBIENT:
                 self._touch(task, state, is_change=state in effects.state_changes)
+        for state in sorted(effects.state_resets):
+            if state in self.states and self.states[state].writer is not None:
+                self._touch(task, state, is_change=True)
         for state in AMBIENT & effects.state_changes:
             writer, start = self.ambient.get(state, (None, 0))
             for other in self.tasks[start:]:
