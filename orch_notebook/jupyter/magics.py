@@ -17,9 +17,10 @@ from orch_notebook.jupyter.widgets import FlowPanel
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.explanations import explain
 from orch_notebook.model.headers import header_usage, parse_header
+from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.views import dot, explanation_html, explanation_text, graph_html, graph_text
 from orch_notebook.orchestrator import Orchestrator
-from orch_notebook.promotion.deployments import read_schedules
+from orch_notebook.promotion.terms import Terms, read_schedules
 
 __all__ = ["OrchMagics", "load", "unload"]
 
@@ -136,17 +137,28 @@ class OrchMagics(Magics):  # type: ignore[misc]
             return None
         path = Path(given.notebook) if given.notebook else session.file.saved_path()
         schedules = read_schedules(
-            session.orchestrator.clock.now(), given.cron or (), given.every or (), given.at or (), given.tz
+            session.orchestrator.clock.now(),
+            given.cron or (),
+            given.every or (),
+            given.at or (),
+            given.tz,
+            given.rrule or (),
+            given.start,
         )
-        deployment = session.orchestrator.promote(
-            path,
-            given.name,
-            schedules=schedules,
-            parameters=given.parameters or (),
+        terms = Terms(
             retries=given.retries,
             retry_delay=parse_interval(given.retry_delay),
             timeout=parse_interval(given.timeout) if given.timeout else None,
             kernel=given.kernel,
+            queue=given.queue,
+            priority=given.priority,
+            concurrency=given.limit,
+            overlap=Overlap.parse(given.overlap) if given.overlap else None,
+            catch_up=CatchUp.parse(given.catch_up),
+            tags=tuple(given.tags or ()),
+        )
+        deployment = session.orchestrator.promote(
+            path, given.name, schedules=schedules, parameters=given.parameters or (), terms=terms
         )
         saved_at = session.file.saved_at(path).astimezone()
         print(
