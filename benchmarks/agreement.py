@@ -176,7 +176,7 @@ def copy_folder(folder: Path, target: Path) -> None:
 
 def baseline(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Return two plain executions and the cells taken out, kept from an earlier measurement where a folder is named."""
-    key = hashlib.sha256(path.read_bytes() + (HERE / "executions.py").read_bytes()).hexdigest()[:16]
+    key = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     kept = Path(options.keep) / f"{path.stem}-{key}.json" if options.keep else None
     if kept is not None and kept.exists():
         found: dict[str, Any] = json.loads(kept.read_text("utf-8"))

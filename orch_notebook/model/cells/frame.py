@@ -136,7 +136,10 @@ class Frame:
             known = self.known(name)
             if known.defined is not False or not known.direct:
                 self.summary.reads[name] = True
-            return self.admit(("in", name), known)
+            value = self.admit(("in", name), known)
+            if self.summary.stars and known.defined is None:
+                value |= {(("path", f"{module}.{name}"), False) for module in self.summary.stars}
+            return value
         if name in names.unsure:
             self.summary.reads.setdefault(name, False)
         return EMPTY if found is GONE else found

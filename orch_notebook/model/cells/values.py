@@ -196,6 +196,8 @@ class Summary:
         Whether the opaque part may bind any name.
     needs : dict
         The entries this summary rests on.
+    stars : tuple of str
+        Modules of which everything was imported, the latest last.
     """
 
     reads: dict[str, bool] = field(default_factory=dict)
@@ -210,6 +212,7 @@ class Summary:
     opaque: str = ""
     rebinds: bool = False
     needs: dict[str, Entry] = field(default_factory=dict)
+    stars: tuple[str, ...] = ()
     late: dict[str, frozenset[str]] = field(default_factory=dict)
     effects: Any = None
     kept: set[Base] = field(default_factory=set)
