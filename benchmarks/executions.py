@@ -127,7 +127,7 @@ def summary(outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def mask(text: str) -> str:
     """Return a text without addresses, times and the place where the notebook lies."""
-    text = text.replace(str(Path.cwd()), "<folder>")
+    text = text.replace(os.environ["AGREEMENT_FOLDER"], "<folder>")
     for pattern, instead in MASKS:
         text = pattern.sub(instead, text)
     # A progress bar rewrites its line.
@@ -248,6 +248,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, end)
     signal.alarm(seconds)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    os.environ["AGREEMENT_FOLDER"] = str(Path(path).parent.absolute())
     os.chdir(Path(path).parent)
     try:
         execute(how, Path(path).absolute(), Path(result).absolute(), seconds)
