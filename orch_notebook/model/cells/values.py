@@ -198,6 +198,10 @@ class Summary:
         The entries this summary rests on.
     stars : tuple of str
         Modules of which everything was imported, the latest last.
+    indirect : set of str
+        Globals named by functions that are made or called here, in class bodies and in comprehensions.
+    in_place : bool
+        Whether text is executed here, which binds names where it stands.
     """
 
     reads: dict[str, bool] = field(default_factory=dict)
@@ -213,6 +217,8 @@ class Summary:
     rebinds: bool = False
     needs: dict[str, Entry] = field(default_factory=dict)
     stars: tuple[str, ...] = ()
+    indirect: set[str] = field(default_factory=set)
+    in_place: bool = False
     late: dict[str, frozenset[str]] = field(default_factory=dict)
     effects: Any = None
     kept: set[Base] = field(default_factory=set)
