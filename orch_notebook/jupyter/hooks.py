@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import new_class
 from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
 
 from orch_notebook.jupyter import figures
 from orch_notebook.model.flows import CellTask
+from orch_notebook.runtime.bodies import names_here
 from orch_notebook.runtime.calls import TaskStopped, users_frames
 from orch_notebook.runtime.capture import Capture, current
 
-__all__ = ["DisplayRoutes", "KernelHooks"]
+__all__ = ["DisplayRoutes", "KernelHooks", "NameRoutes"]
 
 
 class KernelHooks:
@@ -138,3 +142,55 @@ class DisplayRoutes:
             self._is_open = False
             # Both were put on the object and hide its class's own.
             del self._publisher.publish, self._publisher.clear_output
+
+
+class NameRoutes:
+    """Lets IPython's magics inside tasks work on the task's own names.
+
+    ``%%time``, ``%timeit``, ``%who`` and most others read and bind names in the shell's ``user_ns``.  While the
+    extension is loaded that is, within a task, what the task's body runs over.
+
+    Parameters
+    ----------
+    shell
+        The IPython shell.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._plain: type | None = None
+
+    def open(self) -> None:
+        """Begin to route."""
+        if self._plain is not None:
+            return
+        plain = self._plain = type(self._shell)
+        usual = vars(InteractiveShell).get("user_ns")
+
+        def user_ns(shell: Any) -> Any:
+            if (names := names_here.get()) is not None:
+                return names
+            # Before IPython 9 it was an attribute of the object.
+            return shell.__dict__["user_ns"] if usual is None else usual.fget(shell)
+
+        def put_user_ns(shell: Any, names: Any) -> None:
+            if usual is None:
+                shell.__dict__["user_ns"] = names
+            else:
+                usual.fset(shell, names)
+
+        def user_global_ns(shell: Any) -> Any:
+            names = names_here.get()
+            return shell.user_module.__dict__ if names is None else names
+
+        routed = {
+            "user_ns": property(user_ns, put_user_ns),
+            "user_global_ns": property(user_global_ns),
+            "__module__": plain.__module__,
+        }
+        self._shell.__class__ = new_class(plain.__name__, (plain,), exec_body=lambda body: body.update(routed))
+
+    def close(self) -> None:
+        """Put the shell back as it was."""
+        if self._plain is not None:
+            self._shell.__class__, self._plain = self._plain, None

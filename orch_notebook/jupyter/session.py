@@ -18,10 +18,11 @@ from orch_notebook.errors import FlowRunCancelled, OrchError, UnknownTask, Usage
 from orch_notebook.jupyter import figures
 from orch_notebook.jupyter.display import LiveDisplay
 from orch_notebook.jupyter.document import NotebookFile
-from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks
+from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks, NameRoutes
 from orch_notebook.jupyter.outlets import open_outlet
-from orch_notebook.model.flows import CellFlow, CellTask, PlainCell, name_for
+from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
 from orch_notebook.model.headers import parse_header
+from orch_notebook.model.naming import name_for
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.runtime.bodies import compile_cell
@@ -64,6 +65,7 @@ class NotebookSession:
         self._subscribers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._display_routes = DisplayRoutes(shell)
+        self._name_routes = NameRoutes(shell)
         self._hooks = KernelHooks(shell, self._sources, self._counts, self.display.begin, self.display.put_out)
         self._end_watch: Callable[[], None] = lambda: None
         self._is_closed = False
@@ -73,6 +75,7 @@ class NotebookSession:
     def open(self) -> None:
         """Begin to take part in the notebook."""
         self._display_routes.open()
+        self._name_routes.open()
         figures.route_figures()
         self.shell.events.register("post_run_cell", self._cell_ran)
         self._end_watch = self.orchestrator.watch(self._changed)
@@ -89,6 +92,7 @@ class NotebookSession:
         self._tell()
         self.display.finish()
         self._display_routes.close()
+        self._name_routes.close()
         figures.unroute_figures()
 
     def _arrange(self, flow: CellFlow) -> None:
@@ -143,7 +147,8 @@ class NotebookSession:
         # IPython takes blank lines at the top away; tracebacks count them, and the header too.
         above = len(body) - len(body.lstrip("\n \t"))
         blank = "\n" * body.count("\n", 0, above)
-        source = f"# %%task {line}\n{blank}" + self.shell.input_transformer_manager.transform_cell(body)
+        code = self.shell.input_transformer_manager.transform_cell(body)
+        source = f"# %%task {line}\n{blank}{code}"
         raw = f"%%task {line}\n{body}"
         # As the prompt shows it: newer versions of IPython count on before they execute, older ones after.
         number = self.shell.displayhook.prompt_count
@@ -151,7 +156,7 @@ class NotebookSession:
         compile_cell(source, filename)  # a syntax error belongs to the person now, not to the run
         before = self._of_cell(here.cell_id)
         taken = {task.name for flow in self._flows.values() for task in flow}
-        name = header.name or (before[1] if before else name_for(body, taken))
+        name = header.name or (before[1] if before else name_for(code, taken))
         flow = self._flow_for(header.flow)
         others = [other.name for other in self._homes(name) if other is not flow and (other.name, name) != before]
         if others:

@@ -8,12 +8,15 @@ import inspect
 import io
 import tokenize
 from collections.abc import Coroutine
+from contextvars import ContextVar
 from types import CodeType
 from typing import Any
 
-__all__ = ["compile_cell", "evaluate"]
+__all__ = ["compile_cell", "evaluate", "names_here"]
 
 TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+#: The names that the body being executed in this context runs over; ``None`` outside of bodies.
+names_here: ContextVar[dict[str, Any] | None] = ContextVar("names_here", default=None)
 SILENT_TOKENS = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.DEDENT})
 
 
@@ -50,15 +53,21 @@ def _is_silenced(source: str) -> bool:
 
 def evaluate(code: CodeType, namespace: dict[str, Any]) -> Any:
     """Execute compiled code over a namespace and return the value of an expression; what awaits gets its own loop."""
-    result = eval(code, namespace)  # noqa: S307 - running the user's code is the purpose
-    if code.co_flags & inspect.CO_COROUTINE:
-        work = _stoppable(result)
-        try:
-            return asyncio.run(work)
-        finally:
-            work.close()  # a stop may have come before either was awaited
-            result.close()
-    return result
+    token = names_here.set(namespace)
+    try:
+        result = eval(code, namespace)  # noqa: S307 - running the user's code is the purpose
+        return _awaited(result) if code.co_flags & inspect.CO_COROUTINE else result
+    finally:
+        names_here.reset(token)
+
+
+def _awaited(result: Coroutine[Any, Any, Any]) -> Any:
+    work = _stoppable(result)
+    try:
+        return asyncio.run(work)
+    finally:
+        work.close()  # a stop may have come before either was awaited
+        result.close()
 
 
 async def _stoppable(work: Coroutine[Any, Any, Any]) -> Any:
