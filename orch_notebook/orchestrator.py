@@ -32,6 +32,7 @@ from orch_notebook.runtime.ledger import Ledger
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.programs import CellProgram, Version
 from orch_notebook.runtime.results import Results
+from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
@@ -152,6 +153,7 @@ class Orchestrator:
         kept: Mapping[Version, Any] | None = None,
         parameters: Mapping[str, Any] | None = None,
         hooks: CellHooks | None = None,
+        runner: Runner | None = None,
     ) -> RunHandle:
         """Begin a run of a flow of cells and return at once.
 
@@ -171,6 +173,8 @@ class Orchestrator:
             Noted with the run.
         hooks : CellHooks, optional
             What a face adds to the execution of each cell.
+        runner : Runner, optional
+            What performs the tasks; by default as many threads as the settings say.
 
         Raises
         ------
@@ -213,7 +217,7 @@ class Orchestrator:
         engine = Engine(
             RunMachine(graph),
             program.perform,
-            ThreadRunner(self.settings.threads),
+            runner or ThreadRunner(self.settings.threads),
             self.ledger,
             lease,
             self.clock,

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from orch_notebook.errors import NotFound, UndefinedName
-from orch_notebook.model.cells import Cell, Wiring, wire
+from orch_notebook.model.cells import Cell, Effects, Wiring, parse, wire
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.headers import TaskHeader
 from orch_notebook.model.tasks import Task
@@ -98,6 +98,8 @@ class CellFlow:
         self._wiring: Wiring | None = None
         self._graph: Graph | None = None
         self._hidden: frozenset[str] = frozenset()
+        #: Tasks as the graph had them last, with what they rest on: one more cell leaves the others as they are.
+        self._made: dict[str, tuple[CellTask, Effects, Mapping[str, str | None], Task]] = {}
 
     @property
     def cells(self) -> tuple[CellTask | PlainCell, ...]:
@@ -160,8 +162,8 @@ class CellFlow:
         """
         before = list(self._cells)
         try:
-            self._place(cell)
-            self._forget()
+            if self._place(cell):
+                self._forget()
             if isinstance(cell, CellTask):
                 self.check(cell.name)
         except BaseException:
@@ -169,13 +171,15 @@ class CellFlow:
             self._forget()
             raise
 
-    def _place(self, cell: CellTask | PlainCell) -> None:
+    def _place(self, cell: CellTask | PlainCell) -> bool:
+        """Put a cell where it belongs and return whether that changes anything."""
         label = _label(cell)
         for position, other in enumerate(self._cells):
             if _label(other) == label:
                 self._cells[position] = cell
-                return
+                return cell != other
         self._cells.append(cell)
+        return True
 
     def remove(self, name: str) -> None:
         """Take a task out."""
@@ -239,7 +243,10 @@ class CellFlow:
         """
         if self._graph is None:
             wiring = self.wiring
-            self._hidden = self._tools.union(*(tool_names(c.source) for c in self._cells if isinstance(c, PlainCell)))
+            hidden = self._tools.union(*(tool_names(c.source) for c in self._cells if isinstance(c, PlainCell)))
+            if hidden != self._hidden:
+                self._hidden = hidden
+                self._made.clear()
             self._graph = Graph(tuple(self._task(task, wiring) for task in self), tuple(wiring.edges))
         return self._graph
 
@@ -283,8 +290,11 @@ class CellFlow:
         return self.graph.restrict(chosen)
 
     def _task(self, cell: CellTask, wiring: Wiring) -> Task:
-        effects = wiring.effects[cell.name]
-        return Task(
+        effects, bindings = wiring.effects[cell.name], wiring.bindings[cell.name]
+        made = self._made.get(cell.name)
+        if made is not None and made[0] == cell and made[1] is effects and made[2] is bindings:
+            return made[3]
+        task = Task(
             name=cell.name,
             retry=cell.header.retry,
             timeout=cell.header.timeout,
@@ -292,11 +302,13 @@ class CellFlow:
             exclusive=tuple(sorted(effects.exclusive)),
             cell_index=cell.cell_index,
             cell_id=cell.cell_id,
-            reads=shown(name for name in wiring.bindings[cell.name] if name not in self._hidden),
+            reads=shown(name for name in bindings if name not in self._hidden),
             writes=shown(effects.writes - imported_names(cell.body)),
             mutates=shown(effects.mutates),
             opaque=effects.opaque,
         )
+        self._made[cell.name] = cell, effects, bindings, task
+        return task
 
     def check(self, *names: str) -> None:
         """Raise what is wrong with these tasks, or with any task if none is named.
@@ -339,6 +351,7 @@ def shown(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if ":" not in name))
 
 
+@lru_cache(maxsize=4096)
 def imported_names(source: str) -> frozenset[str]:
     """Return the names that imports bind anywhere in a cell.
 
@@ -347,24 +360,21 @@ def imported_names(source: str) -> frozenset[str]:
     >>> sorted(imported_names("import os.path, numpy as np"))
     ['np', 'os']
     """
+    if "import" not in source:
+        return frozenset()
     return frozenset(
         alias.asname or alias.name.partition(".")[0]
-        for node in ast.walk(_parsed(source))
+        for node in ast.walk(parse(source))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     )
 
 
+@lru_cache(maxsize=4096)
 def tool_names(source: str) -> frozenset[str]:
     """Return the names of the modules, functions and classes that a cell binds at its top level."""
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return imported_names(source) | {node.name for node in _parsed(source).body if isinstance(node, definitions)}
-
-
-@lru_cache(maxsize=2000)
-def _parsed(source: str) -> ast.Module:
-    tree: ast.Module = compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    return tree
+    return imported_names(source) | {node.name for node in parse(source).body if isinstance(node, definitions)}
 
 
 def _label(cell: CellTask | PlainCell) -> tuple[bool, str]:

@@ -6,6 +6,7 @@ everything else stays as it was, byte for byte: outputs, metadata, ids, order, i
 
 from __future__ import annotations
 
+import ast
 import codecs
 import json
 import re
@@ -129,7 +130,10 @@ def _written(notebook: NotebookNode) -> Iterator[WrittenCell]:
             yield WrittenCell(index, cell.source, is_code=False)
         elif index in code:
             try:
-                yield WrittenCell(index, as_python(cell.source), tags=frozenset(tags_of(cell)))
+                source = as_python(cell.source)
+                # Some errors show only now, such as a 'return' outside of functions.
+                compile(source, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+                yield WrittenCell(index, source, tags=frozenset(tags_of(cell)))
             except (SyntaxError, ValueError) as error:
                 problem = str(error.msg) if isinstance(error, SyntaxError) else str(error)
                 yield WrittenCell(index, "", problem=problem, tags=frozenset(tags_of(cell)))

@@ -20,7 +20,7 @@ from orch_notebook.model.cells.rules import Knowledge
 from orch_notebook.model.cells.statements import execute
 from orch_notebook.model.cells.values import EMPTY, NOTHING_KNOWN, ClassCode, Entry, FunctionCode, Summary
 
-__all__ = ["Reader", "analyse", "library_entry"]
+__all__ = ["Reader", "analyse", "library_entry", "parse"]
 
 #: How many calls deep functions of the notebook are followed.
 DEEPEST = 24

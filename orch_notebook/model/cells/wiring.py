@@ -10,6 +10,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 
 from orch_notebook.model.cells.effects import Cell, Effects, effects_of
@@ -70,6 +71,8 @@ class _Wirer:
 
     def __init__(self, known: frozenset[str], knowledge: Knowledge) -> None:
         self.known = known
+        #: The names of which it mattered whether the live namespace has them.
+        self.asked: set[str] = set()
         self.knowledge = knowledge
         self.reader = Reader(knowledge)
         self.cells: list[Cell] = []
@@ -101,9 +104,21 @@ class _Wirer:
             return replace(found, defined=None) if self.anything else found
         if found.defined is False:
             return found
-        if name in self.known:
+        if self._is_known(name):
             return OUTSIDE
         return found if self.anything else UNDEFINED
+
+    def _is_known(self, name: str) -> bool:
+        self.asked.add(name)
+        return name in self.known
+
+    def knows(self, known: frozenset[str]) -> bool:
+        """Whether all was wired as if these had been the known names; from now on they are."""
+        if self.known != known:
+            if not self.asked.isdisjoint(self.known ^ known):
+                return False
+            self.known = known
+        return True
 
     # One cell.
 
@@ -201,7 +216,7 @@ class _Wirer:
         version = self.versions.get(name)
         if version is not None:
             return None if version.is_deleted else version
-        if name in self.known:
+        if self._is_known(name):
             found = library_entry(name)
             version = Version(name, None, () if found.direct else (Region(),), found.direct)
             self.versions[name] = version
@@ -317,6 +332,7 @@ def summary_effects(summary: Summary) -> Effects:
     return found
 
 
+@lru_cache(maxsize=4096)
 def may_overlap(one: str, other: str) -> bool:
     """Whether two files by path may be the same, or one a folder that holds the other.
 
@@ -379,7 +395,7 @@ def wire(cells: Sequence[Cell], known: Collection[str] = (), knowledge: Knowledg
     # Taken out while in use, so two threads never share one.
     wirer = _warm.pop() if _warm else None
     done = len(wirer.cells) if wirer is not None else 0
-    if wirer is None or wirer.known != names or wirer.knowledge is not knowledge or wirer.cells != list(cells[:done]):
+    if wirer is None or wirer.knowledge is not knowledge or wirer.cells != list(cells[:done]) or not wirer.knows(names):
         wirer, done = _Wirer(names, knowledge), 0
     for cell in cells[done:]:
         wirer.add(cell)

@@ -368,3 +368,24 @@ def test_an_earlier_wiring_stays_as_it_was() -> None:
     after = wire(cells, known=["c"])
     assert before.bindings["b"] == {"c": None}
     assert after.bindings["b"] == {"c": None, "y": "a"}
+
+
+STEPS = {
+    "a name that a task had asked for": [({"x"}, "y = x"), (set(), "z = y"), ({"x"}, "z = y")],
+    "a name that no task had asked for": [({"x"}, "y = x"), ({"x", "q"}, "z = y"), ({"x"}, "w = z")],
+    "a name that is asked for later": [(set(), "y = 1"), ({"x"}, "z = x"), ({"x", "y"}, "w = y")],
+    "a name of the usual libraries": [({"np"}, "y = np.ones(3)"), (set(), "np.random.seed(1)"), ({"np"}, "z = y")],
+    "after a star import": [(set(), "from math import *"), ({"x"}, "y = x"), ({"x", "pi"}, "z = pi")],
+}
+
+
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+def test_cells_that_grow_are_wired_as_if_they_had_always_been_so(steps) -> None:
+    """What was wired before is kept only where the names that came or went do not matter to it."""
+    cells, grown = [], []
+    for number, (known, source) in enumerate(steps):
+        cells.append(Cell(f"t{number}", source))
+        grown.append(wire(cells, known))
+    for number, (known, _) in enumerate(steps):
+        wire([Cell("other", "1")])  # nothing of the cells is kept warm now
+        assert wire(cells[: number + 1], known) == grown[number]
