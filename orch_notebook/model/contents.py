@@ -35,6 +35,10 @@ STANDARD = frozenset(sys.stdlib_module_names)
 #: What IPython calls the inputs and outputs of earlier cells.
 HISTORY = re.compile(r"In|Out|_{1,3}|_i{1,3}|_i?\d+|_oh|_ih|_dh")
 ASKING = frozenset(("input", "raw_input", "getpass"))
+#: What functions that set something are called.
+SETTER = re.compile(
+    r"set|seed|use$|rc|ion$|ioff$|init_|filterwarnings|simplefilter|basic[cC]onfig|reset_|\w+_seed$|xkcd$"
+)
 #: Names of one letter that say something.
 SHORT_NAMES = frozenset("nkNK")
 
@@ -261,19 +265,30 @@ def _is_setting(statement: ast.stmt, imported: str) -> bool:
         before = analyse(imported)
     except SyntaxError:
         return False
-    root = _root(statement)
-    of_library = root in before.writes
+    path = _path(statement)
+    if path[0] not in before.writes:
+        return False
     if isinstance(statement, ast.Assign):
-        return of_library and effects.writes == before.writes
+        return effects.writes == before.writes
+    is_known = SETTER.match(path[-1]) or path[:2] == ["sys", "path"]
     changes = effects.state_changes - before.state_changes
-    return bool(changes) and not any(state.startswith("file:") for state in changes) and not effects.opaque
+    return bool(is_known and changes) and not any(state.startswith("file:") for state in changes)
 
 
-def _root(statement: ast.stmt) -> str:
-    value: ast.AST = statement.targets[0] if isinstance(statement, ast.Assign) else statement
+def _path(statement: ast.stmt) -> list[str]:
+    """Return the dotted path of what a statement calls or assigns to; empty names where there is none."""
+    value: ast.AST = ast.Pass()
+    match statement:
+        case ast.Assign(targets=[target]):
+            value = target
+        case ast.Expr(value=ast.Call(func=function)):
+            value = function
+    path: list[str] = []
     while isinstance(value, ast.Attribute | ast.Subscript):
+        if isinstance(value, ast.Attribute):
+            path.insert(0, value.attr)
         value = value.value
-    return value.id if isinstance(value, ast.Name) else ""
+    return [value.id if isinstance(value, ast.Name) else "", *path]
 
 
 def _defines(statement: ast.stmt) -> bool:

@@ -75,12 +75,14 @@ def worded(text: str) -> str:
 
     Examples
     --------
-    >>> worded("Load the data, then look"), worded("3. *Training* a `Ridge` model"), worded("Größe messen!")
-    ('load_the_data', 'training_a_ridge_model', 'größe_messen')
+    >>> worded("Load the data, then look"), worded("3. *Training* a `Ridge` model"), worded("Example: wine")
+    ('load_the_data', 'training_a_ridge_model', 'example_wine')
     """
     # Numbers of chapters and steps say little, and change.
     text = re.sub(r"^\W*(?:(?:step|part|chapter|section|exercise)\s+)?\d+(?:\.\d+)*[.):\s]\s*", "", text, flags=re.I)
     first = re.split(r"[.:;?!](?:\s|$)|,\s|\s[-–—]\s|\s\(|\s#", text.strip(), maxsplit=1)[0]
+    if len(first.split()) == 1 and not re.search(r"[.;?!](?:\s|$)", text):
+        first = text  # "Example: wine" says more than "example"
     words = re.findall(r"\w+", re.sub(r"['’`*]", "", first if re.search(r"\w{3}", first) else text).lower())
     words = [word for word in words if f"a{word}".isidentifier()]
     kept: list[str] = []
@@ -106,7 +108,7 @@ def heading_of(markdown: str) -> str:
     found = ""
     is_code = False
     lines = markdown.splitlines()
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+    for line, following in zip(lines, [*lines[1:], ""], strict=False):
         if line.lstrip().startswith(("```", "~~~")):
             is_code = not is_code
         elif is_code:
@@ -203,9 +205,7 @@ DRAWINGS = _words(
     "regplot distplot histplot kdeplot jointplot countplot barplot catplot violinplot pcolormesh quiver"
 )
 #: Calls that say nothing of what is drawn or made.
-SILENT = _words(
-    "show figure subplots title xlabel ylabel legend axis grid xlim ylim tight_layout format join get_ipython"
-)
+SILENT = _words("show figure subplots title xlabel ylabel legend axis grid xlim ylim tight_layout get_ipython")
 
 
 def _said(value: ast.expr) -> str:
@@ -222,7 +222,7 @@ def _said(value: ast.expr) -> str:
             told = _root(arguments[0]) if name in dir(builtins) and arguments else ""
             return f"{name}_{told}".lower()[:LONGEST].strip("_")
         case ast.Call(func=ast.Attribute(value=owner, attr=attr)):
-            if attr in SILENT:
+            if attr in SILENT or isinstance(owner, ast.Constant):
                 return ""
             root = _root(owner)
             is_drawing = attr in DRAWINGS or root in ("plt", "ax", "sns", "np", "pd", "fig", "axes")
@@ -251,7 +251,7 @@ def _magic(attr: str, texts: list[object]) -> str:
     if attr in ("run_line_magic", "run_cell_magic") and texts:
         name, line, body = (*map(str, texts), "", "")[:3]
         tree = _parsed(body or line)
-        return (_act(tree) if tree is not None and tree.body else "") or worded(name)
+        return (_main_output(tree, {}) or _act(tree) if tree is not None else "") or worded(name)
     if attr in ("system", "getoutput") and texts:
         return worded(" ".join(str(texts[0]).split()[:2]))
     return ""

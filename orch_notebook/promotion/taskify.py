@@ -110,8 +110,8 @@ def write_taskified(made: Taskified, target: Path, *, replaces: bool = False) ->
     if target.exists() and not replaces:
         raise UsageError(f"{target} exists. Choose another place with --output, or replace it with --force.")
     try:
-        write_whole(target, made.data)
-        target.chmod(stat.S_IMODE(made.source.stat().st_mode))
+        mode = stat.S_IMODE(made.source.stat().st_mode)
+        write_whole(target, made.data).chmod(mode)
     except OSError as error:
         raise NotebookError(f"{target} cannot be written: {error.strerror or error}.", path=str(target)) from None
     return target
