@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -12,16 +12,19 @@ from typing import Any
 
 from orch_notebook.errors import NotFound, OrchError
 from orch_notebook.model.deployments import Deployment
+from orch_notebook.model.differences import compare_deployments
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import unknown_task
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
+from orch_notebook.model.schedules import Schedule
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion import deployments, upkeep
-from orch_notebook.promotion.deployments import Given
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
+from orch_notebook.promotion.notebooks import cells_of
+from orch_notebook.promotion.terms import Given, Terms, Timed
 from orch_notebook.promotion.worker import Launch, launch_process
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
@@ -36,7 +39,7 @@ from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
-from orch_notebook.runtime.store.sqlite import SqliteStore
+from orch_notebook.runtime.store.opening import open_store
 
 __all__ = ["Execution", "Orchestrator", "open_orchestrator"]
 
@@ -106,7 +109,7 @@ class Orchestrator:
         """The store; opened when first asked for, and runs whose owner died are ended then."""
         with self._lock:
             if self._store is None:
-                self._store = SqliteStore(self.settings.database)
+                self._store = open_store(self.settings)
                 upkeep.sweep(self._store, this_owner(), self.clock.now())
                 atexit.register(self.close)
             return self._store
@@ -146,7 +149,7 @@ class Orchestrator:
     def start(
         self,
         flow: CellFlow,
-        environment: MutableMapping[str, Any],
+        environment: dict[str, Any],
         *,
         base: Mapping[str, Any] | None = None,
         select: Collection[str] = (),
@@ -161,8 +164,8 @@ class Orchestrator:
         ----------
         flow : CellFlow
             The cells.
-        environment : MutableMapping
-            The live namespace, given what tasks bind.
+        environment : dict
+            The live namespace: functions find their globals there, and what tasks bind is put there.
         base : Mapping, optional
             What tasks see besides the versions they read; by default the live namespace as it stands.
         select : collection of str
@@ -358,9 +361,58 @@ class Orchestrator:
 
     # promoting
 
-    def promote(self, notebook: str | Path, name: str, **options: Any) -> Deployment:
+    def promote(
+        self,
+        notebook: str | Path,
+        name: str,
+        *,
+        schedules: Sequence[Schedule | Timed] = (),
+        parameters: Given | None = None,
+        terms: Terms | None = None,
+    ) -> Deployment:
         """Make a notebook runnable by itself; see :func:`orch_notebook.promotion.deployments.promote`."""
-        return deployments.promote(self.store, self.settings, self.clock.now(), Path(notebook), name, **options)
+        return deployments.promote(
+            self.store,
+            self.settings,
+            self.clock.now(),
+            Path(notebook),
+            name,
+            schedules=schedules,
+            parameters=parameters,
+            terms=terms,
+        )
+
+    def versions(self, name: str) -> list[Deployment]:
+        """Return every version of a deployment as it was promoted, oldest first.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment.
+        """
+        deployments.find(self.store, name)
+        return self.store.versions(name)
+
+    def differences(self, name: str, old: int, new: int) -> list[str]:
+        """Return the lines that tell one version of a deployment from another.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment, or no such version of it.
+        """
+        before, after = (deployments.find_version(self.store, name, version) for version in (old, new))
+        return compare_deployments(before, after, cells_of(before), cells_of(after))
+
+    def roll_back(self, name: str, version: int) -> Deployment:
+        """Promote an earlier version of a deployment again.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment, or no such version of it.
+        """
+        return deployments.roll_back(self.store, self.settings, self.clock.now(), name, version)
 
     def deployments(self) -> list[Deployment]:
         """Return all deployments by name."""
@@ -430,9 +482,9 @@ class Orchestrator:
         """Look at everything that flows depend on."""
         return diagnose(self.settings, lambda: self.store, self.clock.now())
 
-    def pause(self, name: str, is_paused: bool = True) -> Deployment:
+    def pause(self, name: str, is_paused: bool = True, *, reason: str = "") -> Deployment:
         """Let the schedules of a deployment rest, or wake them."""
-        return deployments.pause(self.store, self.settings, self.clock.now(), name, is_paused)
+        return deployments.pause(self.store, self.settings, self.clock.now(), name, is_paused, reason)
 
     def workers(self) -> list[WorkerRow]:
         """Return the workers that have not said good-bye."""

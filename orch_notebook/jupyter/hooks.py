@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from types import new_class
 from typing import Any
 
-from IPython.core.interactiveshell import InteractiveShell
-
 from orch_notebook.jupyter import figures
+from orch_notebook.jupyter.postmortem import Postmortem
 from orch_notebook.model.flows import CellTask
-from orch_notebook.runtime.bodies import names_here
 from orch_notebook.runtime.calls import TaskStopped, users_frames
 from orch_notebook.runtime.capture import Capture, current
 
-__all__ = ["DisplayRoutes", "KernelHooks", "NameRoutes"]
+__all__ = ["DisplayRoutes", "KernelHooks"]
 
 
 class KernelHooks:
@@ -32,6 +30,8 @@ class KernelHooks:
         ``begun(task, capture)`` is told that an attempt begins.
     put_out : callable
         ``put_out(task, capture)`` shows what the capture has gathered.
+    postmortem : Postmortem
+        Keeps what went wrong for the debugger.
     """
 
     def __init__(
@@ -41,12 +41,14 @@ class KernelHooks:
         counts: Mapping[str, int],
         begun: Callable[[str, Capture], object],
         put_out: Callable[[str, Capture], object],
+        postmortem: Postmortem,
     ) -> None:
         self._shell = shell
         self._sources = sources
         self._counts = counts
         self._begun = begun
         self._put_out = put_out
+        self._postmortem = postmortem
 
     def filename(self, cell: CellTask) -> str:
         """Return the name under which IPython cached the cell's source."""
@@ -58,6 +60,7 @@ class KernelHooks:
 
     def begin(self, cell: CellTask, capture: Capture) -> None:
         """Give the attempt a clean sheet."""
+        self._postmortem.begin(cell.name)
         self._begun(cell.name, capture)
 
     def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
@@ -76,6 +79,7 @@ class KernelHooks:
         else:
             figures.close_figures()
             if not isinstance(error, TaskStopped):
+                self._postmortem.failed(cell.name, error)
                 capture.put(self._error(error))
         self._put_out(cell.name, capture)
 
@@ -95,7 +99,7 @@ class KernelHooks:
 
 
 class DisplayRoutes:
-    """Routes ``display()`` inside tasks to their captures.
+    """Routes ``display()`` inside tasks, and the tracebacks of values that cannot be shown, to their captures.
 
     Parameters
     ----------
@@ -104,6 +108,7 @@ class DisplayRoutes:
     """
 
     def __init__(self, shell: Any) -> None:
+        self._shell = shell
         self._publisher = shell.display_pub
         self._is_open = False
 
@@ -134,63 +139,39 @@ class DisplayRoutes:
             else:
                 capture.put({"output_type": "clear_output", "wait": wait})
 
+        show_traceback = self._shell._showtraceback
+
+        def routed_traceback(kind: type[BaseException], error: BaseException, lines: list[str]) -> None:
+            capture = current.get()
+            if capture is None:
+                show_traceback(kind, error, lines)
+            else:
+                capture.put(
+                    {"output_type": "error", "ename": kind.__name__, "evalue": str(error), "traceback": list(lines)}
+                )
+
         publisher.publish, publisher.clear_output = routed_publish, routed_clear
+        self._shell._showtraceback = routed_traceback
+        self._load_magics_in_turn()
+
+    def _load_magics_in_turn(self) -> None:
+        """Let a magic that is loaded when first used be there for all tasks that use it at once."""
+        manager = self._shell.magics_manager
+        load = getattr(manager, "load_lazy", None)
+        if load is None or "load_lazy" in vars(manager):  # older versions of IPython load all at once
+            return
+        lock = threading.RLock()
+
+        def load_in_turn(*args: Any, **kwargs: Any) -> None:
+            with lock:
+                load(*args, **kwargs)
+
+        manager.load_lazy = load_in_turn
 
     def close(self) -> None:
         """Put the publisher back as it was."""
         if self._is_open:
             self._is_open = False
-            # Both were put on the object and hide its class's own.
-            del self._publisher.publish, self._publisher.clear_output
-
-
-class NameRoutes:
-    """Lets IPython's magics inside tasks work on the task's own names.
-
-    ``%%time``, ``%timeit``, ``%who`` and most others read and bind names in the shell's ``user_ns``.  While the
-    extension is loaded that is, within a task, what the task's body runs over.
-
-    Parameters
-    ----------
-    shell
-        The IPython shell.
-    """
-
-    def __init__(self, shell: Any) -> None:
-        self._shell = shell
-        self._plain: type | None = None
-
-    def open(self) -> None:
-        """Begin to route."""
-        if self._plain is not None:
-            return
-        plain = self._plain = type(self._shell)
-        usual = vars(InteractiveShell).get("user_ns")
-
-        def user_ns(shell: Any) -> Any:
-            if (names := names_here.get()) is not None:
-                return names
-            # Before IPython 9 it was an attribute of the object.
-            return shell.__dict__["user_ns"] if usual is None else usual.fget(shell)
-
-        def put_user_ns(shell: Any, names: Any) -> None:
-            if usual is None:
-                shell.__dict__["user_ns"] = names
-            else:
-                usual.fset(shell, names)
-
-        def user_global_ns(shell: Any) -> Any:
-            names = names_here.get()
-            return shell.user_module.__dict__ if names is None else names
-
-        routed = {
-            "user_ns": property(user_ns, put_user_ns),
-            "user_global_ns": property(user_global_ns),
-            "__module__": plain.__module__,
-        }
-        self._shell.__class__ = new_class(plain.__name__, (plain,), exec_body=lambda body: body.update(routed))
-
-    def close(self) -> None:
-        """Put the shell back as it was."""
-        if self._plain is not None:
-            self._shell.__class__, self._plain = self._plain, None
+            # All were put on the object and hide its class's own.
+            del self._publisher.publish, self._publisher.clear_output, self._shell._showtraceback
+            vars(self._shell.magics_manager).pop("load_lazy", None)
