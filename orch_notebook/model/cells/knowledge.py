@@ -388,14 +388,14 @@ METHODS: Mapping[str, Rule] = {
 }
 
 #: Line and cell magics by name: ``"nothing"`` changes nothing a task could see, ``"names"`` looks at the names it is
-#: given, ``"code"`` runs its text as Python, ``"file"`` writes the file it names, ``"delete"`` takes names away, ``"backend"`` chooses how figures are drawn,
-#: ``"state:…"`` changes that state; what is not listed is opaque.
+#: given, ``"code"`` runs its text as Python, ``"file"`` writes the file it names, ``"delete"`` takes names away,
+#: ``"backend"`` chooses how figures are drawn, ``"state:…"`` changes that state; what is not listed is opaque.
 MAGICS: Mapping[str, str] = {
     **dict.fromkeys(
         _words(
-            "psearch load_ext reload_ext unload_ext autoreload lsmagic quickref magic page html HTML markdown latex svg "
-            "SVG javascript js alias_magic doctest_mode xmode pprint automagic tb gui history hist notebook aimport "
-            "watermark"
+            "psearch load_ext reload_ext unload_ext autoreload lsmagic quickref magic page html HTML markdown latex "
+            "svg SVG javascript js alias_magic doctest_mode xmode pprint automagic tb gui history hist notebook "
+            "aimport watermark"
         ),
         "nothing",
     ),
