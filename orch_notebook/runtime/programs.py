@@ -99,8 +99,7 @@ class CellProgram:
             for written in self._made(task.name):
                 last[written] = task.name
         self._last = frozenset(last.items())
-        self._late = late_names(self._wiring, self._order)
-        self._namespaces = Namespaces(environment, self._base, self._late)
+        self._namespaces = Namespaces(environment, late_names(self._wiring, self._order))
         self._begin()
 
     def _begin(self) -> None:
@@ -178,9 +177,12 @@ class CellProgram:
         return {"note": note} if note else None
 
     def _given(self, task: str) -> dict[str, Any]:
-        """Return what a task is given by name: versions, and what it reads late of the environment."""
-        late, bound = self._late[task], self._wiring.bindings[task]
-        given = {name: self._base[name] for name in late if name in bound and name in self._base}
+        """Return what a task takes in, by name: versions, and what the environment held when the run began."""
+        given = {
+            name: self._base[name]
+            for name, maker in self._wiring.bindings[task].items()
+            if maker is None and name in self._base
+        }
         sources = self._plan.sources.get(task, {})
         borrowed: dict[str, dict[Version, Any]] = {}
         try:

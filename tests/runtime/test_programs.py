@@ -45,9 +45,10 @@ class Notebook:
         header.setdefault("cache", True if self.results else None)
         self.flow.define(CellTask(name, TaskHeader(**header), source))
 
-    def run(self, *select, last_first=False, threads=None, base=None, **how):
+    def run(self, *select, last_first=False, threads=None, pick=None, base=None, hooks=None, **how):
         """Run to the end, and return the names of the states in which the tasks ended."""
-        runner = ThreadRunner(threads) if threads else StepRunner((lambda n: n - 1) if last_first else lambda n: 0)
+        pick = pick or ((lambda n: n - 1) if last_first else lambda n: 0)
+        runner = ThreadRunner(threads) if threads else StepRunner(pick)
         clock = SystemClock() if threads else runner.clock
         flow = self.flow.copy()
         if base is None:
@@ -62,6 +63,7 @@ class Notebook:
             self.kept,
             line=lambda task, attempt, level, text: self.lines.append((task, text)),
             run_id=f"r{self.count}",
+            hooks=hooks,
             results=self.results,
         )
         self.recorded, routes = RecordedEvents(), Routes()

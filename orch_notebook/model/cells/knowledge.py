@@ -111,6 +111,8 @@ FUNCTIONS: Mapping[str, Rule] = {
     "logging.getLogger": PURE,
     "logging.*": Rule(state=("state:logging",)),
     **_each("logging.debug logging.info logging.warning logging.error logging.exception", PLAIN),
+    "asyncio.sleep": Rule(gives="view"),
+    **_each("tqdm.tqdm.pandas tqdm.auto.tqdm.pandas tqdm.notebook.tqdm.pandas", Rule(state=("state:tqdm.pandas",))),
     **_each("rich.print rich.print_json rich.inspect tqdm.tqdm.write tqdm.auto.tqdm.write", PLAIN),
     "locale.*": Rule(state=("state:locale",)),
     "os.chdir": Rule(state=("state:cwd",)),
@@ -381,22 +383,23 @@ METHODS: Mapping[str, Rule] = {
         Rule(gives="plain", writes_file=0),
     ),
     "to_sql": Rule(gives="plain", changes=(1, "con")),
+    **_each("progress_apply progress_map progress_transform", Rule(sees=("state:tqdm.pandas",))),
     "tofile": Rule(gives="plain", writes_file=0),
 }
 
-#: Line and cell magics by name: ``"nothing"`` changes nothing a task could see, ``"code"`` runs its text as Python,
-#: ``"file"`` writes the file it names, ``"delete"`` takes names away, ``"backend"`` chooses how figures are drawn,
-#: ``"state:…"`` changes that state; what is not listed is opaque.
+#: Line and cell magics by name: ``"nothing"`` changes nothing a task could see, ``"names"`` looks at the names it is
+#: given, ``"code"`` runs its text as Python, ``"file"`` writes the file it names, ``"delete"`` takes names away,
+#: ``"backend"`` chooses how figures are drawn, ``"state:…"`` changes that state; what is not listed is opaque.
 MAGICS: Mapping[str, str] = {
     **dict.fromkeys(
         _words(
-            "pinfo pinfo2 psearch load_ext reload_ext unload_ext autoreload lsmagic quickref magic pdoc "
-            "pdef psource pfile page html HTML markdown latex svg SVG javascript js alias_magic doctest_mode "
-            "xmode pprint automagic tb gui history hist notebook aimport "
-            "watermark"
+            "psearch load_ext reload_ext unload_ext autoreload lsmagic quickref magic page html HTML markdown latex "
+            "svg SVG javascript js alias_magic doctest_mode xmode pprint automagic tb gui history hist notebook "
+            "aimport watermark"
         ),
         "nothing",
     ),
+    **dict.fromkeys(_words("pinfo pinfo2 pdoc pdef psource pfile"), "names"),
     **dict.fromkeys(_words("time timeit prun capture memit mprun lprun"), "code"),
     **dict.fromkeys(_words("precision config colors"), "state:display"),
     "cd": "state:cwd",
