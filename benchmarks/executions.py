@@ -150,7 +150,6 @@ def write_names(shell: Any, result: str, names: Mapping[str, Any] | None = None)
 
 def run_flow(shell: Any, notebook: str, how: str, result: str) -> None:
     """Run every cell of a notebook as a task, here in its kernel, and write what came of them."""
-    from orch_notebook.jupyter.hooks import KernelHooks
     from orch_notebook.jupyter.session import NotebookSession
     from orch_notebook.orchestrator import Orchestrator
     from orch_notebook.promotion.reading import read_flow
@@ -165,7 +164,8 @@ def run_flow(shell: Any, notebook: str, how: str, result: str) -> None:
     session = NotebookSession(shell, orchestrator)
     session.open()
     flow = read_flow(notebook, all_cells=True)
-    hooks = KernelHooks(shell, {}, {}, lambda task, capture: None, put_out)
+    hooks = session._hooks
+    hooks._begun, hooks._put_out = lambda task, capture: None, put_out
     base = session._environment(flow)
     runner = ThreadRunner(16) if how == "threads" else OnePlace(pick_of(how))
     handle = orchestrator.start(flow, shell.user_ns, base=base, hooks=hooks, runner=runner)
