@@ -33,7 +33,8 @@ MASKS = [
     (re.compile(r"0x[0-9a-fA-F]{6,}"), "0x…"),
     (re.compile(r"\bid=\d+|\b\d{13,}\b"), "…"),
     # What %time, %timeit and progress bars measure.
-    (re.compile(r"^.*(?: per loop|Wall time:|CPU times:|it/s|s/it|The slowest run took).*$", re.MULTILINE), "…"),
+    (re.compile(r"^(?:The slowest run took|This could mean that an intermediate).*\n?", re.MULTILINE), ""),
+    (re.compile(r"^.*(?: per loop|Wall time:|CPU times:|it/s|s/it).*$", re.MULTILINE), "…"),
     (re.compile(r"\d+(?:\.\d+)?(?:e-\d+)? ?(?:s|ms|µs|us|ns|sec|secs|seconds|minutes)\b"), "… s"),
     (re.compile(r"\b\d\d?:\d\d:\d\d(?:\.\d+)?\b"), "…"),
     (re.compile(r"(?:<ipython-input-\S+|\S*ipykernel_\S+|<task cell-\d+>|<cell>|Cell In ?\[\d+\])"), "<cell>"),
