@@ -22,8 +22,9 @@ from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks
 from orch_notebook.jupyter.outlets import open_outlet
 from orch_notebook.jupyter.postmortem import Postmortem
 from orch_notebook.jupyter.questions import QuestionRoutes
-from orch_notebook.model.flows import CellFlow, CellTask, PlainCell, name_for
+from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
 from orch_notebook.model.headers import parse_header
+from orch_notebook.model.naming import name_for
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.runtime.bodies import compile_cell
@@ -153,7 +154,8 @@ class NotebookSession:
         # IPython takes blank lines at the top away; tracebacks count them, and the header too.
         above = len(body) - len(body.lstrip("\n \t"))
         blank = "\n" * body.count("\n", 0, above)
-        source = f"# %%task {line}\n{blank}" + self.shell.input_transformer_manager.transform_cell(body)
+        code = self.shell.input_transformer_manager.transform_cell(body)
+        source = f"# %%task {line}\n{blank}{code}"
         raw = f"%%task {line}\n{body}"
         # As the prompt shows it: newer versions of IPython count on before they execute, older ones after.
         number = self.shell.displayhook.prompt_count
@@ -161,7 +163,7 @@ class NotebookSession:
         compile_cell(source, filename)  # a syntax error belongs to the person now, not to the run
         before = self._of_cell(here.cell_id)
         taken = {task.name for flow in self._flows.values() for task in flow}
-        name = header.name or (before[1] if before else name_for(body, taken))
+        name = header.name or (before[1] if before else name_for(code, taken))
         flow = self._flow_for(header.flow)
         others = [other.name for other in self._homes(name) if other is not flow and (other.name, name) != before]
         if others:

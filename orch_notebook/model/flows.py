@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -20,7 +19,7 @@ from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.headers import TaskHeader
 from orch_notebook.model.tasks import Task
 
-__all__ = ["CellFlow", "CellTask", "PlainCell", "name_for", "shown"]
+__all__ = ["CellFlow", "CellTask", "PlainCell", "shown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,27 +383,3 @@ def tool_names(source: str) -> frozenset[str]:
 
 def _label(cell: CellTask | PlainCell) -> tuple[bool, str]:
     return isinstance(cell, CellTask), cell.name if isinstance(cell, CellTask) else cell.label
-
-
-def name_for(body: str, taken: Collection[str]) -> str:
-    """Return a name for a task cell that bears none: from its first comment, its first output, or a number.
-
-    Examples
-    --------
-    >>> name_for("# Load the data\\ndf = 1", ())
-    'load_the_data'
-    >>> name_for("df = read()", {"df"})
-    'df_2'
-    """
-    comment = re.search(r"^\s*#\s*(.+)$", body, re.MULTILINE)
-    first = re.search(r"^([^\W\d]\w*)\s*(?::[^=]+)?=[^=]", body, re.MULTILINE)
-    if comment and body.lstrip().startswith("#"):
-        base = re.sub(r"\W+", "_", comment.group(1).lower()).strip("_")[:30].strip("_")
-    else:
-        base = first.group(1) if first else ""
-    base = base or "task"
-    number, name = 1, base
-    while name in taken:
-        number += 1
-        name = f"{base}_{number}"
-    return name

@@ -440,19 +440,19 @@ METHODS: Mapping[str, Rule] = {
     "tofile": Rule(gives="plain", writes_file=0),
 }
 
-#: Line and cell magics by name: ``"nothing"`` changes nothing a task could see, ``"code"`` runs its text as Python,
-#: ``"file"`` writes the file it names, ``"delete"`` takes names away, ``"backend"`` chooses how figures are drawn,
-#: ``"state:…"`` changes that state; what is not listed is opaque.
+#: Line and cell magics by name: ``"nothing"`` changes nothing a task could see, ``"names"`` looks at the names it is
+#: given, ``"code"`` runs its text as Python, ``"file"`` writes the file it names, ``"delete"`` takes names away,
+#: ``"backend"`` chooses how figures are drawn, ``"state:…"`` changes that state; what is not listed is opaque.
 MAGICS: Mapping[str, str] = {
     **dict.fromkeys(
         _words(
-            "pinfo pinfo2 psearch load_ext reload_ext unload_ext autoreload lsmagic quickref magic pdoc "
-            "pdef psource pfile page html HTML markdown latex svg SVG javascript js alias_magic doctest_mode "
-            "xmode pprint automagic tb gui history hist notebook aimport "
-            "watermark"
+            "psearch load_ext reload_ext unload_ext autoreload lsmagic quickref magic page html HTML markdown latex "
+            "svg SVG javascript js alias_magic doctest_mode xmode pprint automagic tb gui history hist notebook "
+            "aimport watermark"
         ),
         "nothing",
     ),
+    **dict.fromkeys(_words("pinfo pinfo2 pdoc pdef psource pfile"), "names"),
     **dict.fromkeys(_words("time timeit prun capture memit mprun lprun"), "code"),
     **dict.fromkeys(_words("precision config colors"), "state:display"),
     "cd": "state:cwd",
