@@ -145,6 +145,7 @@ class _Wirer:
         Placement(self, task, summary, bound).perform()
         if task is not None:
             self._touch_states(task, effects)
+            self._touch_modules(task, summary.imports)
             self._keep_order(cell, effects)
             self.tasks.append(task)
         if effects.opaque and effects.rebinds:
@@ -299,6 +300,13 @@ class _Wirer:
         for state, (writer, _) in self.ambient.items():
             if writer is not None and writer != task:
                 self._edge(writer, task, "hidden-state", state)
+
+    def _touch_modules(self, task: str, imports: Collection[str]) -> None:
+        """Let a task wait for those that write the modules it imports."""
+        for module in sorted(imports):
+            state = f"file:{module}.py"
+            if state in self.states:
+                self._touch(task, state, is_change=False)
 
     def _touch(self, task: str, state: str, *, is_change: bool) -> None:
         rule = "file" if state.startswith("file:") else "hidden-state"
