@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -12,29 +12,37 @@ from typing import Any
 
 from orch_notebook.errors import NotFound, OrchError
 from orch_notebook.model.deployments import Deployment
+from orch_notebook.model.differences import compare_deployments
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import unknown_task
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
+from orch_notebook.model.schedules import Schedule
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion import deployments, upkeep
-from orch_notebook.promotion.deployments import Given
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
+from orch_notebook.promotion.notebooks import cells_of
+from orch_notebook.promotion.terms import Given, Terms, Timed
 from orch_notebook.promotion.worker import Launch, launch_process
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
+from orch_notebook.runtime.copies import Copies, folder_name, remove_orphans
 from orch_notebook.runtime.engine import Engine
 from orch_notebook.runtime.handles import RunHandle
+from orch_notebook.runtime.hooks import CellHooks
 from orch_notebook.runtime.ledger import Ledger
-from orch_notebook.runtime.namespaces import CellHooks, CellProgram, Version
 from orch_notebook.runtime.owners import this_owner
+from orch_notebook.runtime.planning import Prepared, check, prepare
+from orch_notebook.runtime.programs import CellProgram
 from orch_notebook.runtime.results import Results
+from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
-from orch_notebook.runtime.store.sqlite import SqliteStore
+from orch_notebook.runtime.store.opening import open_store
+from orch_notebook.runtime.versions import Kept
 
 __all__ = ["Execution", "Orchestrator", "open_orchestrator"]
 
@@ -94,6 +102,7 @@ class Orchestrator:
         self._lock = threading.RLock()
         self._store: Store | None = None
         self._ledger: Ledger | None = None
+        self._copies: Copies | None = None
         self._handles: dict[str, RunHandle] = {}
         self._watchers: list[Callable[[str], object]] = []
 
@@ -104,7 +113,7 @@ class Orchestrator:
         """The store; opened when first asked for, and runs whose owner died are ended then."""
         with self._lock:
             if self._store is None:
-                self._store = SqliteStore(self.settings.database)
+                self._store = open_store(self.settings)
                 upkeep.sweep(self._store, this_owner(), self.clock.now())
                 atexit.register(self.close)
             return self._store
@@ -129,6 +138,7 @@ class Orchestrator:
         with self._lock:
             handles = [handle for handle in self._handles.values() if not handle.is_over]
             ledger, store, self._ledger, self._store = self._ledger, self._store, None, None
+            copies, self._copies = self._copies, None
         for handle in handles:
             handle.cancel()
         for handle in handles:
@@ -137,6 +147,8 @@ class Orchestrator:
             ledger.close()
         if store is not None:
             store.close()
+        if copies is not None:
+            copies.close()
         self.routes.close()
 
     # running
@@ -144,13 +156,16 @@ class Orchestrator:
     def start(
         self,
         flow: CellFlow,
-        environment: MutableMapping[str, Any],
+        environment: dict[str, Any],
         *,
         base: Mapping[str, Any] | None = None,
         select: Collection[str] = (),
-        kept: Mapping[Version, Any] | None = None,
+        only_stale: bool = False,
+        everything: bool = False,
+        kept: Kept | None = None,
         parameters: Mapping[str, Any] | None = None,
         hooks: CellHooks | None = None,
+        runner: Runner | None = None,
     ) -> RunHandle:
         """Begin a run of a flow of cells and return at once.
 
@@ -158,18 +173,25 @@ class Orchestrator:
         ----------
         flow : CellFlow
             The cells.
-        environment : MutableMapping
-            The live namespace, given what tasks bind.
+        environment : dict
+            The live namespace: functions find their globals there, and what tasks bind is put there.
         base : Mapping, optional
             What tasks see besides the versions they read; by default the live namespace as it stands.
         select : collection of str
-            Which tasks (see :meth:`Graph.select`); what they need and nobody has kept runs too.
-        kept : Mapping, optional
-            Versions that earlier runs left.
+            Which tasks run (see :meth:`Graph.select`), and with them what they come from as far as it is stale; by
+            default all that are stale.
+        only_stale : bool
+            Of the selected tasks run only those that are stale.
+        everything : bool
+            Run the tasks whether they are stale or not.
+        kept : Kept, optional
+            What earlier runs left; what this one leaves is added.
         parameters : mapping, optional
             Noted with the run.
         hooks : CellHooks, optional
             What a face adds to the execution of each cell.
+        runner : Runner, optional
+            What performs the tasks; by default as many threads as the settings say.
 
         Raises
         ------
@@ -179,10 +201,11 @@ class Orchestrator:
             The run cannot be recorded.
         """
         flow = flow.copy()
-        base = dict(environment if base is None else base)
-        flow.know(base.keys(), flow.tools)
-        flow.check()
-        graph = flow.choose(select, kept or {})
+        base = environment if base is None else base
+        kept = self.keep(is_lasting=False) if kept is None else kept
+        prepared = self.prepare(flow, base, kept, select=select, only_stale=only_stale, everything=everything)
+        check(prepared.plan)
+        graph = prepared.graph
         now = self.clock.now()
         run = FlowRun(
             run_id=new_run_id(now),
@@ -197,9 +220,8 @@ class Orchestrator:
         program = CellProgram(
             flow,
             environment,
-            base,
-            selected=frozenset(graph.by_name),
-            kept=kept or {},
+            prepared,
+            kept,
             line=lambda task, attempt, level, text: journal.record(
                 LogWritten(self.clock.now(), task, attempt, level, text)
             ),
@@ -210,9 +232,9 @@ class Orchestrator:
         )
         self.routes.open()
         engine = Engine(
-            RunMachine(graph),
+            RunMachine(graph, fresh={task: kept.records[task].made_by for task in prepared.plan.fresh}),
             program.perform,
-            ThreadRunner(self.settings.threads),
+            runner or ThreadRunner(self.settings.threads),
             self.ledger,
             lease,
             self.clock,
@@ -227,6 +249,36 @@ class Orchestrator:
         journal.record(RunCreated(now, run.flow, graph, run.parameters))
         handle._thread.start()
         return handle
+
+    def prepare(
+        self,
+        flow: CellFlow,
+        base: Mapping[str, Any],
+        kept: Kept,
+        *,
+        select: Collection[str] = (),
+        only_stale: bool = False,
+        everything: bool = False,
+    ) -> Prepared:
+        """Say what a run would do; see :meth:`start`.
+
+        Raises
+        ------
+        UsageError
+            The flow has no tasks, a selector matches none, or a task reads what nothing defines.
+        """
+        flow.know(base.keys(), flow.tools)
+        flow.check()
+        return prepare(flow, base, kept, self.results, select=select, only_stale=only_stale, everything=everything)
+
+    def keep(self, *, is_lasting: bool = True) -> Kept:
+        """Return a place where runs leave what later runs begin from, for one flow of a session."""
+        with self._lock:
+            if self._copies is None:
+                folder = self.settings.home / "copies"
+                remove_orphans(folder)
+                self._copies = Copies(folder / folder_name(this_owner()), self.settings.copies)
+            return Kept(self._copies, is_lasting=is_lasting)
 
     def _create(self, run: FlowRun) -> Lease:
         owner, expires_at = this_owner(), run.created_at + timedelta(seconds=self.settings.lease)
@@ -353,9 +405,58 @@ class Orchestrator:
 
     # promoting
 
-    def promote(self, notebook: str | Path, name: str, **options: Any) -> Deployment:
+    def promote(
+        self,
+        notebook: str | Path,
+        name: str,
+        *,
+        schedules: Sequence[Schedule | Timed] = (),
+        parameters: Given | None = None,
+        terms: Terms | None = None,
+    ) -> Deployment:
         """Make a notebook runnable by itself; see :func:`orch_notebook.promotion.deployments.promote`."""
-        return deployments.promote(self.store, self.settings, self.clock.now(), Path(notebook), name, **options)
+        return deployments.promote(
+            self.store,
+            self.settings,
+            self.clock.now(),
+            Path(notebook),
+            name,
+            schedules=schedules,
+            parameters=parameters,
+            terms=terms,
+        )
+
+    def versions(self, name: str) -> list[Deployment]:
+        """Return every version of a deployment as it was promoted, oldest first.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment.
+        """
+        deployments.find(self.store, name)
+        return self.store.versions(name)
+
+    def differences(self, name: str, old: int, new: int) -> list[str]:
+        """Return the lines that tell one version of a deployment from another.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment, or no such version of it.
+        """
+        before, after = (deployments.find_version(self.store, name, version) for version in (old, new))
+        return compare_deployments(before, after, cells_of(before), cells_of(after))
+
+    def roll_back(self, name: str, version: int) -> Deployment:
+        """Promote an earlier version of a deployment again.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment, or no such version of it.
+        """
+        return deployments.roll_back(self.store, self.settings, self.clock.now(), name, version)
 
     def deployments(self) -> list[Deployment]:
         """Return all deployments by name."""
@@ -425,9 +526,9 @@ class Orchestrator:
         """Look at everything that flows depend on."""
         return diagnose(self.settings, lambda: self.store, self.clock.now())
 
-    def pause(self, name: str, is_paused: bool = True) -> Deployment:
+    def pause(self, name: str, is_paused: bool = True, *, reason: str = "") -> Deployment:
         """Let the schedules of a deployment rest, or wake them."""
-        return deployments.pause(self.store, self.settings, self.clock.now(), name, is_paused)
+        return deployments.pause(self.store, self.settings, self.clock.now(), name, is_paused, reason)
 
     def workers(self) -> list[WorkerRow]:
         """Return the workers that have not said good-bye."""

@@ -10,16 +10,18 @@ from orch_notebook.errors import HeaderError
 
 __all__ = ["COMMANDS", "command_help", "read_command"]
 
-SELECT = ("select", {"nargs": "*", "metavar": "SELECT", "help": "task, task+, +task or tag:word; all when left out"})
+SELECT = ("select", {"nargs": "*", "metavar": "SELECT", "help": "task, task+, +task or tag:word"})
 FLOW: tuple[str, dict[str, Any]] = ("--flow", {"metavar": "NAME", "help": "which, where the notebook has several"})
 
 #: Command → one line of help, and its arguments as argparse takes them.
 COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
     "panel": ("show the panel: run, cancel, watch (also plain %flow)", [FLOW]),
     "run": (
-        "run the tasks, in parallel where their data allows",
+        "run what is stale, in parallel where the data allows; what is selected runs in any case",
         [
             SELECT,
+            ("--all", {"action": "store_true", "dest": "everything", "help": "all of them, whether stale or fresh"}),
+            ("--stale", {"action": "store_true", "help": "of what is selected, only what is stale"}),
             ("--background", {"action": "store_true", "help": "return at once; go on while other cells run"}),
             ("--quiet", {"action": "store_true", "help": "show no summary; badges change all the same"}),
             FLOW,
@@ -29,7 +31,10 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
         "show the diagram of the tasks",
         [
             SELECT,
-            ("--why", {"action": "store_true", "help": "list for each edge the name and the rule behind it"}),
+            (
+                "--why",
+                {"action": "store_true", "help": "say what each task does to names, and why it waits for others"},
+            ),
             ("--dot", {"action": "store_true", "help": "print it in the DOT language"}),
             FLOW,
         ],
@@ -44,12 +49,29 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
             ("--cron", {"action": "append", "metavar": "EXPR", "help": "when, as cron: '0 6 * * *'"}),
             ("--every", {"action": "append", "metavar": "LENGTH", "help": "how often: 30s, 10m, 1h30m"}),
             ("--at", {"action": "append", "metavar": "ISO", "help": "once, at this moment: 2026-11-20T06:00"}),
-            ("--tz", {"metavar": "ZONE", "help": "time zone of --cron and --at, such as Europe/Madrid; UTC if none"}),
+            (
+                "--rrule",
+                {"action": "append", "metavar": "RULE", "help": "as a calendar rule: FREQ=MONTHLY;BYDAY=-1FR"},
+            ),
+            ("--start", {"metavar": "ISO", "help": "what --every and --rrule count from; now if left out"}),
+            ("--tz", {"metavar": "ZONE", "help": "time zone of the wall clock meant, as Europe/Madrid; UTC if none"}),
             ("-p", {"action": "append", "metavar": "NAME=VALUE", "help": "value of a parameter", "dest": "parameters"}),
             ("--retries", {"type": int, "default": 0, "metavar": "N", "help": "repetitions of a run that fails"}),
             ("--retry-delay", {"metavar": "LENGTH", "default": "0", "help": "wait before each repetition"}),
             ("--timeout", {"metavar": "LENGTH", "help": "the longest a run may take"}),
             ("--kernel", {"metavar": "NAME", "help": "kernel, if not the notebook's own"}),
+            ("--queue", {"metavar": "NAME", "default": "default", "help": "where workers look for its runs"}),
+            (
+                "--priority",
+                {"type": int, "default": 0, "metavar": "N", "help": "of due runs, higher ones go first"},
+            ),
+            ("--limit", {"type": int, "metavar": "N", "help": "runs of it that may go on at once"}),
+            ("--overlap", {"metavar": "POLICY", "help": "while they do, a due run may queue, skip or cancel them"}),
+            (
+                "--catch-up",
+                {"metavar": "POLICY", "default": "latest", "help": "due times nobody saw: latest, all, skip, limit:N"},
+            ),
+            ("--tag", {"action": "append", "dest": "tags", "metavar": "WORD", "help": "word to find its runs by"}),
             ("--notebook", {"metavar": "PATH", "help": "the notebook, where the front end does not tell it"}),
         ],
     ),

@@ -15,10 +15,12 @@ from orch_notebook.jupyter.session import NotebookSession
 from orch_notebook.jupyter.source import FlowSource
 from orch_notebook.jupyter.widgets import FlowPanel
 from orch_notebook.model.durations import parse_interval
+from orch_notebook.model.explanations import explain
 from orch_notebook.model.headers import header_usage, parse_header
-from orch_notebook.model.views import dot, graph_html, graph_text
+from orch_notebook.model.policies import CatchUp, Overlap
+from orch_notebook.model.views import dot, explanation_html, explanation_text, graph_html, graph_text
 from orch_notebook.orchestrator import Orchestrator
-from orch_notebook.promotion.deployments import read_schedules
+from orch_notebook.promotion.terms import Terms, read_schedules
 
 __all__ = ["OrchMagics", "load", "unload"]
 
@@ -96,7 +98,14 @@ class OrchMagics(Magics):  # type: ignore[misc]
         return self._status(given) if session.current() else self._graph(read_command("graph"))
 
     def _run(self, given: Namespace) -> None:
-        self.session.run(given.select, flow=given.flow, background=given.background, summary=not given.quiet)
+        self.session.run(
+            given.select,
+            flow=given.flow,
+            background=given.background,
+            summary=not given.quiet,
+            only_stale=given.stale,
+            everything=given.everything,
+        )
 
     def _graph(self, given: Namespace) -> Any:
         flow = self.session.flow(given.flow)
@@ -108,7 +117,11 @@ class OrchMagics(Magics):  # type: ignore[misc]
         now = self.session.orchestrator.clock.now()
         shown = run if run is not None and {task.name for task in run.tasks} >= set(graph.by_name) else None
         svg = diagram_svg(graph, shown, now)
-        return Bundle({"text/html": graph_html(graph, svg, why=given.why), "text/plain": graph_text(graph)})
+        html, text = graph_html(graph, svg), graph_text(graph)
+        if given.why:
+            explanation = explain(flow, graph)
+            html, text = html + explanation_html(explanation), explanation_text(explanation)
+        return Bundle({"text/html": html, "text/plain": text})
 
     def _status(self, given: Namespace) -> Any:
         run = self.session.current()
@@ -129,21 +142,32 @@ class OrchMagics(Magics):  # type: ignore[misc]
         if session.is_executed_by_worker:
             print(f"Not promoted: this is an execution by a worker. {given.name!r} stays as it is.")
             return None
-        path = Path(given.notebook) if given.notebook else session.promoted_path()
+        path = Path(given.notebook) if given.notebook else session.file.saved_path()
         schedules = read_schedules(
-            session.orchestrator.clock.now(), given.cron or (), given.every or (), given.at or (), given.tz
+            session.orchestrator.clock.now(),
+            given.cron or (),
+            given.every or (),
+            given.at or (),
+            given.tz,
+            given.rrule or (),
+            given.start,
         )
-        deployment = session.orchestrator.promote(
-            path,
-            given.name,
-            schedules=schedules,
-            parameters=given.parameters or (),
+        terms = Terms(
             retries=given.retries,
             retry_delay=parse_interval(given.retry_delay),
             timeout=parse_interval(given.timeout) if given.timeout else None,
             kernel=given.kernel,
+            queue=given.queue,
+            priority=given.priority,
+            concurrency=given.limit,
+            overlap=Overlap.parse(given.overlap) if given.overlap else None,
+            catch_up=CatchUp.parse(given.catch_up),
+            tags=tuple(given.tags or ()),
         )
-        saved_at = session.saved_at(path).astimezone()
+        deployment = session.orchestrator.promote(
+            path, given.name, schedules=schedules, parameters=given.parameters or (), terms=terms
+        )
+        saved_at = session.file.saved_at(path).astimezone()
         print(
             f"Promoted {path.name} as saved at {saved_at:%H:%M:%S}: "
             f"deployment {deployment.name!r}, version {deployment.version}."

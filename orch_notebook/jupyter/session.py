@@ -5,29 +5,31 @@ The magics and the panel both act through this object; it turns a gesture into o
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import count
-from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, HeaderError, NotebookError, OrchError, UnknownTask, UsageError
-from orch_notebook.jupyter import figures
+from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, OrchError, UnknownTask, UsageError
+from orch_notebook.jupyter import bars, figures
 from orch_notebook.jupyter.display import LiveDisplay
+from orch_notebook.jupyter.document import NotebookFile
 from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks
 from orch_notebook.jupyter.outlets import open_outlet
-from orch_notebook.model.flows import CellFlow, CellTask, PlainCell, name_for
-from orch_notebook.model.headers import parse_header, split_task_cell
+from orch_notebook.jupyter.postmortem import Postmortem
+from orch_notebook.jupyter.questions import QuestionRoutes
+from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
+from orch_notebook.model.headers import parse_header
+from orch_notebook.model.naming import name_for
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.orchestrator import Orchestrator
+from orch_notebook.runtime.bodies import compile_cell
 from orch_notebook.runtime.handles import RunHandle
-from orch_notebook.runtime.namespaces import Version, compile_cell
+from orch_notebook.runtime.versions import Kept
 
 __all__ = ["NotebookSession"]
 
@@ -52,20 +54,24 @@ class NotebookSession:
         self.orchestrator = orchestrator
         self.outlet = open_outlet(shell)
         self.display = LiveDisplay(self.outlet, orchestrator.clock.now)
+        self.file = NotebookFile(shell.user_ns)
         #: The flow of tasks that name none; it bears the notebook's name.
-        self.main = self._notebook_name()
+        self.main = self.file.stem
         self._flows = {self.main: CellFlow(self.main)}
-        #: By flow: the versions that its runs of this session left, by name and task.
-        self._kept: dict[str, dict[Version, Any]] = {}
+        #: By flow: what its runs of this session left.
+        self._kept: dict[str, Kept] = {}
         self.handle: RunHandle | None = None
         self._sources: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         self._display_ids = count(1)
         self._subscribers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
-        self._positions: tuple[float, dict[str, int], dict[str, int]] = (0.0, {}, {})
         self._display_routes = DisplayRoutes(shell)
-        self._hooks = KernelHooks(shell, self._sources, self._counts, self.display.begin, self.display.put_out)
+        self._question_routes = QuestionRoutes(shell)
+        self._postmortem = Postmortem(shell)
+        self._hooks = KernelHooks(
+            shell, self._sources, self._counts, self.display.begin, self.display.put_out, self._postmortem
+        )
         self._end_watch: Callable[[], None] = lambda: None
         self._is_closed = False
 
@@ -74,7 +80,9 @@ class NotebookSession:
     def open(self) -> None:
         """Begin to take part in the notebook."""
         self._display_routes.open()
+        self._question_routes.open()
         figures.route_figures()
+        bars.route_bars(as_text=self.is_executed_by_worker)
         self.shell.events.register("post_run_cell", self._cell_ran)
         self._end_watch = self.orchestrator.watch(self._changed)
 
@@ -90,37 +98,12 @@ class NotebookSession:
         self._tell()
         self.display.finish()
         self._display_routes.close()
+        self._question_routes.close()
         figures.unroute_figures()
-
-    # where the notebook is
-
-    @property
-    def path(self) -> Path | None:
-        """The notebook's file, where the front end tells it."""
-        named = os.environ.get("ORCH_NOTEBOOK") or self.shell.user_ns.get("__vsc_ipynb_file__")
-        path = Path(named or os.environ.get("JPY_SESSION_NAME", ""))
-        return path if path.suffix == ".ipynb" and path.is_file() else None
-
-    def _notebook_name(self) -> str:
-        named = os.environ.get("ORCH_NOTEBOOK") or os.environ.get("JPY_SESSION_NAME", "")
-        return Path(named).stem if named.endswith(".ipynb") else "notebook"
-
-    def _read_positions(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Return the positions of the saved notebook's cells, by cell id and by task name."""
-        path = self.path
-        if path is None:
-            return {}, {}
-        try:
-            changed_at = path.stat().st_mtime
-            if changed_at != self._positions[0]:
-                by_id, by_task = positions_in(json.loads(path.read_text("utf-8")))
-                self._positions = changed_at, by_id, by_task
-        except (OSError, ValueError):
-            pass
-        return self._positions[1:]
+        bars.unroute_bars()
 
     def _arrange(self, flow: CellFlow) -> None:
-        by_id, by_task = self._read_positions()
+        by_id, by_task = self.file.positions()
         by_id = dict(by_id)
         for task in flow:
             # An execution by a worker tells no cell ids; the task's name finds its cell.
@@ -171,7 +154,8 @@ class NotebookSession:
         # IPython takes blank lines at the top away; tracebacks count them, and the header too.
         above = len(body) - len(body.lstrip("\n \t"))
         blank = "\n" * body.count("\n", 0, above)
-        source = f"# %%task {line}\n{blank}" + self.shell.input_transformer_manager.transform_cell(body)
+        code = self.shell.input_transformer_manager.transform_cell(body)
+        source = f"# %%task {line}\n{blank}{code}"
         raw = f"%%task {line}\n{body}"
         # As the prompt shows it: newer versions of IPython count on before they execute, older ones after.
         number = self.shell.displayhook.prompt_count
@@ -179,7 +163,7 @@ class NotebookSession:
         compile_cell(source, filename)  # a syntax error belongs to the person now, not to the run
         before = self._of_cell(here.cell_id)
         taken = {task.name for flow in self._flows.values() for task in flow}
-        name = header.name or (before[1] if before else name_for(body, taken))
+        name = header.name or (before[1] if before else name_for(code, taken))
         flow = self._flow_for(header.flow)
         others = [other.name for other in self._homes(name) if other is not flow and (other.name, name) != before]
         if others:
@@ -201,7 +185,8 @@ class NotebookSession:
             self.display.remove(before[1])
         self._sources[name] = filename
         self._counts[name] = number
-        task_run = TaskRun("", flow.graph.by_name[name])
+        notes = flow.wiring.notes.get(name, ())
+        task_run = TaskRun("", flow.graph.by_name[name], details={"note": " ".join(notes)} if notes else {})
         self.display.place(name, f"orch-{os.getpid()}-{next(self._display_ids)}", task_run)
         self._tell()
         return task_run
@@ -220,7 +205,11 @@ class NotebookSession:
 
     def _cell_ran(self, result: Any) -> None:
         # Comm messages fire this hook too, on a thread of their own (ipykernel 7).
-        if threading.current_thread() is not threading.main_thread() or not getattr(result, "success", False):
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if isinstance(getattr(result, "error_in_exec", None), FlowRunFailed):
+            self._postmortem.leave()  # in the place of the run's own error, which IPython has just left there
+        if not getattr(result, "success", False):
             return
         raw = getattr(result.info, "raw_cell", "") or ""
         if not raw.strip() or raw.lstrip().startswith("%%") or not getattr(result.info, "store_history", True):
@@ -255,19 +244,25 @@ class NotebookSession:
         flow: str | None = None,
         background: bool = False,
         summary: bool = True,
+        only_stale: bool = False,
+        everything: bool = False,
     ) -> RunHandle:
-        """Run a flow, or the selected part of it.
+        """Run what is stale in a flow, or the selected part of it.
 
         Parameters
         ----------
         select : collection of str
-            ``name``, ``name+``, ``+name``, ``tag:word``; none means all.
+            ``name``, ``name+``, ``+name``, ``tag:word``: what they name runs, fresh or not.
         flow : str, optional
             Its name, where the notebook has several.
         background : bool
             Return at once.
         summary : bool
             Show a summary in the cell that is being executed.
+        only_stale : bool
+            Of what is selected run only what is stale.
+        everything : bool
+            Run it all, fresh or not.
 
         Raises
         ------
@@ -276,7 +271,7 @@ class NotebookSession:
         FlowRunFailed, FlowRunCancelled
             How it ended, unless it runs in the background.
         """
-        handle = self.begin(self.flow(flow), select, summary=summary)
+        handle = self.begin(self.flow(flow), select, summary=summary, only_stale=only_stale, everything=everything)
         if background:
             return handle
         try:
@@ -288,8 +283,16 @@ class NotebookSession:
         handle.result()
         return handle
 
-    def begin(self, flow: CellFlow, select: Collection[str] = (), *, summary: bool = False) -> RunHandle:
-        """Begin a run and return at once.
+    def begin(
+        self,
+        flow: CellFlow,
+        select: Collection[str] = (),
+        *,
+        summary: bool = False,
+        only_stale: bool = False,
+        everything: bool = False,
+    ) -> RunHandle:
+        """Begin a run and return at once; see :meth:`run`.
 
         Raises
         ------
@@ -304,8 +307,7 @@ class NotebookSession:
                     f"Flow {self.handle.run.flow!r} is running already. Wait for it, or cancel it with '%flow cancel'."
                 )
             self._arrange(flow)
-            # All of it runs anew: what the last run left need not stay in memory beside what this one makes.
-            kept = self._kept.pop(flow.name, {})
+            self._postmortem.clear()
             summary_id = f"orch-{os.getpid()}-{next(self._display_ids)}" if summary else ""
             with self.display.held():
                 handle = self.handle = self.orchestrator.start(
@@ -313,16 +315,24 @@ class NotebookSession:
                     self.shell.user_ns,
                     base=self._environment(flow),
                     select=select,
-                    kept=kept if select else {},
+                    only_stale=only_stale,
+                    everything=everything,
+                    kept=self._kept_of(flow),
                     hooks=self._hooks,
                 )
                 self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
-        threading.Thread(target=self._keep, args=(handle,), name="orch-keep", daemon=True).start()
+        threading.Thread(target=self._after, args=(handle,), name="orch-after", daemon=True).start()
         return handle
 
-    def _keep(self, handle: RunHandle) -> None:
+    def _kept_of(self, flow: CellFlow) -> Kept:
+        if flow.name not in self._kept:
+            # Whoever executes a notebook by itself runs its flow once: copies for later runs would be for nothing.
+            self._kept[flow.name] = self.orchestrator.keep(is_lasting=not self.is_executed_by_worker)
+        return self._kept[flow.name]
+
+    def _after(self, handle: RunHandle) -> None:
         handle.wait()
-        self._kept[handle.run.flow] = handle.take_versions()
+        self._postmortem.leave()
         self._tell()
 
     def _interrupted(self, handle: RunHandle) -> None:
@@ -383,53 +393,8 @@ class NotebookSession:
         """Whether a worker executes this notebook right now."""
         return self.orchestrator.settings.parent_run_id is not None
 
-    def promoted_path(self) -> Path:
-        """Return the notebook's file.
-
-        Raises
-        ------
-        NotebookError
-            The front end does not tell it, or the notebook was never saved.
-        """
-        path = self.path
-        if path is None:
-            raise NotebookError(
-                "The front end does not tell where this notebook is. Name it: %flow promote NAME --notebook PATH."
-            )
-        return path
-
-    def saved_at(self, path: Path) -> datetime:
-        """Return when the file was last saved."""
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-
 
 def tools_in(namespace: Mapping[str, Any]) -> set[str]:
     """Return the names that hold modules, functions and classes."""
     tools = (ModuleType, FunctionType, BuiltinFunctionType, type)
     return {name for name, value in namespace.items() if isinstance(value, tools)}
-
-
-def positions_in(notebook: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the positions of a notebook's cells, by cell id and by task name.
-
-    Examples
-    --------
-    >>> positions_in({"cells": [{"id": "a", "cell_type": "code", "source": ["%%task load\\n", "x = 1"]}]})
-    ({'a': 0}, {'load': 0})
-    """
-    by_id: dict[str, int] = {}
-    by_task: dict[str, int] = {}
-    for index, cell in enumerate(notebook.get("cells", ())):
-        if cell.get("id"):
-            by_id[str(cell["id"])] = index
-        source = cell.get("source", "")
-        split = split_task_cell("".join(source) if isinstance(source, list) else str(source))
-        if cell.get("cell_type") != "code" or split is None:
-            continue
-        try:
-            name = parse_header(split[0]).name
-        except HeaderError:
-            continue
-        if name:
-            by_task[name] = index
-    return by_id, by_task

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import ast
 import builtins
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 
 from orch_notebook.errors import NotFound, UndefinedName
-from orch_notebook.model.cells import Cell, Wiring, wire
+from orch_notebook.model.cells import Cell, Effects, Wiring, claims, parse, wire
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.headers import TaskHeader
 from orch_notebook.model.tasks import Task
 
-__all__ = ["CellFlow", "CellTask", "PlainCell", "name_for"]
+__all__ = ["CellFlow", "CellTask", "PlainCell", "shown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +98,8 @@ class CellFlow:
         self._wiring: Wiring | None = None
         self._graph: Graph | None = None
         self._hidden: frozenset[str] = frozenset()
+        #: Tasks as the graph had them last, with what they rest on: one more cell leaves the others as they are.
+        self._made: dict[str, tuple[CellTask, Effects, Mapping[str, str | None], Task]] = {}
 
     @property
     def cells(self) -> tuple[CellTask | PlainCell, ...]:
@@ -161,8 +162,8 @@ class CellFlow:
         """
         before = list(self._cells)
         try:
-            self._place(cell)
-            self._forget()
+            if self._place(cell):
+                self._forget()
             if isinstance(cell, CellTask):
                 self.check(cell.name)
         except BaseException:
@@ -170,13 +171,15 @@ class CellFlow:
             self._forget()
             raise
 
-    def _place(self, cell: CellTask | PlainCell) -> None:
+    def _place(self, cell: CellTask | PlainCell) -> bool:
+        """Put a cell where it belongs and return whether that changes anything."""
         label = _label(cell)
         for position, other in enumerate(self._cells):
             if _label(other) == label:
                 self._cells[position] = cell
-                return
+                return cell != other
         self._cells.append(cell)
+        return True
 
     def remove(self, name: str) -> None:
         """Take a task out."""
@@ -240,73 +243,50 @@ class CellFlow:
         """
         if self._graph is None:
             wiring = self.wiring
-            self._hidden = self._tools.union(*(tool_names(c.source) for c in self._cells if isinstance(c, PlainCell)))
-            self._graph = Graph(tuple(self._task(task, wiring) for task in self), tuple(wiring.edges))
+            hidden = self._tools.union(*(tool_names(c.source) for c in self._cells if isinstance(c, PlainCell)))
+            if hidden != self._hidden:
+                self._hidden = hidden
+                self._made.clear()
+            held = claims(wiring, [task.name for task in self])
+            tasks = tuple(self._task(task, wiring, held[task.name]) for task in self)
+            self._graph = Graph(tasks, tuple(wiring.edges))
         return self._graph
 
-    def choose(self, select: Collection[str], kept: Collection[tuple[str, str]] = ()) -> Graph:
-        """Return the graph of the selected tasks, and of those they need whose versions nobody kept.
-
-        Parameters
-        ----------
-        select : collection of str
-            As :meth:`Graph.select` takes it; none means all.
-        kept : collection of (str, str)
-            The versions that earlier runs left: a name, and the task that made it.
-
-        Raises
-        ------
-        NotFound
-            The flow has no tasks.
-        UnknownTask
-            A selector matches none.
-
-        Examples
-        --------
-        >>> flow = CellFlow("demo")
-        >>> flow.define(CellTask("load", TaskHeader(), "x = [1, 2]"))
-        >>> flow.define(CellTask("total", TaskHeader(), "s = sum(x)"))
-        >>> [task.name for task in flow.choose(["total"]).tasks]
-        ['load', 'total']
-        >>> [task.name for task in flow.choose(["total"], [("x", "load")]).tasks]
-        ['total']
-        """
-        if not len(self):
-            raise NotFound("This notebook has no tasks yet. Begin a cell with '%%task NAME'.")
-        bindings = self.wiring.bindings
-        chosen = set(self.graph.select(select).by_name)
-        todo = list(chosen)
-        while todo:
-            for name, maker in bindings[todo.pop()].items():
-                if maker is not None and maker not in chosen and (name, maker) not in kept:
-                    chosen.add(maker)
-                    todo.append(maker)
-        return self.graph.restrict(chosen)
-
-    def _task(self, cell: CellTask, wiring: Wiring) -> Task:
-        effects = wiring.effects[cell.name]
-        return Task(
+    def _task(self, cell: CellTask, wiring: Wiring, held: tuple[str, ...]) -> Task:
+        effects, bindings = wiring.effects[cell.name], wiring.bindings[cell.name]
+        made = self._made.get(cell.name)
+        if made is not None and made[0] == cell and made[1] is effects and made[2] is bindings:
+            same = made[3]
+            if same.exclusive == held:
+                return same
+        task = Task(
             name=cell.name,
             retry=cell.header.retry,
             timeout=cell.header.timeout,
             tags=cell.header.tags,
-            exclusive=tuple(sorted(effects.exclusive)),
+            exclusive=held,
             cell_index=cell.cell_index,
             cell_id=cell.cell_id,
-            reads=shown(name for name in wiring.bindings[cell.name] if name not in self._hidden),
+            reads=shown(name for name in bindings if name not in self._hidden),
             writes=shown(effects.writes - imported_names(cell.body)),
             mutates=shown(effects.mutates),
             opaque=effects.opaque,
         )
+        self._made[cell.name] = cell, effects, bindings, task
+        return task
 
     def check(self, *names: str) -> None:
         """Raise what is wrong with these tasks, or with any task if none is named.
 
         Raises
         ------
+        NotFound
+            There are no tasks at all.
         UndefinedName
             A task reads a name that nothing above it defines.
         """
+        if not names and not len(self):
+            raise NotFound("This notebook has no tasks yet. Begin a cell with '%%task NAME'.")
         wiring, _ = self.wiring, self.graph
         for task in self:
             if names and task.name not in names:
@@ -340,6 +320,7 @@ def shown(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if ":" not in name))
 
 
+@lru_cache(maxsize=4096)
 def imported_names(source: str) -> frozenset[str]:
     """Return the names that imports bind anywhere in a cell.
 
@@ -348,49 +329,22 @@ def imported_names(source: str) -> frozenset[str]:
     >>> sorted(imported_names("import os.path, numpy as np"))
     ['np', 'os']
     """
+    if "import" not in source:
+        return frozenset()
     return frozenset(
         alias.asname or alias.name.partition(".")[0]
-        for node in ast.walk(_parsed(source))
+        for node in ast.walk(parse(source))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     )
 
 
+@lru_cache(maxsize=4096)
 def tool_names(source: str) -> frozenset[str]:
     """Return the names of the modules, functions and classes that a cell binds at its top level."""
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return imported_names(source) | {node.name for node in _parsed(source).body if isinstance(node, definitions)}
-
-
-@lru_cache(maxsize=2000)
-def _parsed(source: str) -> ast.Module:
-    tree: ast.Module = compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    return tree
+    return imported_names(source) | {node.name for node in parse(source).body if isinstance(node, definitions)}
 
 
 def _label(cell: CellTask | PlainCell) -> tuple[bool, str]:
     return isinstance(cell, CellTask), cell.name if isinstance(cell, CellTask) else cell.label
-
-
-def name_for(body: str, taken: Collection[str]) -> str:
-    """Return a name for a task cell that bears none: from its first comment, its first output, or a number.
-
-    Examples
-    --------
-    >>> name_for("# Load the data\\ndf = 1", ())
-    'load_the_data'
-    >>> name_for("df = read()", {"df"})
-    'df_2'
-    """
-    comment = re.search(r"^\s*#\s*(.+)$", body, re.MULTILINE)
-    first = re.search(r"^([^\W\d]\w*)\s*(?::[^=]+)?=[^=]", body, re.MULTILINE)
-    if comment and body.lstrip().startswith("#"):
-        base = re.sub(r"\W+", "_", comment.group(1).lower()).strip("_")[:30].strip("_")
-    else:
-        base = first.group(1) if first else ""
-    base = base or "task"
-    number, name = 1, base
-    while name in taken:
-        number += 1
-        name = f"{base}_{number}"
-    return name

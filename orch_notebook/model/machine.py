@@ -7,7 +7,8 @@ of retries can be replayed in a test, and a run is picked up after a crash by fe
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from orch_notebook.errors import ImpossibleEvent
 from orch_notebook.model.commands import AwaitRetry, Command, EndRun, EndTask, StartTask, StopTask
@@ -15,6 +16,7 @@ from orch_notebook.model.events import Event, LogWritten, RunCreated, RunStateCh
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.stands import Stand, Verdict, judge
 from orch_notebook.model.states import FINAL, State, StateType, may_follow
+from orch_notebook.model.tasks import Task
 
 __all__ = ["AwaitRetry", "Command", "EndRun", "EndTask", "RunMachine", "StartTask", "StopTask"]
 
@@ -24,6 +26,8 @@ ORDER_ONLY = frozenset({"write-after-read", "hidden-state"})
 
 T = StateType
 
+STILL_GOOD = State(T.COMPLETED, "Cached", "Nothing it depends on has changed.")
+
 
 class RunMachine:
     """Where every task of one run stands, and what that allows.
@@ -32,6 +36,8 @@ class RunMachine:
     ----------
     graph : Graph
         What is known beforehand.
+    fresh : mapping
+        Tasks that need not be performed, because what an earlier task run left still holds: by name that task run.
     is_open : bool
         More tasks may still appear (:class:`~orch_notebook.model.events.TaskAdded`); the run then does not end before
         :meth:`close`.
@@ -51,15 +57,17 @@ class RunMachine:
     [StartTask(task='clean', attempt=1)]
     """
 
-    def __init__(self, graph: Graph, *, is_open: bool = False) -> None:
+    def __init__(self, graph: Graph, *, fresh: Mapping[str, str] = MappingProxyType({}), is_open: bool = False) -> None:
         self.run_type: StateType = T.PENDING
+        self._fresh = fresh
         self._is_open = is_open
         self._outcome: State | None = None
         self._stands: dict[str, Stand] = {}
         self._unsettled = 0
         self._counts: Counter[str] = Counter()
         self._culprits: list[str] = []
-        self._held: set[str] = set()
+        #: By thing: at which version it is held, if it has any, and by how many.
+        self._held: dict[str, tuple[str, int]] = {}
         self._parked: deque[str] = deque()
         for task in graph.tasks:
             self._stands[task.name] = Stand(task, len(graph.predecessors[task.name]))
@@ -106,7 +114,7 @@ class RunMachine:
             stand.is_issued = stand.type in (T.RUNNING, T.CANCELLING)
             stand.holds = stand.is_issued and bool(stand.task.exclusive)
             if stand.holds:
-                self._held.update(stand.task.exclusive)
+                self._take(stand.task)
 
     @property
     def is_over(self) -> bool:
@@ -160,6 +168,9 @@ class RunMachine:
             elif stand.type in (T.SCHEDULED, T.FAILED, T.CRASHED):
                 # After a replay: the wait for a retry was cut short, or nobody lived to begin it.
                 commands.append(self._retry(stand, stand.attempt + 1))
+            elif name in self._fresh:
+                stand.is_ending = True
+                commands.append(EndTask(name, STILL_GOOD, origin=self._fresh[name]))
             elif stand.type is T.PENDING:
                 commands.extend(self._look_at(name, stand))
         return commands or self._end_if_over()
@@ -333,13 +344,34 @@ class RunMachine:
 
     def _start(self, name: str, stand: Stand, attempt: int) -> list[Command]:
         if stand.task.exclusive:
-            if not self._held.isdisjoint(stand.task.exclusive):
+            if not self._is_free(stand.task):
                 self._parked.append(name)
                 return []
-            self._held.update(stand.task.exclusive)
+            self._take(stand.task)
             stand.holds = True
         stand.is_issued = True
         return [StartTask(name, attempt)]
+
+    def _is_free(self, task: Task) -> bool:
+        for thing in task.exclusive:
+            name, _, version = thing.partition("@")
+            if name in self._held and (not version or self._held[name][0] != version):
+                return False
+        return True
+
+    def _take(self, task: Task) -> None:
+        for thing in task.exclusive:
+            name, _, version = thing.partition("@")
+            self._held[name] = version, self._held.get(name, ("", 0))[1] + 1
+
+    def _give_back(self, task: Task) -> None:
+        for thing in task.exclusive:
+            name, _, version = thing.partition("@")
+            count = self._held[name][1] - 1
+            if count:
+                self._held[name] = version, count
+            else:
+                del self._held[name]
 
     def _release(self, stand: Stand) -> list[Command]:
         """Give back what an attempt held, and start who waited for it."""
@@ -347,7 +379,7 @@ class RunMachine:
         if not stand.holds:
             return []
         stand.holds = False
-        self._held.difference_update(stand.task.exclusive)
+        self._give_back(stand.task)
         commands: list[Command] = []
         for _ in range(len(self._parked)):
             name = self._parked.popleft()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import NotebookError
+from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.headers import split_task_cell
 from orch_notebook.model.parameters import Parameter, read_parameters
 from orch_notebook.runtime.files import make_private_folder, write_whole
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 __all__ = [
+    "cells_of",
     "check_kernel",
     "code_cells",
     "content_hash",
@@ -295,3 +297,11 @@ def snapshot(path: str | Path, folder: str | Path) -> Path:
         reason = error.strerror or error
         raise NotebookError(f"No copy of {path} can be kept in {folder}: {reason}.", path=str(path)) from None
     return copy
+
+
+def cells_of(deployment: Deployment) -> list[str]:
+    """Return the sources of a deployment's pinned notebook; none if it is gone."""
+    try:
+        return [str(cell.source) for cell in read_notebook(deployment.plan.snapshot).cells]
+    except NotebookError:
+        return []

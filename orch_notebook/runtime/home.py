@@ -17,7 +17,7 @@ from orch_notebook.runtime.ledger import Ledger
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
-from orch_notebook.runtime.store.sqlite import SqliteStore
+from orch_notebook.runtime.store.opening import open_store
 
 __all__ = ["Home", "close_homes", "open_home"]
 
@@ -49,7 +49,7 @@ class Home:
         if self._store is None:
             with self._lock:
                 if self._store is None:
-                    self._store = SqliteStore(self.settings.database)
+                    self._store = open_store(self.settings)
         return self._store
 
     @property

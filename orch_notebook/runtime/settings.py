@@ -24,10 +24,12 @@ class Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("ORCH_HOME", "~/.orch", "Folder of the store, the results and the executed notebooks."),
+    Setting("ORCH_DATABASE_URL", "", "postgresql://user@host/database, where several machines share a store."),
     Setting("ORCH_THREADS", "16", "Task runs performed at once by the thread runner of one flow run."),
     Setting("ORCH_LEASE", "9", "Seconds without a heartbeat after which a run counts as lost."),
     Setting("ORCH_LATE", "15", "Seconds past its due time after which a run that has not started is Late."),
     Setting("ORCH_LOG_LIMIT", "1000000", "Characters of output kept per attempt of a task; the rest is counted."),
+    Setting("ORCH_COPIES", "2000000000", "Bytes of disk that a session may use for copies of versions changed since."),
     Setting("ORCH_RUN_ID", "", "Set by a worker in the kernel it starts: the run that this notebook execution is."),
 )
 
@@ -40,6 +42,8 @@ class Settings:
     ----------
     home : Path
         Folder of everything that is kept.
+    database_url : str or None
+        Address of the shared database; None for the SQLite file under `home`.
     threads : int
         Width of the thread runner.
     lease : float
@@ -48,15 +52,19 @@ class Settings:
         Seconds past its due time after which a waiting run is Late.
     log_limit : int
         Characters of output kept per attempt.
+    copies : int
+        Bytes of disk that a session may use for copies of versions.
     parent_run_id : str or None
         The run a worker started this process for.
     """
 
     home: Path
+    database_url: str | None = None
     threads: int = 16
     lease: float = 9.0
     late: float = 15.0
     log_limit: int = 1_000_000
+    copies: int = 2_000_000_000
     parent_run_id: str | None = None
 
     @classmethod
@@ -82,12 +90,19 @@ class Settings:
 
         return cls(
             home=Path(values["ORCH_HOME"]).expanduser().absolute(),
+            database_url=values["ORCH_DATABASE_URL"] or None,
             threads=int(number("ORCH_THREADS")) or 1,
             lease=number("ORCH_LEASE"),
             late=number("ORCH_LATE"),
             log_limit=int(number("ORCH_LOG_LIMIT")),
+            copies=int(number("ORCH_COPIES")),
             parent_run_id=values["ORCH_RUN_ID"] or None,
         )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which a process that is started finds the same home and store."""
+        return {"ORCH_HOME": str(self.home), "ORCH_DATABASE_URL": self.database_url or ""}
 
     @property
     def database(self) -> Path:

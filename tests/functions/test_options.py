@@ -409,16 +409,16 @@ def test_the_runtime_tells_code_about_its_run(stored) -> None:
     """Names, ids, parameters, attempts and tags; nothing outside of runs."""
 
     @task(tags=["gpu"])
-    def work(x, y=2):
+    def scale(x, y=2):
         return task_run.id, task_run.name, task_run.task_name, task_run.parameters, task_run.run_count, task_run.tags
 
     @flow
     def told(n: int = 1):
-        return flow_run.id, flow_run.flow_name, flow_run.parameters, flow_run.run_count, work(5)
+        return flow_run.id, flow_run.flow_name, flow_run.parameters, flow_run.run_count, scale(5)
 
     run_id, flow_name, parameters, count, inside = told()
     assert (flow_name, parameters, count) == ("told", {"n": 1}, 1) and run_id == stored.run().run_id
-    assert inside == (f"{run_id}/work", "work", "work", {"x": 5, "y": 2}, 1, ["gpu"])
+    assert inside == (f"{run_id}/scale", "scale", "scale", {"x": 5, "y": 2}, 1, ["gpu"])
     assert (flow_run.id, flow_run.parameters, flow_run.tags, task_run.name, deployment.name) == (
         None,
         {},

@@ -15,6 +15,10 @@ from orch_notebook.model.cells.values import EMPTY, FunctionCode, Value, union
 __all__ = ["define_class", "define_function", "import_from", "import_module"]
 
 
+#: Decorators that make every call of a function leave something behind.
+CACHES = frozenset({("path", "functools.cache"), ("path", "functools.lru_cache")})
+
+
 def define_function(frame: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
     """Bind a function, after what its decorators, defaults and annotations read."""
     decorators = [evaluate(frame, decorator) for decorator in node.decorator_list]
@@ -39,6 +43,9 @@ def decorate(
         else:
             # A library's decorator: what it gives may call, or be, what it was given.
             frame.store(made, value)
+            named = decorator.func if isinstance(decorator, ast.Call) else decorator
+            if any(base in CACHES for base, _ in evaluate(frame, named)):
+                made |= frame.new(decorator, ("stateful", "cache"))
     return made
 
 
@@ -46,6 +53,7 @@ def import_module(frame: Frame, node: ast.Import) -> None:
     """Bind what ``import a.b as c`` binds."""
     for alias in node.names:
         name, path = alias.name.partition(".")[0], alias.name
+        frame.summary.imports.add(name)
         if alias.asname:
             frame.bind(alias.asname, frozenset({(("path", path), False)}))
         else:
@@ -55,9 +63,11 @@ def import_module(frame: Frame, node: ast.Import) -> None:
 def import_from(frame: Frame, node: ast.ImportFrom) -> None:
     """Bind what ``from a import b`` binds; a star makes the cell unreadable."""
     module = "." * node.level + (node.module or "")
+    frame.summary.imports.add(module.partition(".")[0])
     for alias in node.names:
         if alias.name == "*":
             frame.give_up(f"it imports everything from {module}", rebinds=True)
+            frame.summary.stars += (module,)
         else:
             frame.bind(alias.asname or alias.name, frozenset({(("path", f"{module}.{alias.name}"), False)}))
 

@@ -60,12 +60,19 @@ class Effects:
         Names it takes in only where something defines them.
     state_reads, state_changes : frozenset of str
         Hidden state: ``state:numpy.random``, ``file:data.csv`` …
+    state_resets : frozenset of str
+        Hidden state it puts back if a cell above has changed it.
     exclusive : frozenset of str
         What no two tasks may use at a time, such as ``pyplot``.
     opaque : str
         Why nothing certain can be said, or empty.
     rebinds : bool
         Whether an opaque cell may bind any name at all.
+    indirect : frozenset of str
+        The names it takes in, binds or deletes by way of functions, class bodies and comprehensions, which see globals
+        and not what a body has for itself.
+    in_place : bool
+        Whether it executes text or asks for its names as a dictionary, and so has to run in the live namespace itself.
     late : mapping
         For every function and class it defines, the globals that are read when it is called.
     """
@@ -78,9 +85,12 @@ class Effects:
     optional: frozenset[str] = frozenset()
     state_reads: frozenset[str] = frozenset()
     state_changes: frozenset[str] = frozenset()
+    state_resets: frozenset[str] = frozenset()
     exclusive: frozenset[str] = frozenset()
     opaque: str = ""
     rebinds: bool = False
+    indirect: frozenset[str] = frozenset()
+    in_place: bool = False
     late: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
 
 
@@ -88,6 +98,7 @@ def effects_of(summary: Summary) -> Effects:
     """Return a summary's effects on names, without the objects behind them."""
     unsure = {name for name, (_, is_sure) in summary.writes.items() if not is_sure}
     unsure |= {name for name, is_sure in summary.deletes.items() if not is_sure}
+    touched = {*summary.reads, *summary.writes, *summary.deletes}
     return Effects(
         reads=frozenset(name for name, is_sure in summary.reads.items() if is_sure),
         writes=frozenset(summary.writes),
@@ -97,8 +108,11 @@ def effects_of(summary: Summary) -> Effects:
         optional=frozenset(name for name, is_sure in summary.reads.items() if not is_sure),
         state_reads=frozenset(state for state, access in summary.states.items() if access == "read"),
         state_changes=frozenset(state for state, access in summary.states.items() if access == "change"),
+        state_resets=frozenset(state for state, access in summary.states.items() if access == "reset"),
         exclusive=frozenset(summary.exclusive),
         opaque=summary.opaque,
         rebinds=summary.rebinds,
+        indirect=frozenset(touched if summary.in_place else summary.indirect & touched),
+        in_place=summary.in_place,
         late=MappingProxyType(summary.late) if summary.late else {},
     )

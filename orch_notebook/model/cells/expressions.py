@@ -112,6 +112,7 @@ def read_attribute(frame: Frame, node: ast.Attribute) -> Value:
 
 def read_subscript(frame: Frame, node: ast.Subscript) -> Value:
     if (name := namespace_key(node)) is not None:
+        frame.reach_around()
         return frame.load_global(name)
     value = evaluate(frame, node.value)
     index = node.slice
@@ -266,6 +267,7 @@ def make_function(frame: Frame, node: ast.Lambda | ast.FunctionDef | ast.AsyncFu
     spec = node.args
     held = union([evaluate(frame, default) for default in [*spec.defaults, *spec.kw_defaults] if default])
     code = frame.linker.function_code(node, enclosing_names(frame))
+    frame.summary.indirect |= code.free | code.globals
     held |= union([frame.load(name) for name in code.captured if name != code.name])
     return frame.new(node, ("function", code), holds=held)
 
@@ -308,6 +310,7 @@ def read_compare(frame: Frame, node: ast.Compare) -> Value:
             and is_namespace(comparator)
             and isinstance(node.left, ast.Constant)
         ):
+            frame.reach_around()
             frame.read_if_there(str(node.left.value))
             continue
         value = evaluate(frame, comparator)
@@ -377,6 +380,7 @@ def assign(frame: Frame, target: ast.AST, value: Value) -> None:
         frame.store(receiver, value)
     elif isinstance(target, ast.Subscript):
         if (name := namespace_key(target)) is not None:
+            frame.reach_around()
             frame.bind_global(name, value)
             return
         receiver = evaluate(frame, target.value)
@@ -394,7 +398,11 @@ def note_change(frame: Frame, receiver: Value, attribute: str = "") -> None:
     """Note that an attribute or element of a value is set or deleted."""
     for atom in receiver:
         if atom[0][0] == "path":
-            frame.touch(state_of(f"{atom[0][1]}.{attribute}" if attribute else atom[0][1]))
+            state = state_of(f"{atom[0][1]}.{attribute}" if attribute else atom[0][1])
+            frame.touch(state)
+            if state == "state:" + atom[0][1].partition(".")[0]:
+                # Whatever the library does afterwards may follow it, also through objects it gave before.
+                frame.touch("state:settings")
     carry(frame, receiver)
     frame.change(frozenset(atom for atom in receiver if atom[0][0] != "path"))
 

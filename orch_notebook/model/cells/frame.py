@@ -126,6 +126,8 @@ class Frame:
                 return self.names.locals.get(name, EMPTY)
             if name in self.captured:
                 return frozenset({(("arg", CLOSURE), True)})
+        if self.overlays:
+            self.summary.indirect.add(name)
         return self.load_global(name)
 
     def load_global(self, name: str) -> Value:
@@ -136,7 +138,10 @@ class Frame:
             known = self.known(name)
             if known.defined is not False or not known.direct:
                 self.summary.reads[name] = True
-            return self.admit(("in", name), known)
+            value = self.admit(("in", name), known)
+            if self.summary.stars and known.defined is None:
+                value |= {(("path", f"{module}.{name}"), False) for module in self.summary.stars}
+            return value
         if name in names.unsure:
             self.summary.reads.setdefault(name, False)
         return EMPTY if found is GONE else found
@@ -178,6 +183,8 @@ class Frame:
             self.change(closure)
             self.store(closure, value)
         else:
+            if self.overlays:
+                self.summary.indirect.add(name)
             self.bind_global(name, value)
 
     def bind_global(self, name: str, value: Value) -> None:
@@ -352,9 +359,14 @@ class Frame:
                 self.summary.contents.setdefault(base, set()).update(held)
 
     def touch(self, state: str, access: Access = "change") -> None:
-        """Note that hidden state is read or changed."""
-        if access == "change" or state not in self.summary.states:
+        """Note that hidden state is read, put back or changed."""
+        found = self.summary.states.get(state)
+        if found is None or access == "change" or (access == "reset" and found == "read"):
             self.summary.states[state] = access
+
+    def reach_around(self) -> None:
+        """Note that names are found or bound here in another way than by being named."""
+        self.summary.in_place |= self.code is None
 
     def give_up(self, reason: str, rebinds: bool = False) -> None:
         """Note that nothing certain can be said of this body."""

@@ -10,7 +10,7 @@ import re
 
 from orch_notebook.model.cells.following import Arguments, bind_arguments, call_special, call_tagged, perform
 from orch_notebook.model.cells.frame import CLOSURE, Frame
-from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES, OBJECT, state_of
+from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES, OBJECT, SETTING_VERBS, state_of
 from orch_notebook.model.cells.rules import Rule
 from orch_notebook.model.cells.values import EMPTY, Atom, Base, Entry, FunctionCode, Tag, Value, join_texts, union
 
@@ -32,6 +32,8 @@ def call_library(frame: Frame, path: str, given: Arguments) -> Value:
             frame.change(everything, deep=True)
             if "." in path:
                 frame.touch(state_of(path))
+            if path.rpartition(".")[2].startswith(SETTING_VERBS):
+                frame.touch("state:settings")
         elif "." in path:
             frame.touch(state_of(path), "read")
         last = path.rpartition(".")[2]
@@ -97,6 +99,7 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
     if "out" in given.keywords:
         frame.change(given.keywords["out"])
     is_settled = bool(rule.unless) and (rule.unless in given.keywords or bool(given.rest))
+    is_settled = is_settled or bool(rule.when and rule.when not in given.keywords and not given.rest)
     carries = tuple(tag for tag in rule.kind if tag[0] != "carries" or not is_settled)
     if not is_settled:
         for state in rule.state:
@@ -231,6 +234,7 @@ def _consult(frame: Frame, method: FunctionCode, atom: Atom, node: ast.AST) -> N
     looks = Entry(tags=frozenset(tag for tag in frame.tags_of(atom) if tag[0] == "instance"), defined=True)
     described = {name: looks if value else frame.describe(value) for name, value in arguments.items()}
     summary = frame.linker.summarise(method, described, frame)
+    frame.summary.indirect |= summary.indirect.union(summary.reads)
     for name in summary.reads:
         frame.read_if_there(name)
         if name in frame.names.globals:

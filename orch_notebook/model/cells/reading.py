@@ -20,7 +20,7 @@ from orch_notebook.model.cells.rules import Knowledge
 from orch_notebook.model.cells.statements import execute
 from orch_notebook.model.cells.values import EMPTY, NOTHING_KNOWN, ClassCode, Entry, FunctionCode, Summary
 
-__all__ = ["Reader", "analyse", "library_entry"]
+__all__ = ["Reader", "analyse", "library_entry", "parse"]
 
 #: How many calls deep functions of the notebook are followed.
 DEEPEST = 24
@@ -176,6 +176,7 @@ class Reader:
         except (SyntaxError, ValueError):
             frame.give_up("it runs text that is not plain Python")
             return
+        frame.reach_around()
         execute(frame, tree.body)
 
     def function_code(self, node: ast.AST, enclosing: frozenset[str]) -> FunctionCode:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 
 from orch_notebook.model.cells.effects import Cell, Effects, effects_of
@@ -18,10 +19,11 @@ from orch_notebook.model.cells.placement import Placement
 from orch_notebook.model.cells.reading import Reader, analyse, library_entry
 from orch_notebook.model.cells.regions import Region, Version, describe
 from orch_notebook.model.cells.rules import Knowledge
+from orch_notebook.model.cells.sharing import Sharing
 from orch_notebook.model.cells.values import Entry, Summary, Value
 from orch_notebook.model.graph import Edge
 
-__all__ = ["Wiring", "wire"]
+__all__ = ["Wiring", "may_overlap", "wire"]
 
 UNDEFINED = Entry(defined=False)
 OUTSIDE = Entry(defined=True)
@@ -63,6 +65,7 @@ class Wiring:
     effects: Mapping[str, Effects] = field(default_factory=dict)
     undefined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sharing: Sharing = field(default_factory=Sharing, compare=False, repr=False)
 
 
 class _Wirer:
@@ -70,6 +73,8 @@ class _Wirer:
 
     def __init__(self, known: frozenset[str], knowledge: Knowledge) -> None:
         self.known = known
+        #: The names of which it mattered whether the live namespace has them.
+        self.asked: set[str] = set()
         self.knowledge = knowledge
         self.reader = Reader(knowledge)
         self.cells: list[Cell] = []
@@ -81,12 +86,17 @@ class _Wirer:
         self.undefined: dict[str, tuple[str, ...]] = {}
         self.notes: dict[str, tuple[str, ...]] = {}
         self.versions: dict[str, Version] = {}
+        #: Every version there ever was, and for each task the memory it changes.
+        self.made: list[Version] = []
+        self.changed: dict[str, dict[Region, None]] = {}
         self.states: dict[str, Region] = {}
         self.ambient: dict[str, tuple[str | None, int]] = {}
         self.barrier: tuple[str, str] | None = None
         self.since_barrier = 0
         self.anything = False
         self.anything_by: str | None = None
+        #: Modules of which everything was imported: a name that nothing else binds may be theirs.
+        self.stars: tuple[str, ...] = ()
         self.epoch = 0
 
     # What names are known to be.
@@ -101,9 +111,25 @@ class _Wirer:
             return replace(found, defined=None) if self.anything else found
         if found.defined is False:
             return found
-        if name in self.known:
+        if self._is_known(name):
             return OUTSIDE
-        return found if self.anything else UNDEFINED
+        return self._from_stars(name, found) if self.anything else UNDEFINED
+
+    def _from_stars(self, name: str, found: Entry) -> Entry:
+        paths = frozenset((("path", f"{module}.{name}"), False) for module in self.stars)
+        return replace(found, direct=found.direct | paths) if paths else found
+
+    def _is_known(self, name: str) -> bool:
+        self.asked.add(name)
+        return name in self.known
+
+    def knows(self, known: frozenset[str]) -> bool:
+        """Whether all was wired as if these had been the known names; from now on they are."""
+        if self.known != known:
+            if not self.asked.isdisjoint(self.known ^ known):
+                return False
+            self.known = known
+        return True
 
     # One cell.
 
@@ -119,14 +145,17 @@ class _Wirer:
         Placement(self, task, summary, bound).perform()
         if task is not None:
             self._touch_states(task, effects)
+            self._touch_modules(task, summary.imports)
             self._keep_order(cell, effects)
             self.tasks.append(task)
         if effects.opaque and effects.rebinds:
             self.anything = True
             self.anything_by = task
+            self.stars = tuple(dict.fromkeys([*self.stars, *summary.stars]))
             for name, version in list(self.versions.items()):
                 if task is not None and not version.is_deleted:
                     self.versions[name] = Version(name, task, version.roots, version.direct)
+                    self.made.append(self.versions[name])
 
     def _override(self, cell: Cell, summary: Summary, effects: Effects) -> tuple[Summary, Effects]:
         notes: list[str] = []
@@ -201,10 +230,11 @@ class _Wirer:
         version = self.versions.get(name)
         if version is not None:
             return None if version.is_deleted else version
-        if name in self.known:
+        if self._is_known(name):
             found = library_entry(name)
             version = Version(name, None, () if found.direct else (Region(),), found.direct)
             self.versions[name] = version
+            self.made.append(version)
             return version
         return None
 
@@ -249,6 +279,7 @@ class _Wirer:
                 self._edge(reader, task, "write-after-read" if through == name else "alias", name)
         region.writer = task
         region.readers = {}
+        self.changed.setdefault(task, {})[region] = None
 
     # Order without data.
 
@@ -256,6 +287,9 @@ class _Wirer:
         for state in sorted(effects.state_changes | effects.state_reads):
             if state not in AMBIENT:
                 self._touch(task, state, is_change=state in effects.state_changes)
+        for state in sorted(effects.state_resets):
+            if state in self.states and self.states[state].writer is not None:
+                self._touch(task, state, is_change=True)
         for state in AMBIENT & effects.state_changes:
             writer, start = self.ambient.get(state, (None, 0))
             for other in self.tasks[start:]:
@@ -266,6 +300,13 @@ class _Wirer:
         for state, (writer, _) in self.ambient.items():
             if writer is not None and writer != task:
                 self._edge(writer, task, "hidden-state", state)
+
+    def _touch_modules(self, task: str, imports: Collection[str]) -> None:
+        """Let a task wait for those that write the modules it imports."""
+        for module in sorted(imports):
+            state = f"file:{module}.py"
+            if state in self.states:
+                self._touch(task, state, is_change=False)
 
     def _touch(self, task: str, state: str, *, is_change: bool) -> None:
         rule = "file" if state.startswith("file:") else "hidden-state"
@@ -306,6 +347,7 @@ class _Wirer:
             MappingProxyType(dict(self.effects)),
             MappingProxyType(dict(self.undefined)),
             MappingProxyType(dict(self.notes)),
+            Sharing(self.made, len(self.made), self.changed, frozenset(self.tasks)),
         )
 
 
@@ -317,6 +359,7 @@ def summary_effects(summary: Summary) -> Effects:
     return found
 
 
+@lru_cache(maxsize=4096)
 def may_overlap(one: str, other: str) -> bool:
     """Whether two files by path may be the same, or one a folder that holds the other.
 
@@ -379,7 +422,7 @@ def wire(cells: Sequence[Cell], known: Collection[str] = (), knowledge: Knowledg
     # Taken out while in use, so two threads never share one.
     wirer = _warm.pop() if _warm else None
     done = len(wirer.cells) if wirer is not None else 0
-    if wirer is None or wirer.known != names or wirer.knowledge is not knowledge or wirer.cells != list(cells[:done]):
+    if wirer is None or wirer.knowledge is not knowledge or wirer.cells != list(cells[:done]) or not wirer.knows(names):
         wirer, done = _Wirer(names, knowledge), 0
     for cell in cells[done:]:
         wirer.add(cell)

@@ -1,0 +1,62 @@
+"""What a face adds to the execution of a task cell."""
+
+from __future__ import annotations
+
+import linecache
+from typing import Any, Protocol
+
+from orch_notebook.model.flows import CellTask
+from orch_notebook.runtime.capture import Capture
+
+__all__ = ["CellHooks", "PlainHooks"]
+
+
+class CellHooks(Protocol):
+    """What a face adds to the execution of a task cell; all are called in the thread that performs it."""
+
+    def filename(self, cell: CellTask) -> str:
+        """Return the name under which tracebacks find the cell's lines."""
+        ...
+
+    def label(self, filename: str) -> str:
+        """Return what people call the cell that bears this file name; nothing if none does."""
+        ...
+
+    def begin(self, cell: CellTask, capture: Capture) -> None:
+        """Take note that an attempt begins."""
+        ...
+
+    def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
+        """Put the value of the last expression into the capture."""
+        ...
+
+    def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
+        """Take note that an attempt has ended, well or with an error."""
+        ...
+
+
+class PlainHooks:
+    """Hooks for when there is no Jupyter: text only."""
+
+    def filename(self, cell: CellTask) -> str:
+        """Return ``<task NAME>`` and let tracebacks find its lines."""
+        name = f"<task {cell.name}>"
+        lines = [f"{line}\n" for line in cell.body.splitlines()]
+        linecache.cache[name] = (len(cell.body), None, lines, name)
+        return name
+
+    def label(self, filename: str) -> str:
+        """Call no cell anything: its file name says it."""
+        return ""
+
+    def begin(self, cell: CellTask, capture: Capture) -> None:
+        """Do nothing."""
+
+    def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
+        """Put the value's repr into the capture."""
+        if value is not None:
+            data = {"text/plain": repr(value)}
+            capture.put({"output_type": "execute_result", "data": data, "metadata": {}, "execution_count": None})
+
+    def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
+        """Do nothing."""
