@@ -13,6 +13,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "DEFAULT",
+    "FLOW_PARAMETERS",
+    "INPUTS",
+    "NO_CACHE",
+    "RUN_ID",
+    "TASK_SOURCE",
+    "CachePolicy",
     "Cancelled",
     "Completed",
     "ConcurrentTaskRunner",
@@ -32,6 +39,7 @@ __all__ = [
     "quote",
     "tags",
     "task",
+    "task_input_hash",
     "unload_ipython_extension",
     "unmapped",
     "wait",
@@ -39,6 +47,14 @@ __all__ = [
 
 # Where each public name is found when it is first asked for; loading them all would take a hundred times as long.
 _HOMES = {
+    "task_input_hash": ("orch_notebook.functions.policies", "task_input_hash"),
+    "CachePolicy": ("orch_notebook.functions.policies", "CachePolicy"),
+    "TASK_SOURCE": ("orch_notebook.functions.policies", "TASK_SOURCE"),
+    "RUN_ID": ("orch_notebook.functions.policies", "RUN_ID"),
+    "NO_CACHE": ("orch_notebook.functions.policies", "NO_CACHE"),
+    "INPUTS": ("orch_notebook.functions.policies", "INPUTS"),
+    "FLOW_PARAMETERS": ("orch_notebook.functions.policies", "FLOW_PARAMETERS"),
+    "DEFAULT": ("orch_notebook.functions.policies", "DEFAULT"),
     "Cancelled": ("orch_notebook.functions.outcomes", "Cancelled"),
     "Completed": ("orch_notebook.functions.outcomes", "Completed"),
     "ConcurrentTaskRunner": ("orch_notebook.functions.runners", "ConcurrentTaskRunner"),

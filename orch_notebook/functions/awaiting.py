@@ -154,9 +154,13 @@ class HereAsync:
 async def attempt(future: Future, number: int) -> Mapping[str, Any] | None:
     """Do the work of one attempt."""
     performance = future.performance
-    with performance.scope(future, number) as (args, kwargs), performance.prints(future, number):
-        value = await future.task.perform_async(future, args, kwargs)
-        return performance.keep(future, value)
+    with performance.scope(future, number) as (args, kwargs):
+        plan = performance.keeper.plan(future, args, kwargs)
+        with performance.keeper.alone(plan), performance.prints(future, number):
+            if plan is not None and (reused := performance.keeper.reuse(future, plan)) is not None:
+                return reused
+            value = await future.task.perform_async(future, args, kwargs)
+            return performance.take_value(future, value, plan)
 
 
 async def call(

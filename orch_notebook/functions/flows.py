@@ -18,8 +18,10 @@ from orch_notebook.errors import (
     FlowRunCancelled,
     FlowRunFailed,
     FlowRunTimedOut,
+    NotFound,
     ParameterError,
     ReturnedFailure,
+    UsageError,
 )
 from orch_notebook.functions.arguments import PLAIN, validate
 from orch_notebook.functions.futures import Future
@@ -29,7 +31,7 @@ from orch_notebook.functions.options import FlowOptions, TaskOptions, changed, m
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.functions.performances import Performance
 from orch_notebook.functions.tasks import FunctionTask
-from orch_notebook.model.runs import short_id
+from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.calls import Call, TaskStopped
 from orch_notebook.runtime.context import FlowScope, added_tags, flow_scope, task_scope
@@ -80,7 +82,7 @@ class FunctionFlow(Generic[P, R]):
         self.options = options
         self.name: str = options.name or getattr(function, "__name__", type(function).__name__).replace("_", "-")
         self.description = options.description or inspect.cleandoc(getattr(function, "__doc__", None) or "")
-        self.retry = retry_policy(options)
+        self.retry_policy = retry_policy(options)
         self.timeout = seconds_of(options.timeout_seconds)
         self.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         self._is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
@@ -138,6 +140,32 @@ class FunctionFlow(Generic[P, R]):
             bound.arguments.update(validate(self.fn, bound.arguments, self.name))
         return bound
 
+    def retry(self, run_id: str, *args: Any, return_state: bool = False, **kwargs: Any) -> Any:
+        """Perform a run again that did not end well: what completed in it is not run again, what failed is.
+
+        Parameters
+        ----------
+        run_id : str
+            The run, by its id.
+        *args, **kwargs
+            The flow's parameters; by default those that the run was given.
+
+        Raises
+        ------
+        NotFound
+            There is no such run of this flow.
+        UsageError
+            It has not ended, has completed, or was repeated already.
+        """
+        earlier = open_home().store.run(run_id)
+        if earlier is None or earlier.flow != self.name:
+            raise NotFound(f"Flow {self.name!r} has no run {run_id!r}.", run_id=run_id)
+        if not earlier.state.is_final or earlier.state.type is T.COMPLETED:
+            raise UsageError(f"Run {short_id(run_id)} is {earlier.state.name}; only what did not end well is repeated.")
+        given = self._parameters(self._prefix + args, kwargs if args or kwargs else dict(earlier.parameters))
+        run = _Run(self, given, return_state, earlier)
+        return AsyncCall(run.perform_async, f"flow {self.name!r}") if self.is_async else run.perform()
+
     def on_completion(self, hook: Callable[..., Any]) -> Callable[..., Any]:
         """Have a function called after every run that completes; for use as a decorator."""
         return self._add_hook("on_completion", hook)
@@ -190,8 +218,15 @@ class SeenRun:
 class _Run:
     """One call of a flow."""
 
-    def __init__(self, flow: FunctionFlow[..., Any], bound: inspect.BoundArguments, return_state: bool) -> None:
+    def __init__(
+        self,
+        flow: FunctionFlow[..., Any],
+        bound: inspect.BoundArguments,
+        return_state: bool,
+        earlier: FlowRun | None = None,
+    ) -> None:
         self.flow = flow
+        self.earlier = earlier  # the run that it repeats
         self.bound = bound
         self.return_state = return_state
         self.future: Future | None = None  # the task run that it is in its parent
@@ -213,6 +248,7 @@ class _Run:
         part: FunctionTask[..., Any] = FunctionTask(
             begin_async if self.flow.is_async else begin, TaskOptions(name=self.flow.name)
         )
+        part.source = self.flow.fn
         return part
 
     def as_part(self, wait_for: Any) -> Any:
@@ -244,9 +280,12 @@ class _Run:
             {name: _shown(value) for name, value in self.bound.arguments.items()},
             runner=runner.make(home.settings) if runner is not None else None,
             parent_run_id=outer.run_id if outer else None,
+            retry_of=self.earlier,
             log_prints=bool(self.flow.options.log_prints),
             stop=self._stop,
         )
+        if self.flow.retry_policy.retries:
+            performance.keeper.remember()
         if task is not None and task.future is not None:
             task.future.facts = {"child_run_id": performance.run_id}
         tags = tuple(dict.fromkeys((*self.flow.options.tags, *added_tags.get())))
@@ -404,10 +443,10 @@ class _Run:
             or outcome.is_cancelled()
             or is_lost
             or self.is_stuck
-            or not self.flow.retry.allows(scope.attempt + 1)
+            or not self.flow.retry_policy.allows(scope.attempt + 1)
         ):
             return None
-        delay = self.flow.retry.delay_before(scope.attempt + 1)
+        delay = self.flow.retry_policy.delay_before(scope.attempt + 1)
         performance.engine.change(State(T.SCHEDULED, "AwaitingRetry", outcome.message))
         return delay
 

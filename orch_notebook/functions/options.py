@@ -113,9 +113,9 @@ def changed(options: Options, given: Mapping[str, Any]) -> Options:
     --------
     >>> changed(TaskOptions(retries=2), {"retries": 0, "tags": ["gpu"]}).tags
     ('gpu',)
-    >>> changed(TaskOptions(), {"retry": 2})
+    >>> changed(TaskOptions(), {"retrys": 2})
     Traceback (most recent call last):
-    orch_notebook.errors.UsageError: @task has no option 'retry'. Did you mean 'retries'?
+    orch_notebook.errors.UsageError: @task has no option 'retrys'. Did you mean 'retries'?
     """
     known = {each.name for each in fields(options)}
     what = "@task" if isinstance(options, TaskOptions) else "@flow"

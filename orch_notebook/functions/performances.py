@@ -17,10 +17,11 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from orch_notebook.errors import ReturnedFailure, TaskTimedOut
+from orch_notebook.errors import ReturnedFailure, TaskTimedOut, UsageError
 from orch_notebook.functions.arguments import PLAIN, find, resolve
 from orch_notebook.functions.futures import Future, ring, wait_for_bell
 from orch_notebook.functions.here import Here
+from orch_notebook.functions.keeping import Keeper, Plan
 from orch_notebook.functions.logs import logging_prints, not_logging_prints
 from orch_notebook.functions.loops import loops
 from orch_notebook.functions.outcomes import Outcome
@@ -117,7 +118,8 @@ class Performance:
             parameters=dict(parameters),
         )
         owner, expires_at = this_owner(), now + timedelta(seconds=home.settings.lease)
-        home.store.create_run(self.run, owner=owner, lease_expires_at=expires_at)
+        if not home.store.create_run(self.run, owner=owner, lease_expires_at=expires_at):
+            raise UsageError(f"Run {short_id(self.run.retry_of or '')} was repeated already.", run_id=self.run.retry_of)
         self.runner: Runner = runner or ThreadRunner(home.settings.threads)
         self.machine = RunMachine(Graph(), is_open=True)
         self.engine = Engine(
@@ -132,6 +134,10 @@ class Performance:
             freed=self._resolve,
             describe=self._describe,
         )
+        chain = _line(home, retry_of)
+        self.keeper = Keeper(home, self.run, chain[-1].run_id if chain else self.run.run_id)
+        for earlier in chain:
+            self.keeper.inherit(earlier)
         self.engine.journal.record(RunCreated(now, flow, Graph(), self.run.parameters))
         self.engine.begin()
         self.final: State | None = None
@@ -185,6 +191,8 @@ class Performance:
             find(value, found)
         if wait_for is not None:
             find(wait_for, found)
+        if self.keeper.earlier and not found and (again := self._again(task, args, kwargs)) is not None:
+            return again
         name = self._name(task, args, kwargs)
         future = Future(task, name, self, args, kwargs, contextvars.copy_context())
         upstream: tuple[str, ...] = ()
@@ -211,6 +219,20 @@ class Performance:
                 self._open.pop(name, None)
                 self._unresolved -= 1
             raise
+        return future
+
+    def _again(self, task: FunctionTask[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future | None:
+        """Return the task run that did this very call before the flow's body began again; it stands as it is."""
+        future = Future(task, "", self, args, kwargs, None)
+        plan = self.keeper.plan(future, args, kwargs)
+        kept = self.keeper.take(plan.key, f"{self.run_id}/") if plan is not None else None
+        if plan is None or kept is None:
+            return None
+        future.name = kept.made_by.partition("/")[2]
+        future.value, future.state_now, future.is_done = kept.value, State(StateType.COMPLETED), True
+        self.keeper.note_done(future, plan.key)
+        with self.lock:
+            self._names.setdefault(future.name, 1)
         return future
 
     def _wait_for(
@@ -248,6 +270,7 @@ class Performance:
         with self.lock:
             self._names.clear()
             self.failed.clear()
+        self.keeper.begin_again()
 
     def call(
         self, task: FunctionTask[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any = None
@@ -279,13 +302,24 @@ class Performance:
     def _call(self, future: Future, attempt: int) -> Mapping[str, Any] | None:
         with self.scope(future, attempt) as (args, kwargs):
             try:
-                with self.prints(future, attempt):
+                plan = self.keeper.plan(future, args, kwargs)
+                with self.keeper.alone(plan), self.prints(future, attempt):
+                    if plan is not None and (reused := self.keeper.reuse(future, plan)) is not None:
+                        return reused
                     value = future.task.perform(future, args, kwargs)
+                    return self.take_value(future, value, plan)
             except KeyboardInterrupt as interrupt:
                 if threading.current_thread() is threading.main_thread():
                     self._interrupt(future, interrupt)
                 raise
-            return self.keep(future, value)
+
+    def take_value(self, future: Future, value: Any, plan: Plan | None) -> Mapping[str, Any] | None:
+        """Take what an attempt returned, and keep it as planned."""
+        told = self._accept(future, value)
+        if plan is None:
+            return told
+        kept = self.keeper.keep(future, plan)
+        return {**kept, **told} if told else kept
 
     def scope(self, future: Future, attempt: int) -> _Scope:
         """Return the context in which an attempt's code runs; entering it gives the arguments."""
@@ -307,8 +341,8 @@ class Performance:
         if call is not None and not call.stop_reason:
             call.stop_reason = "cancel"
 
-    def keep(self, future: Future, value: Any) -> Mapping[str, Any] | None:
-        """Take what an attempt returned.
+    def _accept(self, future: Future, value: Any) -> Mapping[str, Any] | None:
+        """Accept what an attempt returned.
 
         Raises
         ------
@@ -478,19 +512,33 @@ class Performance:
                     old, _ = self._remembered.popitem(last=False)
                     self._origins.pop(old, None)
 
+    def origin_of(self, value: Any) -> str | None:
+        """Return the name of the task run that returned this very object, if one did."""
+        origin = self._origins.get(id(value))
+        return origin[1] if origin is not None and origin[0]() is value else None
+
     def _add_origins(
         self, upstream: tuple[str, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[str, ...]:
         found = dict.fromkeys(upstream)
         for value in (*args, *kwargs.values()):
-            origin = self._origins.get(id(value))
-            if origin is not None and origin[0]() is value:
-                found[origin[1]] = None
+            origin = self.origin_of(value)
+            if origin is not None:
+                found[origin] = None
         return tuple(found)
 
     async def await_end(self, future: Future) -> None:
         """Wait for a task run in an event loop."""
         await loops().until(future.tell)
+
+
+def _line(home: Home, run: FlowRun | None) -> list[FlowRun]:
+    """Return a run, the one that it repeats, and so on to the first."""
+    line = []
+    while run is not None:
+        line.append(run)
+        run = home.store.run(run.retry_of) if run.retry_of else None
+    return line
 
 
 class _Forget:

@@ -60,6 +60,7 @@ class FunctionTask(Generic[P, R]):
             raise TypeError(f"@task makes a task of a function, not of {function!r}.")
         functools.update_wrapper(self, function)
         self.fn = function
+        self.source: Callable[..., Any] = function  # what its results depend on
         self.options = options
         self.name: str = options.name or str(getattr(function, "__name__", type(function).__name__))
         self.description = options.description or inspect.cleandoc(getattr(function, "__doc__", None) or "")

@@ -74,6 +74,17 @@ class Results:
             self._key = path.read_bytes()
         return self._key
 
+    def seal(self, data: bytes) -> bytes:
+        """Return bytes with this installation's signature, for what is kept elsewhere than here."""
+        if self._key is None:
+            make_private_folder(self._folder)
+        return hmac.digest(self._secret(), data, "sha256") + data
+
+    def open(self, sealed: bytes) -> bytes | None:
+        """Return what :meth:`seal` signed; None if it was not signed by this installation."""
+        signature, data = sealed[:32], sealed[32:]
+        return data if hmac.compare_digest(signature, hmac.digest(self._secret(), data, "sha256")) else None
+
     def _path(self, key: str) -> Path:
         return self._folder / hashlib.sha256(key.encode()).hexdigest()[:40]
 
