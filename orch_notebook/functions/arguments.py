@@ -23,6 +23,7 @@ __all__ = [
     "Unmapped",
     "allow_failure",
     "bind",
+    "coerce",
     "expand",
     "find",
     "opaque",
@@ -224,7 +225,7 @@ def validate(function: Callable[..., Any], given: Mapping[str, Any], flow: str) 
             continue
         if isinstance(value, Future | Outcome):
             value = value.result()
-        values[name] = value if _is_what_it_says(value, hint) else _coerce(name, value, hint, flow)
+        values[name] = value if _is_what_it_says(value, hint) else coerce(name, value, hint, flow)
     return values
 
 
@@ -249,7 +250,14 @@ def _is_what_it_says(value: Any, hint: Any) -> bool:
     return False
 
 
-def _coerce(name: str, value: Any, hint: Any, flow: str) -> Any:
+def coerce(name: str, value: Any, hint: Any, flow: str) -> Any:
+    """Return a value made what an annotation says, as pydantic does it.
+
+    Raises
+    ------
+    ParameterError
+        It cannot be made so.
+    """
     from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 
     try:

@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import nullcontext
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from orch_notebook.functions.performances import Performance
     from orch_notebook.functions.tasks import FunctionTask
 
-__all__ = ["HereAsync", "call", "drain", "perform", "run", "run_anywhere", "until"]
+__all__ = ["HereAsync", "call", "drain", "perform", "run", "run_anywhere", "sleep", "until"]
 
 
 async def until(tell: Callable[[Callable[[], object]], bool]) -> None:
@@ -41,6 +42,11 @@ async def until(tell: Callable[[Callable[[], object]], bool]) -> None:
 
     if tell(told):
         await came
+
+
+async def sleep(seconds: float) -> None:
+    """Let time pass."""
+    await asyncio.sleep(seconds)
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -159,7 +165,8 @@ async def attempt(future: Future, number: int) -> Mapping[str, Any] | None:
         with performance.keeper.alone(plan), performance.prints(future, number):
             if plan is not None and (reused := performance.keeper.reuse(future, plan)) is not None:
                 return reused
-            value = await future.task.perform_async(future, args, kwargs)
+            async with performance.limited(future) or nullcontext():
+                value = await future.task.perform_async(future, args, kwargs)
             return performance.take_value(future, value, plan)
 
 

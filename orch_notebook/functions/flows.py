@@ -297,6 +297,7 @@ class _Run:
             tags,
             1,
             outer.run_id if outer else performance.run.parent_run_id,
+            is_async=self.flow.is_async,
             performance=performance,
         )
         self.scope = scope

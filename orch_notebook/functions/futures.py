@@ -55,6 +55,7 @@ class Future:
         "name",
         "performance",
         "state_now",
+        "tags",
         "task",
         "value",
         "waiters",
@@ -75,6 +76,7 @@ class Future:
         self.args = args
         self.kwargs = kwargs
         self.context = context
+        self.tags: tuple[str, ...] = ()
         self.attempt = 0
         self.state_now = PENDING
         self.details: Mapping[str, Any] | None = None

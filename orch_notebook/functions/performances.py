@@ -7,6 +7,7 @@ fact in the store.  What follows what is the machine's to decide and the engine'
 from __future__ import annotations
 
 import contextvars
+import json
 import logging
 import threading
 import traceback
@@ -22,9 +23,11 @@ from orch_notebook.functions.arguments import PLAIN, find, resolve
 from orch_notebook.functions.futures import Future, ring, wait_for_bell
 from orch_notebook.functions.here import Here
 from orch_notebook.functions.keeping import Keeper, Plan
+from orch_notebook.functions.limits import slots_of_tags
 from orch_notebook.functions.logs import logging_prints, not_logging_prints
 from orch_notebook.functions.loops import loops
 from orch_notebook.functions.outcomes import Outcome
+from orch_notebook.functions.transactions import current_transaction
 from orch_notebook.model.events import LogWritten, RunCreated, TaskStateChanged
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.machine import RunMachine
@@ -129,7 +132,7 @@ class Performance:
             home.ledger,
             Lease(self.run.run_id, owner, 1, expires_at),
             home.clock,
-            ask=lambda: home.store.take_requests(self.run.run_id, home.clock.now()),
+            ask=self._take_requests,
             settled=self._take_end,
             freed=self._resolve,
             describe=self._describe,
@@ -140,12 +143,21 @@ class Performance:
             self.keeper.inherit(earlier)
         self.engine.journal.record(RunCreated(now, flow, Graph(), self.run.parameters))
         self.engine.begin()
+        #: Given the answer when somebody resumes the run; None while it is not paused.
+        self.resumed: Callable[[Any], object] | None = None
         self.final: State | None = None
         self.broken: BaseException | None = None
         self._told_end: list[Callable[[], object]] = []
         self._thread = threading.Thread(target=self._go, name=f"orch-run-{short_id(self.run_id)}", daemon=True)
         home.closing[self.run_id] = self._finish
         self._thread.start()
+
+    def _take_requests(self) -> list[str]:
+        found = self.home.store.take_requests(self.run.run_id, self.home.clock.now())
+        for request in found:
+            if request.startswith("resume ") and self.resumed is not None:
+                self.resumed(json.loads(request.removeprefix("resume ")))
+        return found
 
     def _finish(self) -> None:
         """End it, because the process does: what was submitted outside of flows is waited for, a flow is cancelled."""
@@ -202,13 +214,8 @@ class Performance:
         if self._origins:
             upstream = self._add_origins(upstream, args, kwargs)
         tags = added_tags.get()
-        spec = Task(
-            name,
-            task.retry,
-            task.timeout,
-            tuple(dict.fromkeys((*task.tags, *tags))) if tags else task.tags,
-            when=task.when,
-        )
+        future.tags = tuple(dict.fromkeys((*task.tags, *tags))) if tags else task.tags
+        spec = Task(name, task.retry, task.timeout, future.tags, when=task.when)
         with self.lock:
             self._open[name] = future
             self._unresolved += 1
@@ -306,7 +313,8 @@ class Performance:
                 with self.keeper.alone(plan), self.prints(future, attempt):
                     if plan is not None and (reused := self.keeper.reuse(future, plan)) is not None:
                         return reused
-                    value = future.task.perform(future, args, kwargs)
+                    with self.limited(future) or nullcontext():
+                        value = future.task.perform(future, args, kwargs)
                     return self.take_value(future, value, plan)
             except KeyboardInterrupt as interrupt:
                 if threading.current_thread() is threading.main_thread():
@@ -316,6 +324,8 @@ class Performance:
     def take_value(self, future: Future, value: Any, plan: Plan | None) -> Mapping[str, Any] | None:
         """Take what an attempt returned, and keep it as planned."""
         told = self._accept(future, value)
+        if (within := current_transaction.get()) is not None:
+            within.note(future)
         if plan is None:
             return told
         kept = self.keeper.keep(future, plan)
@@ -324,6 +334,10 @@ class Performance:
     def scope(self, future: Future, attempt: int) -> _Scope:
         """Return the context in which an attempt's code runs; entering it gives the arguments."""
         return _Scope(future, attempt)
+
+    def limited(self, future: Future) -> Any:
+        """Return the slots that an attempt must hold because of its tags; None if there are none."""
+        return slots_of_tags(self.home, future.tags) if future.tags else None
 
     def prints(self, future: Future, attempt: int) -> AbstractContextManager[None]:
         """Return the context in which what an attempt prints goes into its log, if it is to."""

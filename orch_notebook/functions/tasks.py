@@ -249,6 +249,14 @@ class FunctionTask(Generic[P, R]):
         """Have a function called after every task run that fails; for use as a decorator."""
         return self._add_hook("on_failure", hook)
 
+    def on_rollback(self, hook: Callable[..., Any]) -> Callable[..., Any]:
+        """Have a function called when the transaction around a task run is undone; for use as a decorator."""
+        return self._add_hook("on_rollback", hook)
+
+    def on_commit(self, hook: Callable[..., Any]) -> Callable[..., Any]:
+        """Have a function called when the transaction around a task run commits; for use as a decorator."""
+        return self._add_hook("on_commit", hook)
+
     def on_running(self, hook: Callable[..., Any]) -> Callable[..., Any]:
         """Have a function called when an attempt begins; for use as a decorator."""
         return self._add_hook("on_running", hook)

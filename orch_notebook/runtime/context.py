@@ -39,6 +39,7 @@ class FlowScope:
     parent_run_id: str | None = None
     deployment: str | None = None
     due_at: datetime | None = None
+    is_async: bool = False
     #: Who performs it; what is submitted goes there.
     performance: Any = None
 

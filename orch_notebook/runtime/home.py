@@ -16,8 +16,8 @@ from orch_notebook.runtime.clock import Clock, SystemClock
 from orch_notebook.runtime.ledger import Ledger
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.settings import Settings
-from orch_notebook.runtime.store import Store
 from orch_notebook.runtime.store.opening import open_store
+from orch_notebook.runtime.store.sql import SqlStore
 
 __all__ = ["Home", "close_homes", "open_home"]
 
@@ -37,14 +37,14 @@ class Home:
         self.settings = settings
         self.clock = clock or SystemClock()
         self._lock = threading.RLock()
-        self._store: Store | None = None
+        self._store: SqlStore | None = None
         self._ledger: Ledger | None = None
         self._results: Results | None = None
         #: What waits for each run that goes on; called before everything is closed.
         self.closing: dict[str, Callable[[], object]] = {}
 
     @property
-    def store(self) -> Store:
+    def store(self) -> SqlStore:
         """The store."""
         if self._store is None:
             with self._lock:
