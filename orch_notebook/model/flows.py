@@ -257,45 +257,6 @@ class CellFlow:
             self._graph = Graph(tasks, tuple(wiring.edges))
         return self._graph
 
-    def choose(self, select: Collection[str], kept: Collection[tuple[str, str]] = ()) -> Graph:
-        """Return the graph of the selected tasks, and of those they need whose versions nobody kept.
-
-        Parameters
-        ----------
-        select : collection of str
-            As :meth:`Graph.select` takes it; none means all.
-        kept : collection of (str, str)
-            The versions that earlier runs left: a name, and the task that made it.
-
-        Raises
-        ------
-        NotFound
-            The flow has no tasks.
-        UnknownTask
-            A selector matches none.
-
-        Examples
-        --------
-        >>> flow = CellFlow("demo")
-        >>> flow.define(CellTask("load", TaskHeader(), "x = [1, 2]"))
-        >>> flow.define(CellTask("total", TaskHeader(), "s = sum(x)"))
-        >>> [task.name for task in flow.choose(["total"]).tasks]
-        ['load', 'total']
-        >>> [task.name for task in flow.choose(["total"], [("x", "load")]).tasks]
-        ['total']
-        """
-        if not len(self):
-            raise NotFound("This notebook has no tasks yet. Begin a cell with '%%task NAME'.")
-        bindings = self.wiring.bindings
-        chosen = set(self.graph.select(select).by_name)
-        todo = list(chosen)
-        while todo:
-            for name, maker in bindings[todo.pop()].items():
-                if maker is not None and maker not in chosen and (name, maker) not in kept:
-                    chosen.add(maker)
-                    todo.append(maker)
-        return self.graph.restrict(chosen)
-
     def _task(self, cell: CellTask, wiring: Wiring, held: tuple[str, ...]) -> Task:
         effects, bindings = wiring.effects[cell.name], wiring.bindings[cell.name]
         made = self._made.get(cell.name)
@@ -324,9 +285,13 @@ class CellFlow:
 
         Raises
         ------
+        NotFound
+            There are no tasks at all.
         UndefinedName
             A task reads a name that nothing above it defines.
         """
+        if not names and not len(self):
+            raise NotFound("This notebook has no tasks yet. Begin a cell with '%%task NAME'.")
         wiring, _ = self.wiring, self.graph
         for task in self:
             if names and task.name not in names:

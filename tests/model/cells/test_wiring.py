@@ -89,6 +89,10 @@ PROGRAMS = {
         "a>c read-after-write mylib, a>c hidden-state state:settings, b>c hidden-state state:settings, "
         "c>d hidden-state state:settings",
     ),
+    "a module that a cell writes is imported afterwards": (
+        "a: get_ipython().run_cell_magic('writefile', 'mine.py', 'x = 1')\nb: import numpy\nc: from mine import x",
+        "a>c file file:mine.py",
+    ),
     "a copy shares nothing": (
         "a: x = [1]\nb: y = x.copy()\nc: y.append(2)\nd: print(x)",
         "a>b read-after-write x, b>c read-after-write y, a>d read-after-write x",
