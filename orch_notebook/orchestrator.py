@@ -30,7 +30,7 @@ from orch_notebook.runtime.handles import RunHandle
 from orch_notebook.runtime.hooks import CellHooks
 from orch_notebook.runtime.ledger import Ledger
 from orch_notebook.runtime.owners import this_owner
-from orch_notebook.runtime.programs import CellProgram, Version
+from orch_notebook.runtime.programs import Around, CellProgram, Version
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.threads import ThreadRunner
@@ -154,6 +154,7 @@ class Orchestrator:
         parameters: Mapping[str, Any] | None = None,
         hooks: CellHooks | None = None,
         runner: Runner | None = None,
+        around: Around | None = None,
     ) -> RunHandle:
         """Begin a run of a flow of cells and return at once.
 
@@ -175,6 +176,8 @@ class Orchestrator:
             What a face adds to the execution of each cell.
         runner : Runner, optional
             What performs the tasks; by default as many threads as the settings say.
+        around : callable, optional
+            Watches each body while it runs.
 
         Raises
         ------
@@ -212,6 +215,7 @@ class Orchestrator:
             hooks=hooks,
             results=self.results,
             log_limit=self.settings.log_limit,
+            around=around,
         )
         self.routes.open()
         engine = Engine(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from orch_notebook.model.cells import Wiring
@@ -22,9 +23,12 @@ from orch_notebook.runtime.keys import Keys
 from orch_notebook.runtime.namespaces import make_namespace
 from orch_notebook.runtime.results import Results
 
-__all__ = ["CellProgram", "Version"]
+__all__ = ["Around", "CellProgram", "Version"]
 
 Version = tuple[str, str]
+#: ``around(task, namespace, versions)`` is entered right before a body runs and left right after it: the names it runs
+#: over, and all versions that are alive.
+Around = Callable[[CellTask, dict[str, Any], Mapping[Version, Any]], AbstractContextManager[object]]
 
 
 class CellProgram:
@@ -51,6 +55,8 @@ class CellProgram:
         Where ``--cache`` keeps values.
     log_limit : int
         Characters of output kept per attempt.
+    around : callable, optional
+        Watches each body while it runs.
     """
 
     def __init__(
@@ -66,8 +72,10 @@ class CellProgram:
         hooks: CellHooks | None = None,
         results: Results | None = None,
         log_limit: int = 1_000_000,
+        around: Around | None = None,
     ) -> None:
         self._flow = flow
+        self._around: Around = around or (lambda task, namespace, versions: nullcontext())
         self._wiring: Wiring = flow.wiring
         self._environment = environment
         self._base = base
@@ -126,7 +134,8 @@ class CellProgram:
         if key is not None and (found := self._reuse(cell, key)) is not None:
             return found
         namespace = self._namespace(cell.name)
-        self._execute(cell, namespace, capture)
+        with self._around(cell, namespace, self.versions):
+            self._execute(cell, namespace, capture)
         made = self._bound_by(cell.name, namespace)
         if key is not None:
             note = self._keep(cell, key, made)
