@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.errors import NotFound, OrchError
+from orch_notebook.errors import FlowRunCancelled, NotFound, OrchError
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.events import Event, LogWritten, RunCreated
+from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import unknown_task
 from orch_notebook.model.machine import RunMachine
@@ -24,6 +27,7 @@ from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.worker import Launch, launch_process
 from orch_notebook.runtime.capture import Routes
+from orch_notebook.runtime.checking import Check
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
 from orch_notebook.runtime.engine import Engine
 from orch_notebook.runtime.handles import RunHandle
@@ -236,6 +240,74 @@ class Orchestrator:
         journal.record(RunCreated(now, run.flow, graph, run.parameters))
         handle._thread.start()
         return handle
+
+    def check(
+        self,
+        flow: CellFlow,
+        environment: Mapping[str, Any],
+        *,
+        hooks: CellHooks | None = None,
+        seed: int = 0,
+        orders: int = 1,
+    ) -> Report:
+        """Run a flow in its own and in other orders, and return what depends on the order or on chance.
+
+        Parameters
+        ----------
+        flow : CellFlow
+            The cells.
+        environment : Mapping
+            What tasks see besides the versions they read.  It is left as it is, and what tasks change in it is put
+            back; so are hidden states and the files of the working directory.
+        hooks : CellHooks, optional
+            What a face adds to the execution of each cell.
+        seed : int
+            With which other orders are drawn.
+        orders : int
+            How many other orders are tried, once everything found so far is explained.
+
+        Raises
+        ------
+        UsageError
+            The flow has no tasks, or a task reads what nothing defines.
+        FlowRunCancelled
+            It was interrupted.
+
+        Notes
+        -----
+        Its runs are recorded in a store of their own, which goes with them.
+        """
+        flow = flow.copy()
+        flow.know(environment.keys() | {"get_ipython", "display"}, flow.tools)
+        flow.check()
+        flow.choose(())
+        return Check(flow, environment, self._perform_apart, hooks=hooks, seed=seed, orders=orders).run()
+
+    def _perform_apart(
+        self,
+        flow: CellFlow,
+        names: MutableMapping[str, Any],
+        base: Mapping[str, Any],
+        select: Collection[str],
+        runner: Runner,
+        hooks: CellHooks,
+        around: Around,
+    ) -> None:
+        with tempfile.TemporaryDirectory(prefix="orch-check-", ignore_cleanup_errors=True) as folder:
+            apart = Orchestrator(replace(self.settings, home=Path(folder), parent_run_id=None), clock=self.clock)
+            try:
+                handle = apart.start(flow, names, base=base, select=select, hooks=hooks, runner=runner, around=around)
+                try:
+                    while not handle.wait(0.2):
+                        pass
+                except KeyboardInterrupt:
+                    handle.cancel()
+                    handle.wait(2.0)
+                    raise FlowRunCancelled(f"The check of flow {flow.name!r} was interrupted.") from None
+                if handle.error is not None:
+                    raise handle.error
+            finally:
+                apart.close()
 
     def _create(self, run: FlowRun) -> Lease:
         owner, expires_at = this_owner(), run.created_at + timedelta(seconds=self.settings.lease)

@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orch_notebook.runtime.insides import Budget, Inside, look, token
+from orch_notebook.runtime.insides import look
+from orch_notebook.runtime.tokens import Budget, Inside, token
 
 __all__ = ["Change", "Node", "Survey", "fingerprint"]
 
@@ -134,11 +135,14 @@ class Survey:
         different = {
             each: what
             for each, node in self.nodes.items()
-            if (after := later.nodes.get(each)) is not None and (what := difference(node.inside, after.inside, node, after))
+            if (after := later.nodes.get(each)) is not None
+            and (what := difference(node.inside, after.inside, node, after))
         }
         if not different:
             return
-        for each, (name, path) in self._paths({**(names or {}), **self.roots}, different).items():
+        paths = self._paths(self.roots, different)
+        paths |= self._paths(names or {}, different)
+        for each, (name, path) in paths.items():
             node = self.nodes[each]
             spans = node.inside.spans + later.nodes[each].inside.spans
             yield Change(node.value, name, path, different[each], spans)
@@ -156,8 +160,10 @@ class Survey:
             if here in wanted:
                 found[here] = name, path
             parts = self.nodes[here].inside.parts
-            todo.extend((id(part), name, path + label.replace(" ", " of ", 1) if label[:1] == " " else path + label)
-                        for label, part in parts.items())
+            todo.extend(
+                (id(part), name, path + label.replace(" ", " of ", 1) if label[:1] == " " else path + label)
+                for label, part in parts.items()
+            )
         return found
 
     def digest(self, value: Any) -> str:
@@ -211,9 +217,9 @@ def _is_private(inside: Inside, label: str) -> bool:
 
 def difference(before: Inside, after: Inside, node: Node, later: Node) -> str:
     """Return in words how an object has changed, nothing if it has not."""
-    if before.own == after.own and before.parts.keys() == after.parts.keys():
-        if all(part is after.parts[label] for label, part in before.parts.items()):
-            return ""
+    same_labels = before.own == after.own and before.parts.keys() == after.parts.keys()
+    if same_labels and all(part is after.parts[label] for label, part in before.parts.items()):
+        return ""
     was, now = node.tokens(), later.tokens()
     labels = [label for label in {**was, **now} if was.get(label) != now.get(label)]
     # What a library computes when it is first asked for, it keeps under a name of its own.
@@ -231,7 +237,9 @@ def _in_words(labels: list[str], was: Mapping[str, object], now: Mapping[str, ob
     told = []
     for label in labels:
         if label in ("items", "values", "place", "state", "drawing", "type"):
-            told.append({"items": "other items", "values": "other values", "drawing": "more is drawn"}.get(label, "moved on"))
+            told.append(
+                {"items": "other items", "values": "other values", "drawing": "more is drawn"}.get(label, "moved on")
+            )
         elif label.startswith(" ") and label[1:] in ("order", "index", "columns"):
             told.append(f"another {label[1:]}")
         else:

@@ -139,7 +139,7 @@ def _of_attributes(value: Any) -> list[Back]:
         cells = [(cell, cell.cell_contents) for cell in value.__closure__ or () if _is_bound(cell)]
         return [_call(setattr, cell, "cell_contents", held) for cell, held in cells] + _of_names(vars(value))
     if isinstance(value, type):
-        return [lambda kept=dict(vars(value)): _put_members(value, kept)]  # type: ignore[misc]
+        return [_call(_put_members, value, dict(vars(value)))]
     ways = _of_names(value.__dict__) if isinstance(getattr(value, "__dict__", None), dict) else []
     for kind in type(value).__mro__:
         for member in vars(kind).values():

@@ -14,11 +14,13 @@ import random
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.runtime.insides import Budget, content
+from orch_notebook.runtime.insides import content
+from orch_notebook.runtime.tokens import Budget
 
 __all__ = ["CHANCE", "Surroundings", "stir"]
 
@@ -93,7 +95,9 @@ STATES: Mapping[str, State] = {
     "state:numpy.random": State(
         "numpy", lambda m: m.random.get_state(legacy=False), lambda m, kept: m.random.set_state(kept)
     ),
-    "state:torch": State("torch", lambda m: m.get_rng_state().numpy(), lambda m, kept: m.set_rng_state(m.from_numpy(kept))),
+    "state:torch": State(
+        "torch", lambda m: m.get_rng_state().numpy(), lambda m, kept: m.set_rng_state(m.from_numpy(kept))
+    ),
     "state:environ": State("os", lambda m: dict(m.environ), _put_environ),
     "state:cwd": State("os", lambda m: m.getcwd(), lambda m, kept: m.chdir(kept)),
     "state:matplotlib.rcParams": State(
@@ -131,16 +135,17 @@ class Surroundings:
     def _read(self) -> Iterator[tuple[str, Any]]:
         for name, state in STATES.items():
             module = sys.modules.get(state.library)
-            if module is not None:
-                try:
+            # Another version of the library may not have it: that state is not watched.
+            with suppress(Exception):
+                if module is not None:
                     yield name, state.read(module)
-                except Exception:  # noqa: BLE001 - another version of the library: that state is not watched
-                    continue
 
     def look(self) -> dict[str, str]:
         """Return a token for every state and file, as they are now."""
         found: dict[str, str] = {}
         for name, value in self._read():
+            # A library that a task was the first to load: there was nothing before that to go back to.
+            self._states.setdefault(name, value)
             found[name.partition(" ")[0]] = found.get(name.partition(" ")[0], "") + _token(value)
         for path, (size, changed_at) in self._walk():
             found[f"file:{path}"] = f"{size} {changed_at}"
