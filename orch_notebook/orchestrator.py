@@ -5,26 +5,30 @@ from __future__ import annotations
 import atexit
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, NotFound, OrchError
+from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
 from orch_notebook.model.deployments import Deployment
+from orch_notebook.model.differences import compare_deployments
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import unknown_task
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
+from orch_notebook.model.schedules import Schedule
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion import deployments, upkeep
-from orch_notebook.promotion.deployments import Given
+from orch_notebook.promotion.checks import read_report, write_check
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
+from orch_notebook.promotion.notebooks import cells_of
+from orch_notebook.promotion.terms import Given, Terms, Timed
 from orch_notebook.promotion.worker import Launch, launch_process
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
@@ -150,7 +154,7 @@ class Orchestrator:
     def start(
         self,
         flow: CellFlow,
-        environment: MutableMapping[str, Any],
+        environment: dict[str, Any],
         *,
         base: Mapping[str, Any] | None = None,
         select: Collection[str] = (),
@@ -166,8 +170,8 @@ class Orchestrator:
         ----------
         flow : CellFlow
             The cells.
-        environment : MutableMapping
-            The live namespace, given what tasks bind.
+        environment : dict
+            The live namespace: functions find their globals there, and what tasks bind is put there.
         base : Mapping, optional
             What tasks see besides the versions they read; by default the live namespace as it stands.
         select : collection of str
@@ -244,8 +248,9 @@ class Orchestrator:
     def check(
         self,
         flow: CellFlow,
-        environment: Mapping[str, Any],
+        environment: dict[str, Any],
         *,
+        base: Mapping[str, Any] | None = None,
         hooks: CellHooks | None = None,
         seed: int = 0,
         orders: int = 1,
@@ -256,9 +261,11 @@ class Orchestrator:
         ----------
         flow : CellFlow
             The cells.
-        environment : Mapping
-            What tasks see besides the versions they read.  It is left as it is, and what tasks change in it is put
-            back; so are hidden states and the files of the working directory.
+        environment : dict
+            The live namespace.  It is left as it is, and what tasks change in it is put back; so are hidden states and
+            the files of the working directory.
+        base : Mapping, optional
+            What tasks see besides the versions they read; by default the live namespace as it stands.
         hooks : CellHooks, optional
             What a face adds to the execution of each cell.
         seed : int
@@ -278,15 +285,71 @@ class Orchestrator:
         Its runs are recorded in a store of their own, which goes with them.
         """
         flow = flow.copy()
-        flow.know(environment.keys() | {"get_ipython", "display"}, flow.tools)
+        base = dict(environment if base is None else base)
+        flow.know(base.keys(), flow.tools)
         flow.check()
         flow.choose(())
-        return Check(flow, environment, self._perform_apart, hooks=hooks, seed=seed, orders=orders).run()
+        return Check(flow, environment, base, self._perform_apart, hooks=hooks, seed=seed, orders=orders).run()
+
+    def check_notebook(
+        self,
+        notebook: str | Path,
+        parameters: Given | None = None,
+        *,
+        flow: str | None = None,
+        all_cells: bool = False,
+        kernel: str | None = None,
+        seed: int = 0,
+        orders: int = 1,
+    ) -> Report:
+        """Check the flow of a notebook that nobody is running, in a kernel of its own.
+
+        Parameters
+        ----------
+        notebook : path
+            The notebook.  Its plain cells are executed as they stand; its last ``%flow run`` and what follows is not.
+        parameters : mapping or sequence of str, optional
+            Values in place of the defaults.
+        flow : str, optional
+            Which flow, if there are several.
+        all_cells : bool
+            Count each code cell as a task.
+        kernel : str, optional
+            Instead of the one the notebook names.
+        seed, orders : int
+            See :meth:`check`.
+
+        Raises
+        ------
+        NotebookError
+            The notebook cannot be read or executed, or has no tasks.
+        ParameterError
+            A parameter is unknown, missing or ill-typed.
+        """
+        path = Path(notebook)
+        with tempfile.TemporaryDirectory(prefix="orch-check-", ignore_cleanup_errors=True) as folder:
+            book = write_check(
+                path, Path(folder), parameters or (), flow=flow, all_cells=all_cells, seed=seed, orders=orders
+            )
+            with open_orchestrator(replace(self.settings, home=Path(folder) / "home", parent_run_id=None)) as apart:
+                execution = apart.execute(path, kernel=kernel, instead=book)
+                try:
+                    execution.wait()
+                except KeyboardInterrupt:
+                    execution.cancel()
+                    execution.wait()
+                    raise
+                ended = apart.show(execution.run_id)
+            executed = Path(ended.executed_notebook) if ended.executed_notebook else None
+            report = read_report(executed) if executed is not None and executed.exists() else None
+        if report is None:
+            raise NotebookError(f"{notebook} cannot be checked. {ended.state.message or ended.state.name}")
+        return report
 
     def _perform_apart(
         self,
         flow: CellFlow,
-        names: MutableMapping[str, Any],
+        live: dict[str, Any],
         base: Mapping[str, Any],
         select: Collection[str],
         runner: Runner,
@@ -296,7 +359,7 @@ class Orchestrator:
         with tempfile.TemporaryDirectory(prefix="orch-check-", ignore_cleanup_errors=True) as folder:
             apart = Orchestrator(replace(self.settings, home=Path(folder), parent_run_id=None), clock=self.clock)
             try:
-                handle = apart.start(flow, names, base=base, select=select, hooks=hooks, runner=runner, around=around)
+                handle = apart.start(flow, live, base=base, select=select, hooks=hooks, runner=runner, around=around)
                 try:
                     while not handle.wait(0.2):
                         pass
@@ -434,9 +497,58 @@ class Orchestrator:
 
     # promoting
 
-    def promote(self, notebook: str | Path, name: str, **options: Any) -> Deployment:
+    def promote(
+        self,
+        notebook: str | Path,
+        name: str,
+        *,
+        schedules: Sequence[Schedule | Timed] = (),
+        parameters: Given | None = None,
+        terms: Terms | None = None,
+    ) -> Deployment:
         """Make a notebook runnable by itself; see :func:`orch_notebook.promotion.deployments.promote`."""
-        return deployments.promote(self.store, self.settings, self.clock.now(), Path(notebook), name, **options)
+        return deployments.promote(
+            self.store,
+            self.settings,
+            self.clock.now(),
+            Path(notebook),
+            name,
+            schedules=schedules,
+            parameters=parameters,
+            terms=terms,
+        )
+
+    def versions(self, name: str) -> list[Deployment]:
+        """Return every version of a deployment as it was promoted, oldest first.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment.
+        """
+        deployments.find(self.store, name)
+        return self.store.versions(name)
+
+    def differences(self, name: str, old: int, new: int) -> list[str]:
+        """Return the lines that tell one version of a deployment from another.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment, or no such version of it.
+        """
+        before, after = (deployments.find_version(self.store, name, version) for version in (old, new))
+        return compare_deployments(before, after, cells_of(before), cells_of(after))
+
+    def roll_back(self, name: str, version: int) -> Deployment:
+        """Promote an earlier version of a deployment again.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment, or no such version of it.
+        """
+        return deployments.roll_back(self.store, self.settings, self.clock.now(), name, version)
 
     def deployments(self) -> list[Deployment]:
         """Return all deployments by name."""
@@ -463,8 +575,22 @@ class Orchestrator:
         *,
         kernel: str | None = None,
         timeout: float | None = None,
+        instead: Path | None = None,
     ) -> Execution:
         """Execute a notebook now, in a process of its own, without a deployment or a worker.
+
+        Parameters
+        ----------
+        notebook : path
+            The notebook.
+        parameters : mapping or sequence of str, optional
+            Values in place of the defaults.
+        kernel : str, optional
+            Instead of the one the notebook names.
+        timeout : float, optional
+            Seconds it may take.
+        instead : Path, optional
+            What is executed in the notebook's place, and in its folder.
 
         Raises
         ------
@@ -475,7 +601,15 @@ class Orchestrator:
         """
         owner, now = this_owner(), self.clock.now()
         run = deployments.submit(
-            self.store, self.settings, now, Path(notebook), parameters or {}, owner, timeout=timeout, kernel=kernel
+            self.store,
+            self.settings,
+            now,
+            Path(notebook),
+            parameters or {},
+            owner,
+            timeout=timeout,
+            kernel=kernel,
+            instead=instead,
         )
         lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=deployments.STARTING))
         try:
@@ -506,9 +640,9 @@ class Orchestrator:
         """Look at everything that flows depend on."""
         return diagnose(self.settings, lambda: self.store, self.clock.now())
 
-    def pause(self, name: str, is_paused: bool = True) -> Deployment:
+    def pause(self, name: str, is_paused: bool = True, *, reason: str = "") -> Deployment:
         """Let the schedules of a deployment rest, or wake them."""
-        return deployments.pause(self.store, self.settings, self.clock.now(), name, is_paused)
+        return deployments.pause(self.store, self.settings, self.clock.now(), name, is_paused, reason)
 
     def workers(self) -> list[WorkerRow]:
         """Return the workers that have not said good-bye."""

@@ -6,25 +6,26 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from orch_notebook.cli.app import app, columns, console, print_json, say
-from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table
+from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table, versions_table
 from orch_notebook.cli.watching import follow
 from orch_notebook.errors import UsageError
 from orch_notebook.model.durations import parse_interval
-from orch_notebook.model.flows import CellFlow
+from orch_notebook.model.explanations import explain
+from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.runs import iso, short_id
-from orch_notebook.model.schedules import schedule_from_json
+from orch_notebook.model.schedules import preview, schedule_from_json
 from orch_notebook.model.states import NAMES, StateType
-from orch_notebook.model.views import dot, graph_text, paint
+from orch_notebook.model.views import dot, explanation_text, paint
+from orch_notebook.model.zones import find_zone
 from orch_notebook.orchestrator import open_orchestrator
-from orch_notebook.promotion.deployments import read_schedules
 from orch_notebook.promotion.reading import read_flow
+from orch_notebook.promotion.terms import Terms, read_schedules
 from orch_notebook.promotion.worker import Worker
 from orch_notebook.runtime.layout import layout
 
@@ -86,15 +87,32 @@ def promote(
     ] = None,
     cron: Annotated[list[str] | None, typer.Option(metavar="EXPR", help="When, as cron: '0 6 * * *'.")] = None,
     every: Annotated[list[str] | None, typer.Option(metavar="LENGTH", help="How often: 30s, 10m, 1h30m.")] = None,
+    rrule: Annotated[
+        list[str] | None, typer.Option(metavar="RULE", help="As a calendar rule: 'FREQ=MONTHLY;BYDAY=-1FR'.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="ISO", help="What --every and --rrule count from; now by default.")
+    ] = None,
     at: Annotated[list[str] | None, typer.Option(metavar="ISO", help="Once, at this moment: 2026-11-20T06:00.")] = None,
     tz: Annotated[
-        str | None, typer.Option(metavar="ZONE", help="Time zone of --cron and --at; UTC by default.")
+        str | None, typer.Option(metavar="ZONE", help="Time zone of the wall clock meant; UTC by default.")
     ] = None,
     parameter: Parameters = None,
     retries: Annotated[int, typer.Option(metavar="N", help="Repetitions of a run that fails or crashes.")] = 0,
     retry_delay: Annotated[str, typer.Option(metavar="LENGTH", help="Wait before each repetition.")] = "0",
     timeout: Timeout = None,
     kernel: Kernel = None,
+    queue: Annotated[str, typer.Option(metavar="NAME", help="Where workers look for its runs.")] = "default",
+    priority: Annotated[int, typer.Option(metavar="N", help="Of the runs that are due, higher ones go first.")] = 0,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Runs of it that may go on at once.")] = None,
+    overlap: Annotated[
+        str | None, typer.Option(metavar="POLICY", help="While they do, a due run may queue, skip or cancel them.")
+    ] = None,
+    catch_up: Annotated[
+        str,
+        typer.Option(metavar="POLICY", help="Due times nobody saw: latest, all, skip, limit:N or window:LENGTH."),
+    ] = "latest",
+    tag: Annotated[list[str] | None, typer.Option(metavar="WORD", help="Word to find its runs by.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a notebook run by itself, on a schedule or on request.
@@ -103,26 +121,34 @@ def promote(
     same name makes a new version.
     """
     with open_orchestrator() as orchestrator:
-        schedules = read_schedules(orchestrator.clock.now(), cron or (), every or (), at or (), tz)
-        deployment = orchestrator.promote(
-            notebook,
-            name or notebook.stem,
-            schedules=schedules,
-            parameters=parameter or (),
+        now = orchestrator.clock.now()
+        schedules = read_schedules(now, cron or (), every or (), at or (), tz, rrule or (), start)
+        terms = Terms(
             retries=retries,
             retry_delay=parse_interval(retry_delay),
             timeout=seconds(timeout),
             kernel=kernel,
+            queue=queue,
+            priority=priority,
+            concurrency=limit,
+            overlap=None if overlap is None else Overlap.parse(overlap),
+            catch_up=CatchUp.parse(catch_up),
+            tags=tuple(tag or ()),
+        )
+        deployment = orchestrator.promote(
+            notebook, name or notebook.stem, schedules=schedules, parameters=parameter or (), terms=terms
         )
         if as_json:
             print_json(deployment.to_json())
             return
-        now = orchestrator.clock.now()
         say(f"Promoted {notebook.name}: deployment {deployment.name!r}, version {deployment.version}.")
         if deployment.is_paused:
             say(f"  It is paused. Wake it: orch unpause {deployment.name}")
         for schedule in schedules:
             say(f"  {schedule.words()}; next {local(schedule.next(now))}")
+        zone = find_zone(tz or "UTC")
+        for due in preview(schedules, now, zone) if schedules else ():
+            say(f"    {due.local:%a %d %b %Y %H:%M:%S %Z}{'  ' + due.note if due.note else ''}")
         if not schedules:
             say(f"  It runs when asked: orch trigger {deployment.name}")
         if not orchestrator.workers():
@@ -133,6 +159,7 @@ def promote(
 def worker(
     until_idle: Annotated[bool, typer.Option("--until-idle", help="End when nothing runs and nothing is due.")] = False,
     slots: Annotated[int, typer.Option(min=1, metavar="N", help="Runs executed at once.")] = 2,
+    queue: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Queue to serve; all by default.")] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name shown to people.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what goes wrong.")] = False,
 ) -> None:
@@ -147,7 +174,14 @@ def worker(
         stream=sys.stderr,
     )
     with open_orchestrator() as orchestrator:
-        found = Worker(orchestrator.store, orchestrator.settings, slots=slots, name=name, clock=orchestrator.clock)
+        found = Worker(
+            orchestrator.store,
+            orchestrator.settings,
+            slots=slots,
+            queues=queue or None,
+            name=name,
+            clock=orchestrator.clock,
+        )
         finishing = "Finishing what runs; interrupt again to end it.\n"
         asked = iter(((found.drain, finishing), (found.stop, "Ending what runs.\n")))
 
@@ -189,10 +223,49 @@ def trigger(name: Name, parameter: Parameters = None, as_json: AsJson = False) -
 
 
 @app.command()
-def pause(name: Name) -> None:
+def versions(
+    name: Name,
+    diff: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="OLD NEW", help="Show what tells two versions apart.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the versions of a deployment, or compare two."""
+    with open_orchestrator() as orchestrator:
+        if diff is not None:
+            lines = orchestrator.differences(name, *diff)
+            if as_json:
+                print_json(lines)
+            else:
+                say("\n".join(lines) or f"Versions {diff[0]} and {diff[1]} are the same.")
+            return
+        found = orchestrator.versions(name)
+        if as_json:
+            print_json([version.to_json() for version in found])
+        else:
+            console.print(versions_table(found, columns()))
+
+
+@app.command()
+def rollback(
+    name: Name, version: Annotated[int, typer.Argument(metavar="VERSION", help="Version to go back to.")]
+) -> None:
+    """Promote an earlier version of a deployment again.
+
+    It becomes a new version; its schedules count from now.
+    """
+    with open_orchestrator() as orchestrator:
+        deployment = orchestrator.roll_back(name, version)
+        say(f"{name} is as version {version} was; that makes it version {deployment.version}.")
+
+
+@app.command()
+def pause(
+    name: Name, reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for others to read.")] = ""
+) -> None:
     """Let the schedules of a deployment rest."""
     with open_orchestrator() as orchestrator:
-        orchestrator.pause(name)
+        orchestrator.pause(name, reason=reason)
         say(f"{name} is paused. What waits already still runs; 'orch trigger' works as before.")
 
 
@@ -304,51 +377,49 @@ def graph(
     """Show a notebook's tasks and which waits for which."""
     flow = read_flow(notebook, flow=flow_name, all_cells=all_cells)
     if as_json:
-        print_json(graph_json(flow))
+        print_json(explain(flow).to_json())
     elif as_dot:
         sys.stdout.write(dot(flow.graph) + "\n")
     elif svg is not None:
         svg.write_text(paint(layout(dot(flow.graph)), flow.graph), "utf-8")
     else:
-        say(graph_text(flow.graph))
-        problems = list(problems_of(flow))
-        for problem in problems:
-            say(f"! {problem}")
+        say(explanation_text(explain(flow)))
 
 
-def problems_of(flow: CellFlow) -> Iterable[str]:
-    """Return what a run of the flow would refuse."""
-    for task in flow:
-        try:
-            flow.check(task.name)
-        except UsageError as error:
-            yield str(error)
+@app.command()
+def check(
+    notebook: Notebook,
+    all_cells: Annotated[bool, typer.Option("--all-cells", help="Count each code cell as a task.")] = False,
+    parameter: Parameters = None,
+    flow_name: Annotated[
+        str | None, typer.Option("--flow", metavar="NAME", help="Which, if there are several.")
+    ] = None,
+    kernel: Kernel = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Draw the other orders with this number.")] = 0,
+    orders: Annotated[int, typer.Option(min=1, metavar="K", help="Try so many other orders.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Find what depends on the order of a notebook's tasks, or on chance.
 
-
-def graph_json(flow: CellFlow) -> dict[str, Any]:
-    """Return what ``orch graph --json`` prints: every name, also those of modules and functions."""
-    graph, wiring = flow.graph, flow.wiring
-
-    def names(found: Iterable[str]) -> list[str]:
-        return sorted(name for name in found if ":" not in name)
-
-    return {
-        "tasks": [
-            {
-                "name": task.name,
-                "cell_index": task.cell_index,
-                "reads": names(wiring.bindings[task.name]),
-                "writes": names(wiring.effects[task.name].writes),
-                "mutates": names(wiring.effects[task.name].mutates),
-                "opaque": task.opaque or None,
-                "bindings": {name: wiring.bindings[task.name][name] for name in names(wiring.bindings[task.name])},
-            }
-            for task in graph.tasks
-        ],
-        "edges": [
-            {"from": edge.before, "to": edge.after, "rule": edge.rule, "name": edge.name} for edge in graph.edges
-        ],
-    }
+    Runs them in a kernel of their own, in the notebook's order and in others that its data allow. What is found comes
+    with the line to write; the exit code is 1 then.
+    """
+    with open_orchestrator() as orchestrator:
+        report = orchestrator.check_notebook(
+            notebook,
+            parameter or (),
+            flow=flow_name,
+            all_cells=all_cells,
+            kernel=kernel,
+            seed=seed,
+            orders=orders,
+        )
+    if as_json:
+        print_json(report.to_json())
+    else:
+        say(report.text())
+    if not report.is_clean:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -20,7 +20,7 @@ from orch_notebook.errors import NotebookError
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import StateType
 from orch_notebook.orchestrator import Orchestrator, open_orchestrator
-from orch_notebook.promotion.deployments import read_schedules
+from orch_notebook.promotion.terms import read_schedules
 from orch_notebook.promotion.worker import Worker
 from orch_notebook.runtime.settings import Settings
 

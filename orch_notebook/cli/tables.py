@@ -30,7 +30,7 @@ from orch_notebook.model.views import (
     task_rows,
 )
 
-__all__ = ["deployments_table", "local", "run_view", "runs_table"]
+__all__ = ["deployments_table", "local", "run_view", "runs_table", "versions_table"]
 
 COLOURS = {
     "pending": "bright_black",
@@ -221,8 +221,26 @@ def deployments_table(deployments: Iterable[Deployment], now: datetime, width: i
                 str(deployment.version),
                 path if width is None else path.rpartition("/")[2],
                 "; ".join(rule.words() for rule in rules) or "on request",
-                "paused" if deployment.is_paused else moment(min(following, default=None), now, width),
+                _resting(deployment) if deployment.is_paused else moment(min(following, default=None), now, width),
                 values(deployment.parameters),
             )
         )
     return fit(("Name…", "Version", "Notebook…", "Schedule…", "Next", "Parameters…"), rows, width)
+
+
+def _resting(deployment: Deployment) -> str:
+    return f"paused: {deployment.pause_reason}" if deployment.pause_reason else "paused"
+
+
+def versions_table(versions: Iterable[Deployment], width: int | None = None) -> Table:
+    """Return the versions of a deployment, one a row."""
+    rows = [
+        (
+            str(version.version),
+            local(version.created_at),
+            "; ".join(schedule_from_json(row.rule).words() for row in version.schedules) or "on request",
+            values(version.parameters),
+        )
+        for version in versions
+    ]
+    return fit(("Version", "Promoted", "Schedule…", "Parameters…"), rows, width)

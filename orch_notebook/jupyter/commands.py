@@ -29,8 +29,21 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
         "show the diagram of the tasks",
         [
             SELECT,
-            ("--why", {"action": "store_true", "help": "list for each edge the name and the rule behind it"}),
+            (
+                "--why",
+                {"action": "store_true", "help": "say what each task does to names, and why it waits for others"},
+            ),
             ("--dot", {"action": "store_true", "help": "print it in the DOT language"}),
+            FLOW,
+        ],
+    ),
+    "check": (
+        "find what depends on the order of the tasks or on chance, by running them in several orders",
+        [
+            ("--seed", {"type": int, "default": 0, "metavar": "N", "help": "draw the other orders with this number"}),
+            ("--orders", {"type": int, "default": 1, "metavar": "K", "help": "try so many other orders"}),
+            ("--all-cells", {"action": "store_true", "help": "count each code cell of the notebook as a task"}),
+            ("--notebook", {"metavar": "PATH", "help": "the notebook of --all-cells, by default this one as saved"}),
             FLOW,
         ],
     ),
@@ -44,12 +57,29 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
             ("--cron", {"action": "append", "metavar": "EXPR", "help": "when, as cron: '0 6 * * *'"}),
             ("--every", {"action": "append", "metavar": "LENGTH", "help": "how often: 30s, 10m, 1h30m"}),
             ("--at", {"action": "append", "metavar": "ISO", "help": "once, at this moment: 2026-11-20T06:00"}),
-            ("--tz", {"metavar": "ZONE", "help": "time zone of --cron and --at, such as Europe/Madrid; UTC if none"}),
+            (
+                "--rrule",
+                {"action": "append", "metavar": "RULE", "help": "as a calendar rule: FREQ=MONTHLY;BYDAY=-1FR"},
+            ),
+            ("--start", {"metavar": "ISO", "help": "what --every and --rrule count from; now if left out"}),
+            ("--tz", {"metavar": "ZONE", "help": "time zone of the wall clock meant, as Europe/Madrid; UTC if none"}),
             ("-p", {"action": "append", "metavar": "NAME=VALUE", "help": "value of a parameter", "dest": "parameters"}),
             ("--retries", {"type": int, "default": 0, "metavar": "N", "help": "repetitions of a run that fails"}),
             ("--retry-delay", {"metavar": "LENGTH", "default": "0", "help": "wait before each repetition"}),
             ("--timeout", {"metavar": "LENGTH", "help": "the longest a run may take"}),
             ("--kernel", {"metavar": "NAME", "help": "kernel, if not the notebook's own"}),
+            ("--queue", {"metavar": "NAME", "default": "default", "help": "where workers look for its runs"}),
+            (
+                "--priority",
+                {"type": int, "default": 0, "metavar": "N", "help": "of due runs, higher ones go first"},
+            ),
+            ("--limit", {"type": int, "metavar": "N", "help": "runs of it that may go on at once"}),
+            ("--overlap", {"metavar": "POLICY", "help": "while they do, a due run may queue, skip or cancel them"}),
+            (
+                "--catch-up",
+                {"metavar": "POLICY", "default": "latest", "help": "due times nobody saw: latest, all, skip, limit:N"},
+            ),
+            ("--tag", {"action": "append", "dest": "tags", "metavar": "WORD", "help": "word to find its runs by"}),
             ("--notebook", {"metavar": "PATH", "help": "the notebook, where the front end does not tell it"}),
         ],
     ),
@@ -101,8 +131,8 @@ def read_command(line: str) -> argparse.Namespace:
     'panel'
     >>> read_command("rnu")
     Traceback (most recent call last):
-    orch_notebook.errors.HeaderError: %flow has no command 'rnu'. There are panel, run, graph, status, cancel, remove, \
-promote.
+    orch_notebook.errors.HeaderError: %flow has no command 'rnu'. There are panel, run, graph, check, status, cancel, \
+remove, promote.
     """
     try:
         words = shlex.split(line, comments=True)

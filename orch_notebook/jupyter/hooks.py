@@ -91,7 +91,7 @@ class KernelHooks:
 
 
 class DisplayRoutes:
-    """Routes ``display()`` inside tasks to their captures.
+    """Routes ``display()`` inside tasks, and the tracebacks of values that cannot be shown, to their captures.
 
     Parameters
     ----------
@@ -100,6 +100,7 @@ class DisplayRoutes:
     """
 
     def __init__(self, shell: Any) -> None:
+        self._shell = shell
         self._publisher = shell.display_pub
         self._is_open = False
 
@@ -130,11 +131,23 @@ class DisplayRoutes:
             else:
                 capture.put({"output_type": "clear_output", "wait": wait})
 
+        show_traceback = self._shell._showtraceback
+
+        def routed_traceback(kind: type[BaseException], error: BaseException, lines: list[str]) -> None:
+            capture = current.get()
+            if capture is None:
+                show_traceback(kind, error, lines)
+            else:
+                capture.put(
+                    {"output_type": "error", "ename": kind.__name__, "evalue": str(error), "traceback": list(lines)}
+                )
+
         publisher.publish, publisher.clear_output = routed_publish, routed_clear
+        self._shell._showtraceback = routed_traceback
 
     def close(self) -> None:
         """Put the publisher back as it was."""
         if self._is_open:
             self._is_open = False
-            # Both were put on the object and hide its class's own.
-            del self._publisher.publish, self._publisher.clear_output
+            # All were put on the object and hide its class's own.
+            del self._publisher.publish, self._publisher.clear_output, self._shell._showtraceback

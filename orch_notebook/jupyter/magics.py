@@ -15,10 +15,13 @@ from orch_notebook.jupyter.session import NotebookSession
 from orch_notebook.jupyter.source import FlowSource
 from orch_notebook.jupyter.widgets import FlowPanel
 from orch_notebook.model.durations import parse_interval
+from orch_notebook.model.explanations import explain
 from orch_notebook.model.headers import header_usage, parse_header
-from orch_notebook.model.views import dot, graph_html, graph_text
+from orch_notebook.model.policies import CatchUp, Overlap
+from orch_notebook.model.views import check_html, dot, explanation_html, explanation_text, graph_html, graph_text
 from orch_notebook.orchestrator import Orchestrator
-from orch_notebook.promotion.deployments import read_schedules
+from orch_notebook.promotion.checks import REPORT_TYPE
+from orch_notebook.promotion.terms import Terms, read_schedules
 
 __all__ = ["OrchMagics", "load", "unload"]
 
@@ -37,14 +40,14 @@ ShownSyntaxError.__name__ = "SyntaxError"
 class Bundle:
     """Something to show, in every form it has."""
 
-    def __init__(self, data: dict[str, str]) -> None:
+    def __init__(self, data: dict[str, Any]) -> None:
         self._data = data
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return self._data
 
     def __repr__(self) -> str:
-        return self._data.get("text/plain", "")
+        return str(self._data.get("text/plain", ""))
 
 
 @magics_class
@@ -108,7 +111,19 @@ class OrchMagics(Magics):  # type: ignore[misc]
         now = self.session.orchestrator.clock.now()
         shown = run if run is not None and {task.name for task in run.tasks} >= set(graph.by_name) else None
         svg = diagram_svg(graph, shown, now)
-        return Bundle({"text/html": graph_html(graph, svg, why=given.why), "text/plain": graph_text(graph)})
+        html, text = graph_html(graph, svg), graph_text(graph)
+        if given.why:
+            explanation = explain(flow, graph)
+            html, text = html + explanation_html(explanation), explanation_text(explanation)
+        return Bundle({"text/html": html, "text/plain": text})
+
+    def _check(self, given: Namespace) -> Any:
+        session = self.session
+        path = None
+        if given.all_cells:
+            path = Path(given.notebook) if given.notebook else session.file.saved_path()
+        report = session.check(given.flow, cells_of=path, seed=given.seed, orders=given.orders)
+        return Bundle({"text/html": check_html(report), "text/plain": report.text(), REPORT_TYPE: report.to_json()})
 
     def _status(self, given: Namespace) -> Any:
         run = self.session.current()
@@ -131,17 +146,28 @@ class OrchMagics(Magics):  # type: ignore[misc]
             return None
         path = Path(given.notebook) if given.notebook else session.file.saved_path()
         schedules = read_schedules(
-            session.orchestrator.clock.now(), given.cron or (), given.every or (), given.at or (), given.tz
+            session.orchestrator.clock.now(),
+            given.cron or (),
+            given.every or (),
+            given.at or (),
+            given.tz,
+            given.rrule or (),
+            given.start,
         )
-        deployment = session.orchestrator.promote(
-            path,
-            given.name,
-            schedules=schedules,
-            parameters=given.parameters or (),
+        terms = Terms(
             retries=given.retries,
             retry_delay=parse_interval(given.retry_delay),
             timeout=parse_interval(given.timeout) if given.timeout else None,
             kernel=given.kernel,
+            queue=given.queue,
+            priority=given.priority,
+            concurrency=given.limit,
+            overlap=Overlap.parse(given.overlap) if given.overlap else None,
+            catch_up=CatchUp.parse(given.catch_up),
+            tags=tuple(given.tags or ()),
+        )
+        deployment = session.orchestrator.promote(
+            path, given.name, schedules=schedules, parameters=given.parameters or (), terms=terms
         )
         saved_at = session.file.saved_at(path).astimezone()
         print(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.runs import iso
 
 __all__ = ["Deployment", "Plan", "ScheduleRow"]
@@ -32,6 +33,16 @@ class Plan:
         Seconds before each repetition.
     timeout : float or None
         Seconds the whole run may take.
+    queue : str
+        Where workers look for it.
+    priority : int
+        Of the runs that are due, higher ones go first.
+    concurrency : int or None
+        How many runs of the deployment may go on at once; None for any number.
+    overlap : Overlap
+        What a due run does while as many go on.
+    tags : tuple of str
+        Words to find its runs by.
     """
 
     notebook: str
@@ -41,6 +52,11 @@ class Plan:
     retries: int = 0
     retry_delay: float = 0.0
     timeout: float | None = None
+    queue: str = "default"
+    priority: int = 0
+    concurrency: int | None = None
+    overlap: Overlap = Overlap.QUEUE
+    tags: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -49,17 +65,34 @@ class Plan:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:
         """Read what :meth:`to_json` wrote."""
-        return cls(**data)
+        known = dict(data)
+        known["overlap"] = Overlap(known.get("overlap", Overlap.QUEUE))
+        known["tags"] = tuple(known.get("tags", ()))
+        return cls(**known)
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleRow:
-    """One schedule of a deployment: its rule, and up to when its due times have been turned into rows."""
+    """One schedule of a deployment.
+
+    Parameters
+    ----------
+    rule : mapping
+        What :func:`schedule_from_json` reads.
+    seen_until : datetime
+        Due times up to here have their rows.
+    next_at : datetime or None
+        The next due time; None when there is none any more.
+    parameters : mapping
+        Values for its runs that differ from the deployment's.
+    """
 
     schedule_id: str
     deployment: str
     rule: Mapping[str, Any]
     seen_until: datetime
+    next_at: datetime | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     is_paused: bool = False
 
 
@@ -85,6 +118,10 @@ class Deployment:
         When it runs by itself.
     is_paused : bool
         Its schedules make no runs for now.
+    pause_reason : str
+        Why, as somebody said.
+    catch_up : CatchUp
+        Which of the due times that passed while nothing looked still become runs.
     """
 
     name: str
@@ -97,6 +134,8 @@ class Deployment:
     updated_at: datetime
     schedules: tuple[ScheduleRow, ...] = field(default=())
     is_paused: bool = False
+    pause_reason: str = ""
+    catch_up: CatchUp = field(default_factory=CatchUp)
 
     def to_json(self) -> dict[str, Any]:
         """Return the row that ``orch deployments --json`` prints."""
@@ -107,8 +146,18 @@ class Deployment:
             "notebook": self.plan.notebook,
             "parameters": dict(self.parameters),
             "schema": [dict(parameter) for parameter in self.schema],
-            "schedules": [dict(schedule.rule) for schedule in self.schedules],
+            "schedules": [
+                {**schedule.rule, **({"parameters": dict(schedule.parameters)} if schedule.parameters else {})}
+                for schedule in self.schedules
+            ],
             "is_paused": self.is_paused,
+            "pause_reason": self.pause_reason,
+            "queue": self.plan.queue,
+            "priority": self.plan.priority,
+            "concurrency": self.plan.concurrency,
+            "overlap": self.plan.overlap.value,
+            "catch_up": self.catch_up.text,
+            "tags": list(self.plan.tags),
             "retries": self.plan.retries,
             "retry_delay": self.plan.retry_delay,
             "timeout": self.plan.timeout,

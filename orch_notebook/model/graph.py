@@ -27,6 +27,17 @@ class Edge:
     rule: str = "after"
     name: str = ""
 
+    @property
+    def thing(self) -> str:
+        """The name without its kind (``state:``, ``file:``), which the rule tells.
+
+        Examples
+        --------
+        >>> Edge("save", "read", "file", "file:a.csv").thing
+        'a.csv'
+        """
+        return self.name.removeprefix("state:").removeprefix("file:")
+
 
 @dataclass(frozen=True)
 class Graph:

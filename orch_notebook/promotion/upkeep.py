@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from orch_notebook.errors import UsageError
 from orch_notebook.model.deployments import Plan
+from orch_notebook.model.policies import Overlap
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.mending import mend_notebook
@@ -16,7 +17,7 @@ from orch_notebook.runtime.recovery import end_lost_run, recover
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
 
-__all__ = ["cancel", "name_late", "repeat", "settle", "sweep", "with_children"]
+__all__ = ["cancel", "make_way", "name_late", "repeat", "settle", "sweep", "with_children"]
 
 
 def sweep(
@@ -97,6 +98,39 @@ def name_late(store: Store, settings: Settings, now: datetime) -> int:
     return store.mark_late(now - timedelta(seconds=settings.late))
 
 
+def make_way(store: Store, owner: str, now: datetime) -> None:
+    """Follow the overlap policy of every run that is due while as many of its deployment go on as may.
+
+    It waits in the queue, or is missed, or the runs that go on are asked to end.
+    """
+    for run_id in store.blocked_runs(now):
+        run, plan = store.run(run_id), store.plan(run_id)
+        if run is None or plan is None or run.deployment is None or plan.overlap is Overlap.QUEUE:
+            continue
+        going = [each for each in store.runs(deployment=run.deployment, limit=1000) if _goes_on(each)]
+        if plan.overlap is Overlap.SKIP:
+            names = ", ".join(short_id(each.run_id) for each in going)
+            _end_waiting(store, run, owner, now, State(StateType.CANCELLED, "Missed", f"Run {names} still went on."))
+        else:
+            for each in going:
+                if each.state.type is not StateType.CANCELLING and not store.has_request(each.run_id, "cancel"):
+                    store.request(each.run_id, "cancel", now)
+
+
+def _goes_on(run: FlowRun) -> bool:
+    return not run.state.is_final and run.state.type is not StateType.SCHEDULED
+
+
+def _end_waiting(store: Store, run: FlowRun, owner: str, now: datetime, state: State) -> bool:
+    """End a run that nobody has begun; False when somebody was quicker."""
+    lease = store.claim_run(run.run_id, owner, "", now + timedelta(seconds=30), is_limited=False)
+    if lease is None:
+        return False
+    end_lost_run(store, lease, state, now)
+    store.release(lease)
+    return True
+
+
 def cancel(store: Store, run: FlowRun, owner: str, now: datetime) -> None:
     """Cancel a run that another process performs, or that still waits.
 
@@ -108,10 +142,8 @@ def cancel(store: Store, run: FlowRun, owner: str, now: datetime) -> None:
     if run.state.is_final:
         raise UsageError(f"Run {short_id(run.run_id)} has already ended: {run.state.name}.", run_id=run.run_id)
     if run.state.type is StateType.SCHEDULED:
-        lease = store.claim_run(run.run_id, owner, "", now + timedelta(seconds=30))
-        if lease is not None:
-            end_lost_run(store, lease, State(StateType.CANCELLED, "Cancelled", "Cancelled before it started."), now)
-            store.release(lease)
+        state = State(StateType.CANCELLED, "Cancelled", "Cancelled before it started.")
+        if _end_waiting(store, run, owner, now, state):
             return
     store.request(run.run_id, "cancel", now)
 

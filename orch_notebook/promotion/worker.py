@@ -13,14 +13,15 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from orch_notebook.errors import StoreError
-from orch_notebook.promotion.deployments import STARTING, materialise
-from orch_notebook.promotion.upkeep import name_late, settle, sweep
+from orch_notebook.promotion.deployments import STARTING
+from orch_notebook.promotion.due import materialise
+from orch_notebook.promotion.upkeep import make_way, name_late, settle, sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.settings import Settings
@@ -118,6 +119,8 @@ class Worker:
         Lease, lateness, folders.
     slots : int
         Runs executed at once.
+    queues : sequence of str, optional
+        The queues it serves; by default all.
     name : str, optional
         Shown to people; by default the machine's name and the process id.
     clock : Clock, optional
@@ -132,6 +135,7 @@ class Worker:
         settings: Settings,
         *,
         slots: int = 2,
+        queues: Sequence[str] | None = None,
         name: str | None = None,
         clock: Clock | None = None,
         launcher: Launcher | None = None,
@@ -142,6 +146,7 @@ class Worker:
         self._store = store
         self._settings = settings
         self._slots = max(1, slots)
+        self._queues = queues
         self._clock = clock or SystemClock()
         self._launcher = launcher or launch_process(settings)
         self._launches: dict[str, Launch] = {}
@@ -189,7 +194,7 @@ class Worker:
 
     def _is_idle(self) -> bool:
         try:
-            return not self._launches and self._store.next_due_at() is None
+            return not self._launches and self._store.next_due_at(self._queues) is None
         except StoreError:
             return False
 
@@ -212,10 +217,12 @@ class Worker:
         for run_id in sweep(self._store, self.owner, now, self._launches, self._stalled):
             logger.warning("Run %s was lost by its owner and has been ended as CRASHED.", run_id)
         next_at = materialise(self._store, now, self._settings.late)
+        make_way(self._store, self.owner, now)
         name_late(self._store, self._settings, now)
         if not self._is_draining:
             self._claim(now)
-        moments = [moment for moment in (next_at, self._store.next_due_at()) if moment is not None and moment > now]
+        next_due_at = self._store.next_due_at(self._queues)
+        moments = [moment for moment in (next_at, next_due_at) if moment is not None and moment > now]
         ahead = (min(moments) - self._clock.now()).total_seconds() if moments else LOOK_EVERY
         return max(0.0, min(ahead, LOOK_EVERY))
 
@@ -224,7 +231,7 @@ class Worker:
         if free <= 0:
             return
         # A few more than there is room for: another worker may be quicker with some.
-        for run_id in self._store.due_runs(now, free + 4):
+        for run_id in self._store.due_runs(now, free + 4, self._queues):
             if len(self._launches) >= self._slots:
                 return
             lease = self._store.claim_run(run_id, self.owner, self.name, now + timedelta(seconds=STARTING))

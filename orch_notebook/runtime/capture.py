@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from orch_notebook.runtime.imports import import_one_at_a_time
+
 __all__ = ["Capture", "Routes", "capturing", "current"]
 
 #: The capture of the task whose code is running here, if any.
@@ -264,6 +266,7 @@ class Routes:
                 self._hold((name, id(plain)), partial(_route_stream, name, plain))
         self._hold("logs", _route_logs)
         self._hold("threads", _follow_threads)
+        self._hold("imports", import_one_at_a_time)
 
     def close(self) -> None:
         """Put everything back as it was, unless somebody else needs it still."""

@@ -11,7 +11,7 @@ difference).  What is found is mended in the copy too, and another order is trie
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,10 +41,8 @@ from orch_notebook.runtime.watching import Watch, data_of
 
 __all__ = ["Check", "Perform"]
 
-#: ``perform(flow, names, base, select, runner, hooks, around)`` runs tasks of a flow to their end.
-Perform = Callable[
-    [CellFlow, MutableMapping[str, Any], Mapping[str, Any], Collection[str], Runner, CellHooks, Around], object
-]
+#: ``perform(flow, live, base, select, runner, hooks, around)`` runs tasks of a flow to their end.
+Perform = Callable[[CellFlow, dict[str, Any], Mapping[str, Any], Collection[str], Runner, CellHooks, Around], object]
 Outcomes = Mapping[str, Outcome]
 
 #: Runs of a flow, or of its beginning, after which a check ends and says what it could not explain.
@@ -58,6 +56,8 @@ class Check:
     ----------
     flow : CellFlow
         What is checked; it is not changed.
+    live : dict
+        The live namespace; it is left with the names it has.
     base : mapping
         The environment.  What tasks change in it is put back.
     perform : callable
@@ -73,6 +73,7 @@ class Check:
     def __init__(
         self,
         flow: CellFlow,
+        live: dict[str, Any],
         base: Mapping[str, Any],
         perform: Perform,
         *,
@@ -86,6 +87,10 @@ class Check:
         self._order = tuple(task.name for task in flow)
         effects = flow.wiring.effects
         self._made = {name: effects[name].writes | effects[name].mutates for name in self._order}
+        self._live = live
+        self._names = dict(live)
+        # What tasks made in earlier runs is not there yet when they begin.
+        self._start = {name: value for name, value in live.items() if name in base or name not in flow.makes()}
         self._base = dict(base)
         self._perform = perform
         self._hooks = hooks or PlainHooks()
@@ -122,6 +127,7 @@ class Check:
                 tried |= turned(order, pairs)
         finally:
             self._put_back()
+            self._put_names(self._names)
         place = {name: number for number, name in enumerate(self._order)}
         index = {task.name: task.cell_index for task in self._original}
         found = sorted(self._findings.values(), key=lambda finding: place[finding.task])
@@ -158,16 +164,22 @@ class Check:
         rank = {name: number for number, name in enumerate(order)}
         # Part of an order stands for its beginning.
         select = order if len(order) < len(self._order) else ()
-        self._perform(flow, dict(self._base), self._base, select, OrderedRunner(rank.__getitem__), watch, watch.around)
+        self._perform(flow, self._live, self._base, select, OrderedRunner(rank.__getitem__), watch, watch.around)
         self._notes |= dict.fromkeys(sorted(watch.notes))
         return watch
 
     def _put_back(self) -> None:
+        self._put_names(self._start)
         failed = [f"{name!r}" for name in self._copies.put_back()]
         failed += [name.partition(":")[2] for name in self._surroundings.put_back()]
         if failed:
             shown = ", ".join(sorted(failed)[:5])
             self._notes[f"Tasks change {shown}, which cannot be put back: run its cell again."] = None
+
+    def _put_names(self, names: Mapping[str, Any]) -> None:
+        for name in self._live.keys() - names.keys():
+            del self._live[name]
+        self._live.update(names)
 
     # Mending the copy of the flow
 
@@ -329,6 +341,9 @@ class Check:
         alone = self._run(self._upto(self._order, task), {})
         if difference(plain[task], alone.outcomes[task]):
             return self._read(task, plain, alone.outcomes[task])
+        missing = found[task].missing
+        if any(missing in self._made[other] for other in self._upto(self._order, task)[:-1]):
+            return self._read(task, plain, found[task])
         steps = list(steps_between(self._order, order))
         good, bad = -1, len(steps) - 1
         while bad - good > 1:

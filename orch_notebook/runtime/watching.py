@@ -16,6 +16,7 @@ from orch_notebook.model.outcomes import Outcome, texts_of
 from orch_notebook.runtime.capture import Capture
 from orch_notebook.runtime.fingerprints import Change, Survey
 from orch_notebook.runtime.hooks import CellHooks
+from orch_notebook.runtime.namespaces import Body
 from orch_notebook.runtime.programs import Version
 from orch_notebook.runtime.surroundings import Surroundings
 from orch_notebook.runtime.tokens import is_ours
@@ -25,16 +26,22 @@ __all__ = ["Watch", "data_of"]
 #: Names that IPython keeps in a namespace for itself.
 OF_THE_SHELL = frozenset({"In", "Out", "exit", "quit", "get_ipython", "display"})
 
-Overlap = list[tuple[int, int]]
+#: Stands for a name that is not bound.
+ABSENT = object()
 
 
-def data_of(names: Mapping[str, Any]) -> dict[str, Any]:
+def data_of(names: Mapping[str, Any], *, with_modules: bool = True) -> dict[str, Any]:
     """Return what may hold data among some names, and the modules that belong to the notebook."""
     found = {name: value for name, value in names.items() if not name.startswith("_") and name not in OF_THE_SHELL}
-    for name, module in list(sys.modules.items()):
+    for name, module in list(sys.modules.items()) if with_modules else ():
         if name != "__main__" and getattr(module, "__file__", None) and "." not in name and is_ours(name):
             found.setdefault(name, module)
     return found
+
+
+def names_of(body: Body) -> dict[str, Any]:
+    """Return what may hold data among the names that a body sees as its own."""
+    return data_of({**body.locals, **{name: body.globals[name] for name in body.late if name in body.globals}})
 
 
 class Watch:
@@ -114,19 +121,19 @@ class Watch:
     # Around each body.
 
     @contextlib.contextmanager
-    def around(self, cell: CellTask, namespace: dict[str, Any], versions: Mapping[Version, Any]) -> Iterator[None]:
+    def around(self, cell: CellTask, body: Body, versions: Mapping[Version, Any]) -> Iterator[None]:
         """Look at everything before and after a body runs."""
         effects = self._flow.wiring.effects[cell.name]
-        lent = self._lend(cell, namespace)
+        lent = self._lend(cell, body)
         outcome = self.outcomes[cell.name]
         # Nothing has run since the body before, so what was found after it still holds.
         before, outcome.states = self._survey, self._seen
-        given = data_of(namespace)
+        given = names_of(body)
         before.add(given.values())
         try:
             yield
         finally:
-            left = data_of(namespace)
+            left = names_of(body)
             world = {f"{name}@{maker}": value for (name, maker), value in versions.items()}
             after = Survey({**left, **world, **self._base, **self._above})
             self._seen = self._surroundings.look()
@@ -140,7 +147,7 @@ class Watch:
                 self.undeclared[cell.name] = self._undeclared(cell.name, before, after, given, left)
             made = self._made[cell.name] & left.keys()
             outcome.made = {name: after.digest(left[name]) for name in made}
-            self._take_back(cell, namespace, lent)
+            self._take_back(cell, body, lent)
             self._survey = after
             self._note(after)
 
@@ -148,27 +155,29 @@ class Watch:
         # A state that comes into being with its library has not been changed.
         return name.startswith("file:") or name in outcome.states
 
-    def _lend(self, cell: CellTask, namespace: dict[str, Any]) -> dict[str, Any]:
+    def _lend(self, cell: CellTask, body: Body) -> dict[str, Any]:
+        """Put names into a body's namespace that nothing binds it to; return what stood there before."""
+        if body.locals is body.globals:  # it sees everything anyhow
+            return {}
         wiring = self._flow.wiring
-        bound = {name for name, maker in wiring.bindings[cell.name].items() if maker is not None}
+        bound = {name for name, maker in wiring.bindings[cell.name].items() if maker is not None} | body.late
         wanted = self._above.keys() if self._lent is None else self._lent.get(cell.name, ())
         lent = {name: self._above[name] for name in wanted if name in self._above and name not in bound}
         self.lent[cell.name] = sorted(lent)
-        namespace.update(lent)
-        return lent
+        before = {name: body.locals.get(name, ABSENT) for name in lent}
+        body.locals.update(lent)
+        return before
 
-    def _take_back(self, cell: CellTask, namespace: dict[str, Any], lent: Mapping[str, Any]) -> None:
+    def _take_back(self, cell: CellTask, body: Body, before: Mapping[str, Any]) -> None:
         effects = self._flow.wiring.effects[cell.name]
-        made = effects.writes | effects.mutates
-        if effects.rebinds:
-            made |= {name for name, value in data_of(namespace).items() if self._base.get(name, self) is not value}
-        for name, value in lent.items():
-            if name not in effects.writes and namespace.get(name, self) is value:
-                del namespace[name]
-                if name in self._base:
-                    namespace[name] = self._base[name]
-        self._above |= {name: namespace[name] for name in made if name in namespace}
-        for name in effects.deletes - namespace.keys():
+        made = body.all_bound() if effects.rebinds else body.bound(effects.writes | effects.mutates)
+        for name, value in before.items():
+            if name not in effects.writes and body.locals.get(name, ABSENT) is self._above[name]:
+                body.locals.pop(name)
+                if value is not ABSENT:
+                    body.locals[name] = value
+        self._above |= data_of(made, with_modules=False)
+        for name in effects.deletes - made.keys():
             self._above.pop(name, None)
 
     def _undeclared(

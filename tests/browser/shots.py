@@ -72,12 +72,28 @@ def ended(page: Page, gates: Gates, cells: int) -> None:
     panel(page, cells - 2)
 
 
+def explained(page: Page, gates: Gates, cells: int) -> None:
+    """Nothing has run; the last cell says why tasks wait."""
+    page.run_all(120)
+
+
 Act = Callable[[Page, Gates, int], None]
 SCENES: dict[str, tuple[tuple[str, ...], Act]] = {
     "idle": ((f"{LOAD}\n{WHOLE}", *PIPELINE[1:]), idle),
     "running": ((f"{LOAD}\n{WHOLE}", *PIPELINE[1:]), running),
     "failed": ((f"{LOAD}\n{BROKEN}", *PIPELINE[1:]), ended),
     "one": ((LOAD, "%%task only\n6 * 7", "%flow", "%flow run"), ended),
+    "why": (
+        (
+            f"{LOAD}\n{WHOLE}\nimport numpy as np",
+            *PIPELINE[1:4],
+            "%%task noise\nnp.random.seed(1)\nnoise = np.random.rand(9)",
+            "%%task shuffled --inputs kept,trend\nnp.random.shuffle(kept)\nopen('kept.txt', 'w').write(str(kept))",
+            "%%task listed\nnames = !ls\nprint(open('kept.txt').read(), names)",
+            "%flow graph --why",
+        ),
+        explained,
+    ),
     "forty": ((LOAD, *layered(8, 5), "%flow", "%flow run"), ended),
     "thousand": ((LOAD, *layered(100, 10), "%flow", "%flow run"), ended),
 }

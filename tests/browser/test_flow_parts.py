@@ -1,9 +1,9 @@
-"""A part of a flow runs again on what is kept; and Notebook 7 shows what JupyterLab shows."""
+"""A part of a flow runs again on what is kept; diagrams answer; Notebook 7 shows what JupyterLab shows."""
 
 from __future__ import annotations
 
 from tests.browser.driver import Browser, Server
-from tests.browser.flows import badge, kinds
+from tests.browser.flows import badge, kinds, panel
 
 LOAD = "%load_ext orch_notebook"
 
@@ -53,4 +53,39 @@ def test_notebook_7_shows_a_failure_where_it_happened(browser: Browser, server: 
         assert page.output(2).locator("i").count() == 0
         assert badge(page, 3).startswith("Upstream") and "bad" in badge(page, 3)
         assert page.outputs(4)[-1]["ename"] == "FlowRunFailed"
+        assert page.problems() == []
+
+
+#: What lies under the middle of a diagram's first line, as a pointer would find it.
+UNDER_POINTER = """output => {
+    const middle = points => points.reduce((sum, value) => sum + value, 0) / points.length;
+    const area = output.querySelector("area");
+    if (area) {
+        const box = output.querySelector("img[usemap]").getBoundingClientRect();
+        const numbers = area.coords.split(",").map(Number);
+        const x = middle(numbers.filter((_, index) => index % 2 === 0)), y = middle(numbers.filter((_, i) => i % 2));
+        return document.elementFromPoint(box.x + x, box.y + y)?.title;
+    }
+    const line = output.querySelector(".edge .line");
+    const at = line.getPointAtLength(line.getTotalLength() / 2).matrixTransform(line.getScreenCTM());
+    return document.elementFromPoint(at.x, at.y)?.closest(".edge")?.querySelector("title").textContent;
+}"""
+
+
+def test_a_line_of_a_diagram_says_why_where_one_points_at_it(browser: Browser, server: Server) -> None:
+    """The name and the reason: in the image of `%flow graph`, in the summary of a run, and in the panel's drawing."""
+    name = server.write(
+        "why.ipynb",
+        LOAD,
+        "%%task load\nsales = [3, 4]",
+        "%%task add\ntotal = sum(sales)",
+        "%flow graph",
+        "%flow",
+        "%flow run",
+    )
+    with browser.open(name, size=(1400, 1800)) as page:
+        page.run_all()
+        panel(page, 4)
+        for cell in (3, 4, 5):
+            assert page.output(cell).evaluate(UNDER_POINTER) == "add reads sales from load"
         assert page.problems() == []

@@ -123,30 +123,22 @@ def test_logs(orch, failed_run):
 def test_graph(orch, book):
     """``graph --json`` has exactly the tasks and edges that the cells define."""
     found = orch("graph", book, "--json").json
+    nothing = {key: [] for key in ("mutates", "deletes", "uses", "changes", "exclusive", "undefined", "problems")}
+    nothing["opaque"] = None
+    load = {"name": "load", "cell_index": 2, "reads": ["n"], "writes": ["rows"], "bindings": {"n": None}}
+    total = {
+        "name": "total",
+        "cell_index": 3,
+        "reads": ["rows"],
+        "writes": ["sum_of_rows"],
+        "mutates": ["rows"],
+        "bindings": {"rows": "load"},
+    }
     assert found == {
-        "tasks": [
-            {
-                "name": "load",
-                "cell_index": 2,
-                "reads": ["n"],
-                "writes": ["rows"],
-                "mutates": [],
-                "opaque": None,
-                "bindings": {"n": None},
-            },
-            {
-                "name": "total",
-                "cell_index": 3,
-                "reads": ["rows"],
-                "writes": ["sum_of_rows"],
-                "mutates": ["rows"],
-                "opaque": None,
-                "bindings": {"rows": "load"},
-            },
-        ],
+        "tasks": [nothing | load, nothing | total],
         "edges": [{"from": "load", "to": "total", "rule": "read-after-write", "name": "rows"}],
     }
-    assert "load" in orch("graph", book).out
+    assert "    waits: total reads rows from load\n" in orch("graph", book).out
     assert orch("graph", book, "--dot").out.startswith("digraph")
     assert orch("graph", book, "--svg", book.with_suffix(".svg")).code == 0
     assert book.with_suffix(".svg").read_text().startswith("<svg")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from orch_notebook.jupyter.hooks import DisplayRoutes
 from orch_notebook.model.views.words import plain
+from orch_notebook.runtime.capture import Capture, capturing
 from tests.kernels import Kernel
 
 pytestmark = pytest.mark.kernel
@@ -100,3 +104,25 @@ def test_whoever_interrupts_twice_is_answered_in_words(fresh_kernel: Kernel) -> 
     assert fresh_kernel.run("6 * 7").data() == ["42"]
     see(fresh_kernel, "Cancelled", "stuck")
     see(fresh_kernel, "Cancelled", "notebook")
+
+
+def test_a_value_that_cannot_be_shown_tells_so_under_its_task() -> None:
+    """The traceback of a broken ``__repr__`` goes where the task's outputs go, and outside of tasks where it did."""
+    told: list[str] = []
+
+    class Shell:
+        display_pub = SimpleNamespace(publish=None, clear_output=None)
+
+        def _showtraceback(self, kind: type, error: BaseException, lines: list[str]) -> None:
+            told.append(kind.__name__)
+
+    shell, capture = Shell(), Capture(lambda level, text: None)
+    routes = DisplayRoutes(shell)
+    routes.open()
+    shell._showtraceback(KeyError, KeyError("outside"), [])
+    with capturing(capture):
+        shell._showtraceback(ValueError, ValueError("inside"), ["line"])
+    routes.close()
+    error = {"output_type": "error", "ename": "ValueError", "evalue": "inside", "traceback": ["line"]}
+    assert (told, capture.take()) == (["KeyError"], [error])
+    assert "_showtraceback" not in vars(shell)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -15,7 +16,7 @@ from orch_notebook.model.graph import Edge, Graph
 from orch_notebook.model.runs import TaskRun
 from orch_notebook.model.states import NAMES, State
 from orch_notebook.model.tasks import RetryPolicy, Task
-from orch_notebook.model.views import dot, draw, faces, nodes, paint
+from orch_notebook.model.views import dot, draw, faces, graph_html, nodes, paint
 
 NOW = datetime(2026, 11, 20, 9, 14, tzinfo=UTC)
 TYPE_OF = {name: kind for kind, names in NAMES.items() for name in names}
@@ -59,7 +60,10 @@ REASONS = [
     (Edge("a", "b", "alias", "df"), "b shares df with a"),
     (Edge("a", "b", "hidden-state", "np.random"), "b uses np.random, as a does"),
     (Edge("a", "b", "file", "out.csv"), "b uses the file out.csv, as a does"),
-    (Edge("a", "b", "barrier"), "b keeps its place after a"),
+    (Edge("a", "b", "hidden-state", "state:cwd"), "b uses the working directory, as a does"),
+    (Edge("a", "b", "file", "file:out.csv"), "b uses the file out.csv, as a does"),
+    (Edge("a", "b", "barrier"), "b keeps its place after a, as one of the two cannot be followed"),
+    (Edge("a", "b", "barrier", "it calls exec()"), "b keeps its place after a, as one of the two calls exec()"),
     (Edge("a", "b"), "b is told to wait for a"),
     (Edge("a", "b", "something new", "x"), "b waits for a (something new: x)"),
 ]
@@ -194,3 +198,20 @@ def test_a_diagram_before_any_run_stands_alone_too() -> None:
     assert painted.count('class="node bare"') == 2
     assert "prefers-color-scheme:dark" in painted
     assert 'aria-label="Diagram of 2 tasks"' in painted
+
+
+def test_a_picture_says_its_reasons_where_one_points_at_a_line() -> None:
+    """An image has no inside, so a map lies over it; a wide one shrinks with its page and has none."""
+    html = graph_html(LOAD_PLOT, paint(draw(PLACED), LOAD_PLOT))
+    used = re.search(r'usemap="#([\w-]+)"', html)
+    assert used
+    assert f'<map name="{used[1]}">' in html
+    (area,) = re.findall(r'<area shape="poly" coords="([\d,-]+)" title="([^"]*)" alt=""/>', html)
+    assert area[1] == "plot reads x from load"
+    corners = [int(number) for number in area[0].split(",")]
+    # The line goes straight down the middle of the drawing: 82 points wide with margins, from row 48 to row 92.
+    assert (min(corners[::2]), max(corners[::2])) == (76, 88)
+    wide = {**PLACED, "bb": "0,0,2000,120"}
+    html = graph_html(LOAD_PLOT, paint(draw(wide), LOAD_PLOT))
+    assert "usemap" not in html
+    assert "max-width:100%" in html

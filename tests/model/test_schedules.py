@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orch_notebook.errors import ScheduleError
-from orch_notebook.model.durations import interval_words
+from orch_notebook.model.durations import interval_words, parse_interval
 from orch_notebook.model.schedules import (
     Cron,
     Interval,
     Once,
-    find_zone,
-    parse_instant,
-    parse_interval,
+    Recurrence,
+    preview,
     schedule_from_json,
 )
+from orch_notebook.model.zones import find_zone, parse_instant
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -57,6 +57,21 @@ CLOCK_CHANGES = [
     # Midnight itself is skipped.
     ("Africa/Cairo", "2026-04-24", "0 0 * * *", ["04-24 01:00 +0300"]),
     ("Africa/Cairo", "2026-04-24", "*/30 0 * * *", []),
+    # The clock moves by half an hour only.
+    ("Australia/Lord_Howe", "2026-04-05", "15 2 * * *", ["04-05 02:15 +1030"]),
+    (
+        "Australia/Lord_Howe",
+        "2026-04-05",
+        "*/20 1 * * *",
+        ["04-05 01:00 +1100", "04-05 01:20 +1100", "04-05 01:40 +1100", "04-05 01:40 +1030"],
+    ),
+    (
+        "Australia/Lord_Howe",
+        "2026-04-05",
+        "*/15 2 * * *",
+        ["04-05 02:00 +1030", "04-05 02:15 +1030", "04-05 02:30 +1030", "04-05 02:45 +1030"],
+    ),
+    ("Australia/Lord_Howe", "2026-10-04", "*/15 2 * * *", ["10-04 02:30 +1100", "10-04 02:45 +1100"]),
     # No change at all.
     ("UTC", "2026-03-29", "30 2 * * *", ["03-29 02:30 +0000"]),
     ("Asia/Kolkata", "2026-03-29", "30 2 * * *", ["03-29 02:30 +0530"]),
@@ -258,6 +273,66 @@ def test_an_interval_must_have_a_length(seconds):
         Interval(seconds, START)
 
 
+# rule, start on the wall clock, zone, first due times of the year 2026
+RECURRENCES = [
+    ("FREQ=DAILY", "2026-01-01T06:00", "UTC", ["01-01 06:00 +0000", "01-02 06:00 +0000"]),
+    ("FREQ=MONTHLY;BYDAY=-1FR", "2026-01-01T18:00", "Europe/Madrid", ["01-30 18:00 +0100", "02-27 18:00 +0100"]),
+    ("FREQ=WEEKLY;INTERVAL=2;BYDAY=MO", "2025-12-29T09:30", "UTC", ["01-12 09:30 +0000", "01-26 09:30 +0000"]),
+    ("FREQ=DAILY;COUNT=3", "2025-12-31T00:00", "UTC", ["01-01 00:00 +0000", "01-02 00:00 +0000"]),
+    (
+        "FREQ=DAILY;UNTIL=20260102T050000Z",
+        "2026-01-01T06:00",
+        "Europe/Madrid",
+        ["01-01 06:00 +0100", "01-02 06:00 +0100"],
+    ),
+    (
+        "FREQ=YEARLY;BYMONTH=3;BYMONTHDAY=29",
+        "2020-01-01T02:30",
+        "Europe/Madrid",
+        ["03-29 03:30 +0200", "03-29 02:30 +0200"],
+    ),
+    (
+        "FREQ=YEARLY;BYMONTH=10;BYMONTHDAY=25",
+        "2020-01-01T02:30",
+        "Europe/Madrid",
+        ["10-25 02:30 +0200", "10-25 02:30 +0200"],
+    ),
+    ("FREQ=HOURLY;BYHOUR=9,17", "2026-01-01T00:15", "UTC", ["01-01 09:15 +0000", "01-01 17:15 +0000"]),
+    ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29", "2024-01-01T00:00", "UTC", ["02-29 00:00 +0000", "02-29 00:00 +0000"]),
+]
+
+
+@pytest.mark.parametrize(("rule", "start", "zone", "expected"), RECURRENCES)
+def test_recurrences_follow_the_calendar(rule, start, zone, expected):
+    """Rules count from their start on the wall clock; what the clocks skip comes later by the length of the gap."""
+    recurrence = Recurrence(rule, datetime.fromisoformat(start), zone)
+    since = parse_instant("2026-01-01", zone) - timedelta(seconds=1)
+    first = recurrence.next(since)
+    assert local([first, recurrence.next(first) or first], zone) == expected
+
+
+BAD_RECURRENCES = [
+    ("", "needs a FREQ of YEARLY"),
+    ("FREQ=OFTEN", "needs a FREQ of YEARLY"),
+    ("FREQ=MINUTELY", "is an interval"),
+    ("FREQ=DAILY;INTERVAL=0", "INTERVAL must be 1 or more"),
+    ("FREQ=DAILY;COUNT=-1", "COUNT must be 1 or more"),
+    ("FREQ=DAILY;BYDAY=XX", "does not parse"),
+    ("FREQ=DAILY;COLOUR=RED", "does not parse"),
+    ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "never comes true"),
+    ("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;COUNT=3", "never comes true"),
+    ("DTSTART:20260101T000000\nRRULE:FREQ=DAILY", "has a DTSTART"),
+]
+
+
+@pytest.mark.parametrize(("rule", "says"), BAD_RECURRENCES)
+def test_a_bad_recurrence_says_what_is_wrong(rule, says):
+    """What cannot be a recurrence is refused at once, in one line."""
+    with pytest.raises(ScheduleError, match=says) as caught:
+        Recurrence(rule, datetime(2026, 1, 1))
+    assert "\n" not in str(caught.value)
+
+
 def test_moments_need_a_time_zone():
     """A naive moment is refused instead of being taken for local time."""
     naive = datetime(2026, 1, 1)
@@ -287,6 +362,10 @@ SCHEDULES = [
     (Cron("0  6 * * *", "Europe/Madrid"), "cron 0 6 * * * (Europe/Madrid)"),
     (Interval(30, START), "every 30 s"),
     (Interval(5400, START), "every 1 h 30 min"),
+    (
+        Recurrence("rrule:freq=weekly;byday=mo", datetime(2026, 1, 1, 6), "Europe/Madrid"),
+        "rrule FREQ=WEEKLY;BYDAY=MO from 2026-01-01 06:00 (Europe/Madrid)",
+    ),
     (Once(utc("2026-11-20T06:00")), "once at 2026-11-20 06:00 UTC"),
 ]
 
@@ -306,6 +385,7 @@ def test_an_unknown_kind_of_schedule_is_named():
 
 
 ZONES = [
+    "Australia/Lord_Howe",
     "UTC",
     "Europe/Madrid",
     "America/New_York",
@@ -363,3 +443,42 @@ def test_due_times_do_not_depend_on_how_often_one_asks(schedule, start, first, s
     assert all(start < moment <= end for moment in whole)
     following = schedule.next(start)
     assert (whole[0] if whole else None) == (following if following and following <= end else None)
+
+
+PREVIEWS = [
+    ("30 2 * * *", "Europe/Madrid", "2026-03-28T12:00", ["03-29 03:00", "03-30 02:30"], ["skip comes at its end", ""]),
+    ("0 6 * * *", "Europe/Madrid", "2026-03-28T12:00", ["03-29 06:00", "03-30 06:00"], ["forward by 1 h", ""]),
+    ("0 6 * * *", "Europe/Madrid", "2026-10-24T12:00", ["10-25 06:00", "10-26 06:00"], ["go back by 1 h", ""]),
+    ("30 2 * * *", "Europe/Madrid", "2026-10-24T12:00", ["10-25 02:30", "10-26 02:30"], ["comes twice", "back by 1 h"]),
+    ("0 6 * * *", "Australia/Lord_Howe", "2026-04-04T12:00", ["04-05 06:00"], ["go back by 30 min"]),
+    ("0 6 * * *", "UTC", "2026-03-28T12:00", ["03-29 06:00"], [""]),
+]
+
+
+@pytest.mark.parametrize(("expression", "zone", "after", "times", "notes"), PREVIEWS)
+def test_a_preview_marks_what_the_clocks_do(expression, zone, after, times, notes):
+    """The next due times stand on the wall clock, each with what a change of the clock does to it."""
+    found = preview([Cron(expression, zone)], parse_instant(after, zone), find_zone(zone), len(times))
+    assert [f"{due.local:%m-%d %H:%M}" for due in found] == times
+    for due, note in zip(found, notes, strict=True):
+        assert note in due.note and bool(note) == bool(due.note)
+
+
+def test_a_preview_of_several_schedules_shows_each_moment_once():
+    """Two schedules that fall together make one line."""
+    found = preview([Interval(60, START), Cron("*/2 * * * *")], START, UTC, 4)
+    assert [due.at.minute for due in found] == [1, 2, 3, 4]
+
+
+def test_every_minute_at_which_the_wall_clock_matches_is_due():
+    """Where minutes or hours are wildcards, a year's due times are just the minutes whose wall clock matches."""
+    for zone in ZONES:
+        for expression, matches in [
+            ("*/15 * * * *", lambda wall: wall.minute % 15 == 0),
+            ("*/7 1-2 * * *", lambda wall: wall.minute % 7 == 0 and wall.hour in (1, 2)),
+            ("10 */2 * * *", lambda wall: wall.minute == 10 and wall.hour % 2 == 0),
+        ]:
+            for eve in EVES:
+                minutes = [eve + timedelta(minutes=minute) for minute in range(1, 60 * 72)]
+                expected = [minute for minute in minutes if matches(minute.astimezone(find_zone(zone)))]
+                assert Cron(expression, zone).due(eve, minutes[-1]) == expected, (zone, expression, eve)

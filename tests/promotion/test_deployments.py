@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 
 from orch_notebook.errors import NotebookError, NotFound, ParameterError, ScheduleError, UsageError
+from orch_notebook.model.differences import compare_deployments
+from orch_notebook.model.policies import CatchUp
 from orch_notebook.model.schedules import Cron, Interval, Once
 from orch_notebook.model.states import StateType
-from orch_notebook.promotion import deployments
-from orch_notebook.promotion.deployments import find, materialise, pause, promote, read_schedules, submit, trigger
-from orch_notebook.promotion.notebooks import read_notebook
+from orch_notebook.promotion import due as due_times
+from orch_notebook.promotion.deployments import find, pause, promote, roll_back, submit, trigger
+from orch_notebook.promotion.due import materialise
+from orch_notebook.promotion.notebooks import cells_of, read_notebook
+from orch_notebook.promotion.terms import Terms, Timed, read_schedules
 from orch_notebook.runtime.owners import this_owner
 from tests.books import write_book
 
@@ -22,8 +26,17 @@ LATE = 15.0
 def nightly(store, settings, clock, book):
     """Promotes the notebook as 'nightly'; may be called again."""
 
-    def again(**options):
-        return promote(store, settings, clock.now(), book, "nightly", **options)
+    def again(*, schedules=(), parameters=None, **terms):
+        return promote(
+            store,
+            settings,
+            clock.now(),
+            book,
+            "nightly",
+            schedules=schedules,
+            parameters=parameters,
+            terms=Terms(**terms),
+        )
 
     return again
 
@@ -74,6 +87,9 @@ REFUSED = [
     ({"retries": -1}, UsageError, "must not be negative"),
     ({"retry_delay": -1.0}, UsageError, "must not be negative"),
     ({"timeout": 0.0}, UsageError, "more than 0"),
+    ({"concurrency": 0}, UsageError, "At least one run at a time"),
+    ({"queue": "my queue"}, UsageError, "'my queue'"),
+    ({"tags": ("",)}, UsageError, "a tag may hold"),
     ({"kernel": "julia-9"}, NotebookError, "kernel 'julia-9' is not installed here; installed: "),
     ({"parameters": {"m": 1}}, ParameterError, "no parameter 'm'. The notebook takes n: int = 3"),
     ({"parameters": {"n": "many"}}, ParameterError, "'n' takes int, not 'many'"),
@@ -90,8 +106,9 @@ def test_what_cannot_run_is_refused(store, settings, clock, book, change, kind, 
     if cells := change.pop("cells", None):
         write_book(book, *cells, kernel=change.pop("kernel_of_book", "python3"))
     notebook, name = change.pop("notebook", book), change.pop("name", "nightly")
+    parameters = change.pop("parameters", None)
     with pytest.raises(kind) as caught:
-        promote(store, settings, clock.now(), notebook, name, **change)
+        promote(store, settings, clock.now(), notebook, name, parameters=parameters, terms=Terms(**change))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert store.deployments() == []
@@ -109,7 +126,10 @@ SCHEDULES = [
     ({"intervals": ["0"]}, "0"),
     ({"instants": ["tomorrow"]}, "'tomorrow'"),
     ({"instants": ["2026-01-15T11:59"]}, "no due time ahead"),
-    ({"intervals": ["30s"], "timezone": "UTC"}, "--cron or --at"),
+    ({"intervals": ["30s"], "timezone": "UTC"}, "give --cron, --rrule"),
+    ({"recurrences": ["FREQ=WEEKLY;BYDAY=MO"], "start": "2026-01-01T06:00"}, "rrule FREQ=WEEKLY"),
+    ({"intervals": ["1h"], "start": "2026-01-15T06:30"}, "every 1 h"),
+    ({"crons": ["@daily"], "start": "2026-01-15T06:30"}, "give --every or --rrule"),
 ]
 
 
@@ -119,8 +139,8 @@ def test_schedules_are_read_or_refused(clock, options, expected):
     options = {"crons": (), "intervals": (), "instants": (), "timezone": None} | options
     if isinstance(expected, Cron):
         assert read_schedules(clock.now(), **options) == [expected]
-    elif expected.startswith("every"):
-        assert read_schedules(clock.now(), **options)[0].words() == expected
+    elif expected.startswith(("every", "rrule")):
+        assert read_schedules(clock.now(), **options)[0].words().startswith(expected)
     elif expected == "17:00":
         assert read_schedules(clock.now(), **options) == [Once(clock.now() + timedelta(hours=5))]
     else:
@@ -212,7 +232,7 @@ def test_a_backlog_is_caught_up_with_by_its_newest(store, nightly, clock, period
 
 def test_a_backlog_longer_than_one_look_is_caught_up_with_once(store, nightly, clock, monkeypatch):
     """However many looks a backlog takes, only its very newest due time runs."""
-    monkeypatch.setattr(deployments, "LIMIT", 10)
+    monkeypatch.setattr(due_times, "LIMIT", 10)
     nightly(schedules=every(clock, 60))
     clock.advance(60 * 35 + 20)
     for _ in range(5):
@@ -267,3 +287,106 @@ def test_a_rule_this_machine_does_not_know_stops_no_other(store, nightly, clock)
     clock.advance(60)
     materialise(store, clock.now(), LATE)
     assert rows(store) == [(60, "Scheduled")]
+
+
+# policy, how late nobody looked, what becomes of the hourly due times
+CAUGHT_UP = [
+    ("latest", ["Missed", "Missed", "Missed", "Scheduled"]),
+    ("all", ["Scheduled"] * 4),
+    ("skip", ["Missed"] * 4),
+    ("limit:2", ["Missed", "Missed", "Scheduled", "Scheduled"]),
+    ("limit:9", ["Scheduled"] * 4),
+    ("window:2h", ["Missed", "Missed", "Scheduled", "Scheduled"]),
+    ("window:30s", ["Missed"] * 4),
+]
+
+
+@pytest.mark.parametrize(("policy", "expected"), CAUGHT_UP)
+def test_each_catch_up_policy_in_its_own_way(store, nightly, clock, policy, expected):
+    """Of four hours without a worker each policy makes the runs it promises; the rest is Missed and says why."""
+    nightly(schedules=every(clock, 3600), catch_up=CatchUp.parse(policy))
+    clock.advance(4 * 3600 + 60)
+    materialise(store, clock.now(), LATE)
+    assert [name for _, name in rows(store)] == expected
+    assert store.deployment("nightly").catch_up == CatchUp.parse(policy)
+    for run in store.runs(state="missed"):
+        assert run.state.message.startswith("No worker looked")
+
+
+def test_what_is_in_time_runs_whatever_the_policy(store, nightly, clock):
+    """A due time that has just passed is nothing to catch up with."""
+    nightly(schedules=every(clock, 60), catch_up=CatchUp.parse("skip"))
+    clock.advance(121)
+    materialise(store, clock.now(), LATE)
+    assert [name for _, name in rows(store)] == ["Missed", "Scheduled"]
+
+
+def test_a_long_backlog_can_be_caught_up_with_whole(store, nightly, clock, monkeypatch):
+    """With 'all', no due time is missed, however many looks it takes; runs begin in due order."""
+    monkeypatch.setattr(due_times, "LIMIT", 10)
+    nightly(schedules=every(clock, 60), catch_up=CatchUp.parse("all"))
+    clock.advance(60 * 35 + 20)
+    materialise(store, clock.now(), LATE)
+    assert [name for _, name in rows(store)] == ["Scheduled"] * 35
+    assert [store.run(run_id).due_at for run_id in store.due_runs(clock.now(), 100)] == sorted(
+        run.due_at for run in store.runs(limit=100)
+    )
+
+
+def test_each_schedule_gives_its_own_values(store, nightly, clock):
+    """A schedule's parameters cover the deployment's; they are checked when it is promoted."""
+    hourly, at_once = Interval(3600, clock.now()), Once(clock.now() + timedelta(seconds=5))
+    nightly(schedules=[Timed(hourly, {"n": 7}), at_once], parameters={"n": 4})
+    clock.advance(5)
+    materialise(store, clock.now(), LATE)
+    clock.advance(3595)
+    materialise(store, clock.now(), LATE)
+    assert sorted(run.parameters["n"] for run in store.runs()) == [4, 7]
+    with pytest.raises(ParameterError, match="no parameter 'm'"):
+        nightly(schedules=[Timed(hourly, {"m": 1})])
+
+
+# versions
+
+
+def test_a_version_can_be_gone_back_to(store, settings, nightly, book, clock):
+    """Every promote is kept; going back promotes the old notebook, values, schedules and terms as a new version."""
+    nightly(schedules=every(clock, 60), parameters={"n": 5}, retries=2, tags=("etl",))
+    write_book(book, ("n = 3", ["parameters"]), "print('new')")
+    nightly(catch_up=CatchUp.parse("all"))
+    clock.advance(600)
+    third = roll_back(store, settings, clock.now(), "nightly", 1)
+    assert (third.version, third.parameters, third.plan.retries, third.plan.tags) == (3, {"n": 5}, 2, ("etl",))
+    assert third.catch_up == CatchUp()
+    assert read_notebook(third.plan.snapshot).cells[1].source == "print(n)"
+    assert materialise(store, clock.now(), LATE) == clock.now() + timedelta(seconds=60)
+    assert [version.version for version in store.versions("nightly")] == [1, 2, 3]
+    with pytest.raises(NotFound, match=r"no version 9. Kept are: 1, 2, 3"):
+        roll_back(store, settings, clock.now(), "nightly", 9)
+
+
+def test_what_changed_between_two_versions_is_told(store, nightly, book, clock):
+    """Parameters, schedules, terms and cells that differ are told, and nothing else."""
+    one = nightly(schedules=[Cron("0 6 * * *")], parameters={"n": 5}, retries=2)
+    write_book(book, ("n: int = 3  # rows", ["parameters"]), "print(n)\nprint('more')", "x = 1")
+    two = nightly(schedules=[Cron("0 7 * * *")], concurrency=1)
+    assert compare_deployments(one, two, cells_of(one), cells_of(two)) == [
+        "- parameter n = 5",
+        "concurrency: none -> 1",
+        "retries: 2 -> 0",
+        "- schedule cron 0 6 * * * (UTC)",
+        "+ schedule cron 0 7 * * * (UTC)",
+        "cell 1",
+        "     print(n)",
+        "    +print('more')",
+        "+ cell 2",
+        "    +x = 1",
+    ]
+    assert compare_deployments(one, one, cells_of(one), cells_of(one)) == []
+
+
+def test_a_pause_keeps_its_reason(store, settings, nightly, clock):
+    """Why a deployment rests is kept until it is woken."""
+    nightly()
+    assert pause(store, settings, clock.now(), "nightly", True, "the source is down").pause_reason
+    assert pause(store, settings, clock.now(), "nightly", False).pause_reason == ""

@@ -15,6 +15,7 @@ import pytest
 from orch_notebook.model.schedules import Once
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.notebooks import read_notebook
+from orch_notebook.promotion.terms import Terms
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store.sqlite import SqliteStore
 from tests.books import write_book
@@ -155,7 +156,7 @@ def all_gone(*pids):
 
 def test_a_killed_workers_run_is_ended_and_repeated_by_another(house):
     """Within 15 s of kill -9 another worker has ended the run and its tasks; the repetition completes; no orphans."""
-    run_id = house.promote(*TASKS, retries=1)
+    run_id = house.promote(*TASKS, terms=Terms(retries=1))
     first = house.work()
     kernel, process = house.held(run_id)
     first.kill()
@@ -178,7 +179,7 @@ def test_a_killed_workers_run_is_ended_and_repeated_by_another(house):
 
 def test_a_killed_run_process_is_noticed_by_its_worker(house):
     """The run has crashed and says by which signal; its tasks are ended, its kernel is gone, and it is repeated."""
-    run_id = house.promote(*TASKS, retries=1)
+    run_id = house.promote(*TASKS, terms=Terms(retries=1))
     house.work("--until-idle")
     kernel, process = house.held(run_id)
     os.kill(process, signal.SIGKILL)
@@ -226,7 +227,7 @@ def test_a_plain_notebooks_cells_are_its_tasks(house):
 
 def test_a_run_is_cancelled_from_another_process(house):
     """``orch cancel`` ends a run that a worker executes, with its tasks; it is not repeated."""
-    run_id = house.promote(*TASKS, retries=3)
+    run_id = house.promote(*TASKS, terms=Terms(retries=3))
     house.work("--until-idle")
     kernel, _ = house.held(run_id)
     command = [sys.executable, "-m", "orch_notebook.cli", "cancel", run_id]
@@ -256,7 +257,7 @@ def test_a_terminated_worker_finishes_what_it_began(house):
 
 def test_a_worker_interrupted_twice_ends_what_it_began(house):
     """The run has crashed, because nobody cancelled it, so its repetition waits for the next worker; no orphans."""
-    run_id = house.promote(*TASKS, retries=1)
+    run_id = house.promote(*TASKS, terms=Terms(retries=1))
     worker = house.work()
     pids = house.held(run_id)
     worker.terminate()

@@ -14,6 +14,7 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task
 from orch_notebook.promotion.deployments import promote, trigger
+from orch_notebook.promotion.terms import Terms
 from orch_notebook.promotion.upkeep import cancel, name_late, repeat, settle, sweep, with_children
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.owners import this_owner
@@ -35,7 +36,7 @@ def begin(store, settings, clock, book):
     """Makes a run of a deployment, claims it for an owner, and records what has happened to it so far."""
 
     def begin(owner, *states, retries=0, retry_delay=0.0, store=store, graph=None):
-        promote(store, settings, clock.now(), book, "nightly", retries=retries, retry_delay=retry_delay)
+        promote(store, settings, clock.now(), book, "nightly", terms=Terms(retries=retries, retry_delay=retry_delay))
         run = trigger(store, clock.now(), "nightly", {})
         lease = store.claim_run(run.run_id, owner, "w", clock.now() + timedelta(seconds=9))
         record(store, clock, lease, *states, graph=graph)
@@ -223,7 +224,7 @@ def test_settling_is_tried_again_when_the_store_fails(settings, clock, begin):
 
 def test_what_waits_is_cancelled_at_once(store, settings, clock, book):
     """A run nobody has begun ends Cancelled, is given back, and is never claimed."""
-    promote(store, settings, clock.now(), book, "nightly", retries=3)
+    promote(store, settings, clock.now(), book, "nightly", terms=Terms(retries=3))
     run = trigger(store, clock.now(), "nightly", {})
     cancel(store, run, ME, clock.now())
     assert store.run(run.run_id).state == State(StateType.CANCELLED, "Cancelled", "Cancelled before it started.")
@@ -260,7 +261,7 @@ def test_what_has_ended_cannot_be_cancelled(store, clock, begin):
 
 def test_what_should_have_started_is_late(store, settings, clock, book):
     """A waiting run is Late from 15 s after its due time on; one that awaits its retry keeps saying so."""
-    promote(store, settings, clock.now(), book, "nightly", retries=1)
+    promote(store, settings, clock.now(), book, "nightly", terms=Terms(retries=1))
     run = trigger(store, clock.now(), "nightly", {})
     repeat(store, replace(run, state=FAILED), store.plan(run.run_id), clock.now())
     clock.advance(15)

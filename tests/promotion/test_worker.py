@@ -11,9 +11,13 @@ import pytest
 
 from orch_notebook.errors import StoreUnavailable
 from orch_notebook.model.events import RunCreated, RunStateChanged
+from orch_notebook.model.policies import Overlap
+from orch_notebook.model.runs import short_id
 from orch_notebook.model.schedules import Interval
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.deployments import promote, trigger
+from orch_notebook.promotion.terms import Terms
+from orch_notebook.promotion.upkeep import cancel
 from orch_notebook.promotion.worker import LOOK_EVERY, Launch, Worker
 from orch_notebook.runtime.store.sqlite import SqliteStore
 
@@ -67,9 +71,9 @@ def worker(store, settings, clock, stage):
 def due(store, settings, clock, book):
     """Promotes the notebook and makes runs of it, each due so many seconds ago."""
 
-    def due(*ages, **options):
-        promote(store, settings, clock.now(), book, "nightly", **options)
-        return [trigger(store, clock.now() - timedelta(seconds=age), "nightly", {}).run_id for age in ages]
+    def due(*ages, schedules=(), name="nightly", **terms):
+        promote(store, settings, clock.now(), book, name, schedules=schedules, terms=Terms(**terms))
+        return [trigger(store, clock.now() - timedelta(seconds=age), name, {}).run_id for age in ages]
 
     return due
 
@@ -250,3 +254,91 @@ def test_two_workers_share_sixty_due_times(settings, store, clock, book, seed):
     assert sorted(stages[0].launched + stages[1].launched) == sorted(run.run_id for run in runs)
     for each in stores:
         each.close()
+
+
+# priorities, queues, limits
+
+
+def test_higher_priorities_go_first(store, settings, clock, stage, due):
+    """Of what is due, higher priorities begin first, whatever their due times; within one, the earliest."""
+    low = due(9, 8)
+    high = due(2, 1, name="urgent", priority=5)
+    worker = Worker(store, settings, slots=3, clock=clock, launcher=stage)
+    worker.step()
+    assert stage.launched == [*high, low[0]]
+
+
+def test_a_worker_serves_its_queues_alone(store, settings, clock, stage, due):
+    """A worker with queues takes from them only, waits for nothing else, and is idle when they are empty."""
+    (plain,) = due(5)
+    (big,) = due(5, name="train", queue="gpu")
+    gpu = Worker(store, settings, clock=clock, launcher=stage, queues=["gpu"])
+    stage.ending = COMPLETED
+    gpu.run(until_idle=True)
+    assert stage.launched == [big]
+    anything = Worker(store, settings, clock=clock, launcher=stage)
+    anything.run(until_idle=True)
+    assert stage.launched == [big, plain]
+
+
+def test_a_limit_holds_over_all_workers(store, settings, clock, due):
+    """No more runs of a deployment go on than it allows, on however many workers; the others wait and say so."""
+    due(5, 4, 3, concurrency=2)
+    (other,) = due(1, name="other")
+    stages = [Stage(store, clock), Stage(store, clock)]
+    workers = [
+        Worker(store, settings, slots=9, clock=clock, launcher=stage, owner=f"here:{place}:1")
+        for place, stage in enumerate(stages, 1)
+    ]
+    for worker in workers * 2:
+        worker.step()
+    launched = [run_id for stage in stages for run_id in stage.launched]
+    assert len(launched) == 3 and other in launched
+    assert names(store) == {"Pending": 3, "AwaitingConcurrencySlot": 1}
+
+
+def test_a_queued_run_begins_when_the_one_before_has_ended(worker, stage, due, store):
+    """With 'queue', due runs of a deployment follow each other in the order of their due times."""
+    first, second = due(5, 4, overlap=Overlap.QUEUE)
+    worker.step()
+    worker.step()
+    assert stage.launched == [first]
+    stage.end(first, COMPLETED)
+    worker.step()
+    worker.step()
+    assert stage.launched == [first, second]
+
+
+def test_a_skipped_run_is_missed_and_says_why(worker, stage, due, store):
+    """With 'skip', what is due while a run goes on is Missed, and names that run."""
+    first, second = due(5, 4, overlap=Overlap.SKIP)
+    worker.step()
+    worker.step()
+    missed = store.run(second)
+    assert (missed.state.name, missed.state.message) == ("Missed", f"Run {short_id(first)} still went on.")
+    stage.end(first, COMPLETED)
+    worker.step()
+    assert stage.launched == [first]
+
+
+def test_a_run_can_cancel_the_one_before(worker, stage, due, store, clock):
+    """With 'cancel', what goes on is asked to end, once, and the due run begins when it has."""
+    first, second = due(5, 4, overlap=Overlap.CANCEL)
+    for _ in range(3):
+        worker.step()
+    assert store.take_requests(first, clock.now()) == ["cancel"]
+    worker.step()
+    assert store.take_requests(first, clock.now()) == []
+    stage.end(first, State(StateType.CANCELLED))
+    worker.step()
+    worker.step()
+    assert stage.launched == [first, second]
+
+
+def test_a_limited_run_can_be_cancelled_while_it_waits(worker, stage, due, store, clock):
+    """A run that waits for room is cancelled like any other that waits."""
+    _, second = due(5, 4, concurrency=1)
+    worker.step()
+    worker.step()
+    cancel(store, store.run(second), "here:9:9", clock.now())
+    assert store.run(second).state.name == "Cancelled"

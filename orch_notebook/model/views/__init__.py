@@ -5,10 +5,12 @@ diagrams, as plain text, HTML, DOT or SVG.  All text that comes from users is es
 """
 
 from orch_notebook.model.views.badges import badge_html, badge_text, pill
+from orch_notebook.model.views.checks import check_html
 from orch_notebook.model.views.diagrams import Node, NodeFace, dot, faces, nodes
 from orch_notebook.model.views.drawings import draw, paint
-from orch_notebook.model.views.graphs import graph_html, graph_text, reason
+from orch_notebook.model.views.graphs import explanation_html, explanation_text, graph_html, graph_text
 from orch_notebook.model.views.looks import LOOKS, TONES, Look, Tone, icon, look_of
+from orch_notebook.model.views.reasons import reason
 from orch_notebook.model.views.summaries import TaskRow, summary_html, summary_text, task_rows
 from orch_notebook.model.views.words import (
     attempt_words,
@@ -33,10 +35,13 @@ __all__ = [
     "attempt_words",
     "badge_html",
     "badge_text",
+    "check_html",
     "clip",
     "dot",
     "draw",
     "duration",
+    "explanation_html",
+    "explanation_text",
     "faces",
     "graph_html",
     "graph_text",

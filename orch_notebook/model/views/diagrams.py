@@ -16,6 +16,7 @@ from orch_notebook.model.graph import Edge, Graph
 from orch_notebook.model.runs import TaskRun
 from orch_notebook.model.states import StateType
 from orch_notebook.model.views.looks import LOOKS
+from orch_notebook.model.views.reasons import reason
 from orch_notebook.model.views.words import clip, duration, plain, total_attempts, urgency
 
 __all__ = ["MAX_DRAWN", "Node", "NodeFace", "dot", "faces", "nodes"]
@@ -161,29 +162,9 @@ def dot(graph: Graph) -> str:
 
 def _reasons(edges: Sequence[Edge], most: int = 8) -> str:
     """Say why one task waits for another, each reason once."""
-    said = list(dict.fromkeys(_reason(edge) for edge in edges))
+    said = list(dict.fromkeys(reason(edge) for edge in edges))
     more = [f"and {len(said) - most} more"] if len(said) > most else []
     return "; ".join(said[:most] + more)
-
-
-def _reason(edge: Edge) -> str:
-    before, after, name = (clip(plain(text), 60) for text in (edge.before, edge.after, edge.name))
-    match edge.rule:
-        case "read-after-write":
-            return f"{after} reads {name or 'what it left'} from {before}"
-        case "write-after-read":
-            return f"{after} changes {name}, which {before} reads first"
-        case "alias":
-            return f"{after} shares {name} with {before}"
-        case "hidden-state":
-            return f"{after} uses {name or 'hidden state'}, as {before} does"
-        case "file":
-            return f"{after} uses the file {name}, as {before} does"
-        case "barrier":
-            return f"{after} keeps its place after {before}" + (f": {name}" if name else "")
-        case "after":
-            return f"{after} is told to wait for {before}"
-    return f"{after} waits for {before} ({edge.rule}{': ' + name if name else ''})"
 
 
 def _width(label: str, *, group: bool) -> float:

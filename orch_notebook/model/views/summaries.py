@@ -6,7 +6,6 @@ bounded whatever the run's: of many tasks the ones that need a person are shown,
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from html import escape
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.states import StateType
 from orch_notebook.model.views.badges import badge_text, chip, dim, names_in_words, pill, remark
+from orch_notebook.model.views.graphs import picture
 from orch_notebook.model.views.looks import LOOKS, TONES
 from orch_notebook.model.views.words import (
     attempt_words,
@@ -139,7 +139,8 @@ def summary_html(run: FlowRun, diagram_svg: str, now: datetime) -> str:
     if outcome := outcome_words(run):
         parts.append(f'<div style="margin:8px 0 0">{dim(outcome)}</div>')
     if diagram_svg and len(diagram_svg) <= MOST_DIAGRAM:
-        parts.append(_diagram(diagram_svg, f"diagram: {progress_words(run.tasks)}"))
+        described = f"diagram: {progress_words(run.tasks)}"
+        parts.append(picture(diagram_svg, described, margin="12px 0 4px"))
     if run.tasks:
         parts.append(_table(run, now))
     return f'<div style="{_FONT};max-width:1080px">{"".join(parts)}</div>'
@@ -167,12 +168,6 @@ def _bar(tasks: Sequence[TaskRun]) -> str:
     ]
     track = "display:flex;height:4px;border-radius:2px;overflow:hidden;background:rgba(128,128,128,0.25)"
     return f'<div style="{track}">{"".join(stripes)}</div>'
-
-
-def _diagram(svg: str, described: str) -> str:
-    data = b64encode(svg.encode()).decode()
-    style = "display:block;max-width:100%;height:auto;margin:12px 0 4px"
-    return f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(described)}" style="{style}"/>'
 
 
 def _table(run: FlowRun, now: datetime) -> str:

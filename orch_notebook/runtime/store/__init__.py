@@ -125,8 +125,13 @@ class Store(Protocol):
         ...
 
     # leases
-    def claim_run(self, run_id: str, owner: str, worker: str, expires_at: datetime) -> Lease | None:
-        """Take a waiting run; None when somebody else was quicker."""
+    def claim_run(
+        self, run_id: str, owner: str, worker: str, expires_at: datetime, *, is_limited: bool = True
+    ) -> Lease | None:
+        """Take a waiting run; None when somebody else was quicker, or as many of its deployment go on as may.
+
+        `is_limited` is false where the run is taken only to end it.
+        """
         ...
 
     def owned_runs(self) -> list[Lease]:
@@ -146,11 +151,15 @@ class Store(Protocol):
         ...
 
     # due runs
-    def due_runs(self, now: datetime, limit: int) -> list[str]:
-        """Return the ids of waiting runs that are due, earliest first."""
+    def due_runs(self, now: datetime, limit: int, queues: Sequence[str] | None = None) -> list[str]:
+        """Return the ids of waiting runs that are due and may begin: higher priorities first, then in due order."""
         ...
 
-    def next_due_at(self) -> datetime | None:
+    def blocked_runs(self, now: datetime) -> list[str]:
+        """Return the ids of runs that are due while as many of their deployment go on as may, and name them so."""
+        ...
+
+    def next_due_at(self, queues: Sequence[str] | None = None) -> datetime | None:
         """Return when the earliest waiting run is due."""
         ...
 
@@ -161,6 +170,10 @@ class Store(Protocol):
     # requests
     def request(self, run_id: str, kind: str, now: datetime) -> None:
         """File what a person asks of a run."""
+        ...
+
+    def has_request(self, run_id: str, kind: str) -> bool:
+        """Return whether this has been asked of a run already, taken or not."""
         ...
 
     def take_requests(self, run_id: str, now: datetime) -> list[str]:
@@ -180,7 +193,11 @@ class Store(Protocol):
         """Return all deployments by name."""
         ...
 
-    def pause_deployment(self, name: str, is_paused: bool, now: datetime) -> bool:
+    def versions(self, name: str) -> list[Deployment]:
+        """Return every version of a deployment as it was promoted, oldest first."""
+        ...
+
+    def pause_deployment(self, name: str, is_paused: bool, now: datetime, reason: str = "") -> bool:
         """Let the schedules of a deployment rest, or wake them; False if there is none of that name."""
         ...
 
@@ -188,8 +205,20 @@ class Store(Protocol):
         """Return every schedule."""
         ...
 
+    def schedules_due(self, now: datetime) -> list[ScheduleRow]:
+        """Return the schedules that are awake and have a due time up to now that has no row yet."""
+        ...
+
+    def next_schedule_at(self, now: datetime) -> datetime | None:
+        """Return the first due time after now of the schedules that are awake."""
+        ...
+
     def advance_schedule(
-        self, schedule: ScheduleRow, until: datetime, runs: Sequence[tuple[FlowRun, Plan | None]]
+        self,
+        schedule: ScheduleRow,
+        until: datetime,
+        next_at: datetime | None,
+        runs: Sequence[tuple[FlowRun, Plan | None]],
     ) -> bool:
         """Insert the runs of the due times up to `until`, all or none; False when another worker was quicker."""
         ...

@@ -6,11 +6,11 @@
 INSERT INTO runs (
     run_id, flow, deployment, schedule_id, parent_run_id, retry_of, state_type, state_name, state_message, attempt,
     parameters, plan, due_at, created_at, ended_at, notebook, executed_notebook, worker, owner, lease_token,
-    lease_expires_at
+    lease_expires_at, queue, priority, concurrency
 ) VALUES (
     :run_id, :flow, :deployment, :schedule_id, :parent_run_id, :retry_of, :state_type, :state_name, :state_message,
     :attempt, :parameters, :plan, :due_at, :created_at, :ended_at, :notebook, :executed_notebook, :worker,
-    :owner, :lease_token, :lease_expires_at
+    :owner, :lease_token, :lease_expires_at, :queue, :priority, :concurrency
 ) ON CONFLICT DO NOTHING;
 
 -- name: select_run^
@@ -55,10 +55,15 @@ UPDATE runs SET lease_expires_at = :expires_at
 WHERE run_id = :run_id AND lease_token = :token AND owner IS NOT NULL;
 
 -- name: claim_run!
--- Safe: the condition is checked and the token raised by one statement, so one of two claimants gets 0 rows.
+-- Safe: the condition is checked and the token raised by one statement, so one of two claimants gets 0 rows.  How many
+-- runs of the deployment go on is counted from their leases in the same transaction: nothing that could go astray.
 UPDATE runs SET owner = :owner, worker = :worker, lease_token = lease_token + 1, lease_expires_at = :expires_at,
     state_type = 'PENDING', state_name = 'Pending', state_message = ''
-WHERE run_id = :run_id AND owner IS NULL AND state_type = 'SCHEDULED';
+WHERE run_id = :run_id AND owner IS NULL AND state_type = 'SCHEDULED' AND (
+    NOT :is_limited OR concurrency IS NULL OR concurrency > (
+        SELECT count(*) FROM runs AS other WHERE other.deployment = runs.deployment AND other.owner IS NOT NULL
+    )
+);
 
 -- name: take_over_run!
 -- Safe: as claim_run; only the lease that was found expired (or its owner dead) is replaced.
@@ -73,11 +78,28 @@ UPDATE runs SET owner = NULL, lease_expires_at = NULL WHERE run_id = :run_id AND
 -- Safe: reads; who gets a run is decided by claim_run.
 SELECT run_id FROM runs
 WHERE state_type = 'SCHEDULED' AND owner IS NULL AND plan IS NOT NULL AND due_at <= :now
-ORDER BY due_at, run_id LIMIT :limit;
+  AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+  AND (concurrency IS NULL OR concurrency > (
+        SELECT count(*) FROM runs AS other WHERE other.deployment = runs.deployment AND other.owner IS NOT NULL))
+ORDER BY priority DESC, due_at, run_id LIMIT :limit;
+
+-- name: select_blocked_runs
+-- Safe: reads; the runs that are due while as many of their deployment go on as may.
+SELECT run_id FROM runs
+WHERE state_type = 'SCHEDULED' AND owner IS NULL AND plan IS NOT NULL AND due_at <= :now
+  AND concurrency <= (
+        SELECT count(*) FROM runs AS other WHERE other.deployment = runs.deployment AND other.owner IS NOT NULL)
+ORDER BY due_at, run_id LIMIT 1000;
+
+-- name: mark_blocked!
+-- Safe: touches only runs nobody owns, and only their name.
+UPDATE runs SET state_name = 'AwaitingConcurrencySlot' WHERE run_id = :run_id AND owner IS NULL
+    AND state_type = 'SCHEDULED';
 
 -- name: select_next_due_at$
 -- Safe: reads.
-SELECT min(due_at) FROM runs WHERE state_type = 'SCHEDULED' AND owner IS NULL AND plan IS NOT NULL;
+SELECT min(due_at) FROM runs WHERE state_type = 'SCHEDULED' AND owner IS NULL AND plan IS NOT NULL
+    AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)));
 
 -- name: mark_late!
 -- Safe: touches only runs nobody owns, and only their name.
@@ -139,16 +161,31 @@ INSERT INTO requests (run_id, kind, created_at) VALUES (:run_id, :kind, :now);
 -- Safe: reads.
 SELECT request_id, run_id, kind FROM requests WHERE run_id = :run_id AND taken_at IS NULL ORDER BY request_id;
 
+-- name: count_requests$
+-- Safe: reads.
+SELECT count(*) FROM requests WHERE run_id = :run_id AND kind = :kind;
+
 -- name: take_requests!
 -- Safe: only the owner of a run asks for its requests.
 UPDATE requests SET taken_at = :now WHERE run_id = :run_id AND taken_at IS NULL;
 
 -- name: upsert_deployment!
 -- Safe: one statement; the version counts up under the write lock.
-INSERT INTO deployments (name, version, flow, plan, parameters, schema, is_paused, created_at, updated_at)
-VALUES (:name, 1, :flow, :plan, :parameters, :schema, 0, :now, :now)
+INSERT INTO deployments (
+    name, version, flow, plan, parameters, schema, is_paused, created_at, updated_at, catch_up
+) VALUES (:name, 1, :flow, :plan, :parameters, :schema, 0, :now, :now, :catch_up)
 ON CONFLICT (name) DO UPDATE SET version = version + 1, flow = excluded.flow, plan = excluded.plan,
-    parameters = excluded.parameters, schema = excluded.schema, updated_at = excluded.updated_at;
+    parameters = excluded.parameters, schema = excluded.schema, updated_at = excluded.updated_at,
+    catch_up = excluded.catch_up;
+
+-- name: insert_version!
+-- Safe: runs in the transaction that has just counted the version up.
+INSERT INTO deployment_versions (name, version, data, created_at)
+VALUES (:name, (SELECT version FROM deployments WHERE name = :name), :data, :now);
+
+-- name: select_versions
+-- Safe: reads.
+SELECT * FROM deployment_versions WHERE name = :name ORDER BY version;
 
 -- name: select_deployment^
 -- Safe: reads.
@@ -160,7 +197,7 @@ SELECT * FROM deployments ORDER BY name;
 
 -- name: pause_deployment!
 -- Safe: one statement.
-UPDATE deployments SET is_paused = :is_paused, updated_at = :now WHERE name = :name;
+UPDATE deployments SET is_paused = :is_paused, pause_reason = :reason, updated_at = :now WHERE name = :name;
 
 -- name: delete_schedules!
 -- Safe: runs in the transaction that writes the deployment's new schedules.
@@ -168,18 +205,28 @@ DELETE FROM schedules WHERE deployment = :deployment;
 
 -- name: insert_schedule!
 -- Safe: as delete_schedules.
-INSERT INTO schedules (schedule_id, deployment, rule, seen_until)
-VALUES (:schedule_id, :deployment, :rule, :seen_until);
+INSERT INTO schedules (schedule_id, deployment, rule, seen_until, next_at, parameters)
+VALUES (:schedule_id, :deployment, :rule, :seen_until, :next_at, :parameters);
 
 -- name: select_schedules
 -- Safe: reads.
 SELECT s.*, d.is_paused FROM schedules s JOIN deployments d ON d.name = s.deployment
 WHERE :deployment IS NULL OR s.deployment = :deployment ORDER BY s.deployment, s.schedule_id;
 
+-- name: select_schedules_due
+-- Safe: reads; whose due times become rows is decided by advance_schedule.
+SELECT s.*, d.is_paused FROM schedules s JOIN deployments d ON d.name = s.deployment
+WHERE s.next_at <= :now AND NOT d.is_paused ORDER BY s.next_at, s.schedule_id;
+
+-- name: select_next_schedule_at$
+-- Safe: reads.
+SELECT min(s.next_at) FROM schedules s JOIN deployments d ON d.name = s.deployment
+WHERE s.next_at > :now AND NOT d.is_paused;
+
 -- name: advance_schedule!
 -- Safe: only forward, in the transaction that inserts the rows of the due times passed; if another worker was here
 -- first, nothing is touched and the caller starts again.
-UPDATE schedules SET seen_until = :until WHERE schedule_id = :schedule_id AND seen_until = :since;
+UPDATE schedules SET seen_until = :until, next_at = :next_at WHERE schedule_id = :schedule_id AND seen_until = :since;
 
 -- name: upsert_worker!
 -- Safe: every worker writes only its own row.

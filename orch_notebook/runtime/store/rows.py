@@ -17,6 +17,7 @@ from orch_notebook.model.events import (
     event_from_json,
 )
 from orch_notebook.model.graph import Graph
+from orch_notebook.model.policies import CatchUp
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.states import FINAL, State, StateType
 from orch_notebook.model.tasks import Task
@@ -39,6 +40,8 @@ __all__ = [
     "seconds",
     "task_run_from_row",
     "task_runs",
+    "version_from_row",
+    "version_text",
     "worker_from_row",
 ]
 
@@ -102,6 +105,9 @@ def run_parameters(
         "owner": owner,
         "lease_token": 1 if owner else 0,
         "lease_expires_at": seconds(lease_expires_at),
+        "queue": "default" if plan is None else plan.queue,
+        "priority": 0 if plan is None else plan.priority,
+        "concurrency": None if plan is None else plan.concurrency,
     }
 
 
@@ -254,6 +260,7 @@ def deployment_parameters(deployment: Deployment) -> dict[str, Any]:
         "plan": dumps(deployment.plan.to_json()),
         "parameters": dumps(dict(deployment.parameters)),
         "schema": dumps([dict(parameter) for parameter in deployment.schema]),
+        "catch_up": deployment.catch_up.text,
         "now": seconds(deployment.updated_at),
     }
 
@@ -271,14 +278,51 @@ def deployment_from_row(row: Row, schedules: Iterable[ScheduleRow]) -> Deploymen
         updated_at=known_instant(row["updated_at"]),
         schedules=tuple(schedules),
         is_paused=bool(row["is_paused"]),
+        pause_reason=row["pause_reason"],
+        catch_up=CatchUp.parse(row["catch_up"]),
+    )
+
+
+def version_text(deployment: Deployment) -> str:
+    """Return what is kept of a version: all that was promoted."""
+    schedules = [{"rule": dict(row.rule), "parameters": dict(row.parameters)} for row in deployment.schedules]
+    kept = {**deployment_parameters(deployment), "schedules": schedules}
+    return dumps(kept)
+
+
+def version_from_row(row: Row) -> Deployment:
+    """Return a deployment as one of its versions had it."""
+    kept, at = json.loads(row["data"]), known_instant(row["created_at"])
+    schedules = [
+        ScheduleRow("", row["name"], schedule["rule"], at, None, schedule["parameters"])
+        for schedule in kept["schedules"]
+    ]
+    return Deployment(
+        name=row["name"],
+        version=row["version"],
+        flow=kept["flow"],
+        plan=plan_from_text(kept["plan"]),
+        parameters=json.loads(kept["parameters"]),
+        schema=tuple(json.loads(kept["schema"])),
+        created_at=at,
+        updated_at=at,
+        schedules=tuple(schedules),
+        catch_up=CatchUp.parse(kept["catch_up"]),
     )
 
 
 def schedule_from_row(row: Row) -> ScheduleRow:
     """Return a schedule."""
     rule = json.loads(row["rule"])
-    seen_until = known_instant(row["seen_until"])
-    return ScheduleRow(row["schedule_id"], row["deployment"], rule, seen_until, bool(row["is_paused"]))
+    return ScheduleRow(
+        row["schedule_id"],
+        row["deployment"],
+        rule,
+        known_instant(row["seen_until"]),
+        instant(row["next_at"]),
+        json.loads(row["parameters"]),
+        bool(row["is_paused"]),
+    )
 
 
 def worker_from_row(row: Row) -> WorkerRow:

@@ -324,11 +324,18 @@ class SqliteStore:
 
     # leases
 
-    def claim_run(self, run_id: str, owner: str, worker: str, expires_at: datetime) -> Lease | None:
-        """Take a waiting run; None when somebody else was quicker."""
+    def claim_run(
+        self, run_id: str, owner: str, worker: str, expires_at: datetime, *, is_limited: bool = True
+    ) -> Lease | None:
+        """Take a waiting run; None when somebody else was quicker, or as many of its deployment go on as may."""
         with self._write() as connection:
             claimed = _queries().claim_run(
-                connection, run_id=run_id, owner=owner, worker=worker, expires_at=expires_at.timestamp()
+                connection,
+                run_id=run_id,
+                owner=owner,
+                worker=worker,
+                expires_at=expires_at.timestamp(),
+                is_limited=int(is_limited),
             )
             if not claimed:
                 return None
@@ -363,13 +370,25 @@ class SqliteStore:
 
     # due runs
 
-    def due_runs(self, now: datetime, limit: int) -> list[str]:
-        """Return the ids of waiting runs that are due, earliest first."""
-        return [row["run_id"] for row in self._all("select_due_runs", now=now.timestamp(), limit=limit)]
+    def due_runs(self, now: datetime, limit: int, queues: Sequence[str] | None = None) -> list[str]:
+        """Return the ids of waiting runs that are due and may begin: higher priorities first, then in due order."""
+        wanted = None if queues is None else rows.dumps(list(queues))
+        found = self._all("select_due_runs", now=now.timestamp(), limit=limit, queues=wanted)
+        return [row["run_id"] for row in found]
 
-    def next_due_at(self) -> datetime | None:
+    def blocked_runs(self, now: datetime) -> list[str]:
+        """Return the ids of runs that are due while as many of their deployment go on as may, and name them so."""
+        found = [row["run_id"] for row in self._all("select_blocked_runs", now=now.timestamp())]
+        if found:
+            with self._write() as connection:
+                for run_id in found:
+                    _queries().mark_blocked(connection, run_id=run_id)
+        return found
+
+    def next_due_at(self, queues: Sequence[str] | None = None) -> datetime | None:
         """Return when the earliest waiting run is due."""
-        return rows.instant(self._one(lambda c: _queries().select_next_due_at(c)))
+        wanted = None if queues is None else rows.dumps(list(queues))
+        return rows.instant(self._one(lambda c: _queries().select_next_due_at(c, queues=wanted)))
 
     def mark_late(self, before: datetime) -> int:
         """Name Late every waiting run due before this instant."""
@@ -382,6 +401,10 @@ class SqliteStore:
         """File what a person asks of a run."""
         with self._write(durable=True) as connection:
             _queries().insert_request(connection, run_id=run_id, kind=kind, now=now.timestamp())
+
+    def has_request(self, run_id: str, kind: str) -> bool:
+        """Return whether this has been asked of a run already, taken or not."""
+        return bool(self._one(lambda c: _queries().count_requests(c, run_id=run_id, kind=kind)))
 
     def take_requests(self, run_id: str, now: datetime) -> list[str]:
         """Return the open requests of a run, once."""
@@ -407,7 +430,15 @@ class SqliteStore:
                     deployment=deployment.name,
                     rule=rows.dumps(dict(schedule.rule)),
                     seen_until=schedule.seen_until.timestamp(),
+                    next_at=rows.seconds(schedule.next_at),
+                    parameters=rows.dumps(dict(schedule.parameters)),
                 )
+            _queries().insert_version(
+                connection,
+                name=deployment.name,
+                data=rows.version_text(deployment),
+                now=deployment.updated_at.timestamp(),
+            )
         saved = self.deployment(deployment.name)
         assert saved is not None
         return saved
@@ -428,18 +459,36 @@ class SqliteStore:
             by_name.setdefault(schedule.deployment, []).append(schedule)
         return [rows.deployment_from_row(row, by_name.get(row["name"], ())) for row in self._all("select_deployments")]
 
-    def pause_deployment(self, name: str, is_paused: bool, now: datetime) -> bool:
+    def versions(self, name: str) -> list[Deployment]:
+        """Return every version of a deployment, oldest first."""
+        return [rows.version_from_row(row) for row in self._all("select_versions", name=name)]
+
+    def pause_deployment(self, name: str, is_paused: bool, now: datetime, reason: str = "") -> bool:
         """Let the schedules of a deployment rest, or wake them; False if there is none of that name."""
         with self._write(durable=True) as connection:
-            paused = _queries().pause_deployment(connection, name=name, is_paused=int(is_paused), now=now.timestamp())
+            paused = _queries().pause_deployment(
+                connection, name=name, is_paused=int(is_paused), reason=reason, now=now.timestamp()
+            )
             return bool(paused)
 
     def schedules(self) -> list[ScheduleRow]:
         """Return every schedule."""
         return [rows.schedule_from_row(row) for row in self._all("select_schedules", deployment=None)]
 
+    def schedules_due(self, now: datetime) -> list[ScheduleRow]:
+        """Return the schedules that are awake and have a due time up to now that has no row yet."""
+        return [rows.schedule_from_row(row) for row in self._all("select_schedules_due", now=now.timestamp())]
+
+    def next_schedule_at(self, now: datetime) -> datetime | None:
+        """Return the first due time after now of the schedules that are awake."""
+        return rows.instant(self._one(lambda c: _queries().select_next_schedule_at(c, now=now.timestamp())))
+
     def advance_schedule(
-        self, schedule: ScheduleRow, until: datetime, runs: Sequence[tuple[FlowRun, Plan | None]]
+        self,
+        schedule: ScheduleRow,
+        until: datetime,
+        next_at: datetime | None,
+        runs: Sequence[tuple[FlowRun, Plan | None]],
     ) -> bool:
         """Insert the runs of the due times up to `until`, all or none; False when another worker was quicker."""
         with self._write() as connection:
@@ -448,6 +497,7 @@ class SqliteStore:
                 schedule_id=schedule.schedule_id,
                 since=schedule.seen_until.timestamp(),
                 until=until.timestamp(),
+                next_at=rows.seconds(next_at),
             )
             if not moved:
                 return False

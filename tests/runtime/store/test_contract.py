@@ -280,11 +280,11 @@ def test_every_due_time_has_exactly_one_row(store) -> None:
     """A schedule moves on together with the runs it makes, all or none, and only once."""
     [row] = store.save_deployment(deployment("nightly", schedule())).schedules
     runs = [(waiting(START + timedelta(seconds=n)), PLAN) for n in (1, 2)]
-    assert store.advance_schedule(row, LATER, runs)
-    assert not store.advance_schedule(row, LATER, [(waiting(START + timedelta(seconds=1)), PLAN)])
+    assert store.advance_schedule(row, LATER, None, runs)
+    assert not store.advance_schedule(row, LATER, None, [(waiting(START + timedelta(seconds=1)), PLAN)])
     assert len(store.runs()) == 2 and store.schedules()[0].seen_until == LATER
     again = (waiting(START + timedelta(seconds=1)), PLAN)
-    assert store.advance_schedule(store.schedules()[0], LATER + timedelta(seconds=1), [again])
+    assert store.advance_schedule(store.schedules()[0], LATER + timedelta(seconds=1), None, [again])
     assert len(store.runs()) == 2
 
 

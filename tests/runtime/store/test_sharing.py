@@ -85,7 +85,9 @@ def test_one_of_many_workers_makes_the_runs_of_a_schedule(store) -> None:
         runs = [(waiting(60 * minute + second), PLAN) for second in (1, 2)]
         fresh = [[(replace(run, run_id=new_run_id(START)), plan) for run, plan in runs] for _ in range(CLAIMANTS)]
         got = all_at_once(
-            lambda n, row=row, fresh=fresh: store.advance_schedule(row, row.seen_until + timedelta(minutes=1), fresh[n])
+            lambda n, row=row, fresh=fresh: store.advance_schedule(
+                row, row.seen_until + timedelta(minutes=1), None, fresh[n]
+            )
         )
         assert Counter(got) == {True: 1, False: CLAIMANTS - 1}
     due = [run.due_at for run in store.runs()]

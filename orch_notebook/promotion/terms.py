@@ -1,0 +1,163 @@
+"""What a person says when a notebook is promoted: when it runs, with which values, and on which terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from orch_notebook.errors import ScheduleError, UsageError
+from orch_notebook.model.deployments import Plan
+from orch_notebook.model.durations import parse_interval
+from orch_notebook.model.headers import is_task_name
+from orch_notebook.model.parameters import Parameter, check_parameters, parse_assignments
+from orch_notebook.model.policies import CatchUp, Overlap
+from orch_notebook.model.schedules import Cron, Interval, Once, Recurrence, Schedule
+from orch_notebook.model.zones import parse_instant
+
+__all__ = ["Given", "Terms", "Timed", "read_given", "read_schedules"]
+
+#: Parameters by name, or as the words of a command line.
+Given = Mapping[str, Any] | Sequence[str]
+
+
+def read_given(
+    schema: Sequence[Parameter], given: Given, *, standing: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return parameters as they are passed on, checked by name and type.
+
+    Parameters
+    ----------
+    schema : sequence of Parameter
+        What the notebook takes.
+    given : mapping or sequence of str
+        By name, or as ``name=value`` words of a command line.
+    standing : mapping, optional
+        What holds where nothing is given.
+
+    Raises
+    ------
+    ParameterError
+        One is unknown, missing or ill-typed.
+    """
+    values = dict(given) if isinstance(given, Mapping) else parse_assignments(given, schema)
+    return check_parameters(schema, {**(standing or {}), **values})
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A schedule with the values its runs are given."""
+
+    schedule: Schedule
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_schedules(
+    now: datetime,
+    crons: Sequence[str] = (),
+    intervals: Sequence[str] = (),
+    instants: Sequence[str] = (),
+    timezone: str | None = None,
+    recurrences: Sequence[str] = (),
+    start: str | None = None,
+) -> list[Schedule]:
+    """Return the schedules that ``--cron``, ``--every``, ``--at``, ``--rrule``, ``--start`` and ``--tz`` describe.
+
+    Parameters
+    ----------
+    now : datetime
+        Intervals and recurrences count from here, unless `start` says otherwise.
+
+    Raises
+    ------
+    ScheduleError
+        One of them does not parse; the message says which part.
+    """
+    if timezone is not None and not (crons or instants or recurrences or start):
+        raise ScheduleError("A time zone goes with a wall clock; give --cron, --rrule, --start or --at too.")
+    if start is not None and not (intervals or recurrences):
+        raise ScheduleError("A start goes with what counts from it; give --every or --rrule too.")
+    zone = timezone or "UTC"
+    begin = now if start is None else parse_instant(start, zone)
+    found: list[Schedule] = [Cron(expression, zone) for expression in crons]
+    found += [Interval(parse_interval(length), begin) for length in intervals]
+    found += [Recurrence(rule, begin, zone) for rule in recurrences]
+    found += [Once(parse_instant(text, zone)) for text in instants]
+    for schedule in found:
+        if schedule.next(now) is None:
+            raise ScheduleError(f"This schedule has no due time ahead: {schedule.words()}.")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How the runs of a deployment are made and executed.
+
+    Parameters
+    ----------
+    retries : int
+        How often a run that failed or crashed is repeated.
+    retry_delay : float
+        Seconds before each repetition.
+    timeout : float or None
+        Seconds a run may take.
+    kernel : str or None
+        Name of the kernel; None takes the notebook's own.
+    queue : str
+        Where workers look for its runs.
+    priority : int
+        Of the runs that are due, higher ones go first.
+    concurrency : int or None
+        How many of its runs may go on at once; None for any number.
+    overlap : Overlap or None
+        What a due run does while as many go on; given alone, it means one at a time.
+    catch_up : CatchUp
+        Which of the due times that passed while nothing looked still become runs.
+    tags : tuple of str
+        Words to find its runs by.
+
+    Raises
+    ------
+    UsageError
+        A number or a word is not right.
+    """
+
+    retries: int = 0
+    retry_delay: float = 0.0
+    timeout: float | None = None
+    kernel: str | None = None
+    queue: str = "default"
+    priority: int = 0
+    concurrency: int | None = None
+    overlap: Overlap | None = None
+    catch_up: CatchUp = field(default_factory=CatchUp)
+    tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.retries < 0 or self.retry_delay < 0 or (self.timeout is not None and self.timeout <= 0):
+            raise UsageError("Retries and their delay must not be negative, and a timeout must be more than 0 seconds.")
+        if self.concurrency is not None and self.concurrency < 1:
+            raise UsageError("At least one run at a time must be allowed; 'orch pause' lets a deployment rest.")
+        for word in (self.queue, *self.tags):
+            if not is_task_name(word):
+                raise UsageError(f"A queue or a tag may hold letters, digits, '_', '-' and '.', so not {word!r}.")
+
+    def plan(self, notebook: Path, pinned: Path) -> Plan:
+        """Return how a worker executes a run of a notebook."""
+        limit = self.concurrency if self.concurrency is not None or self.overlap is None else 1
+        return Plan(
+            notebook=str(notebook),
+            snapshot=str(pinned),
+            folder=str(notebook.parent),
+            kernel=self.kernel,
+            retries=self.retries,
+            retry_delay=self.retry_delay,
+            timeout=self.timeout,
+            queue=self.queue,
+            priority=self.priority,
+            concurrency=limit,
+            overlap=self.overlap or Overlap.QUEUE,
+            tags=self.tags,
+        )

@@ -1,0 +1,22 @@
+-- Queues, priorities and limits of runs; schedules that know when they are due next; every version of a deployment.
+
+ALTER TABLE runs ADD COLUMN queue TEXT NOT NULL DEFAULT 'default';
+ALTER TABLE runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN concurrency INTEGER;    -- how many runs of its deployment may go on at once
+CREATE INDEX runs_going_on ON runs (deployment) WHERE owner IS NOT NULL;
+
+ALTER TABLE schedules ADD COLUMN parameters TEXT NOT NULL DEFAULT '{}';
+-- Zero means that nobody has reckoned it yet, NULL that there is none any more.
+ALTER TABLE schedules ADD COLUMN next_at REAL DEFAULT 0;
+CREATE INDEX schedules_by_next ON schedules (next_at) WHERE next_at IS NOT NULL;
+
+ALTER TABLE deployments ADD COLUMN catch_up TEXT NOT NULL DEFAULT 'latest';
+ALTER TABLE deployments ADD COLUMN pause_reason TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE deployment_versions (
+    name       TEXT NOT NULL,
+    version    INTEGER NOT NULL,
+    data       TEXT NOT NULL,           -- the deployment as it was promoted
+    created_at REAL NOT NULL,
+    PRIMARY KEY (name, version)
+) WITHOUT ROWID;
