@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from orch_notebook.jupyter import figures
+from orch_notebook.jupyter.postmortem import Postmortem
 from orch_notebook.model.flows import CellTask
 from orch_notebook.runtime.calls import TaskStopped, users_frames
 from orch_notebook.runtime.capture import Capture, current
@@ -28,6 +30,8 @@ class KernelHooks:
         ``begun(task, capture)`` is told that an attempt begins.
     put_out : callable
         ``put_out(task, capture)`` shows what the capture has gathered.
+    postmortem : Postmortem
+        Keeps what went wrong for the debugger.
     """
 
     def __init__(
@@ -37,12 +41,14 @@ class KernelHooks:
         counts: Mapping[str, int],
         begun: Callable[[str, Capture], object],
         put_out: Callable[[str, Capture], object],
+        postmortem: Postmortem,
     ) -> None:
         self._shell = shell
         self._sources = sources
         self._counts = counts
         self._begun = begun
         self._put_out = put_out
+        self._postmortem = postmortem
 
     def filename(self, cell: CellTask) -> str:
         """Return the name under which IPython cached the cell's source."""
@@ -54,6 +60,7 @@ class KernelHooks:
 
     def begin(self, cell: CellTask, capture: Capture) -> None:
         """Give the attempt a clean sheet."""
+        self._postmortem.begin(cell.name)
         self._begun(cell.name, capture)
 
     def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
@@ -72,6 +79,7 @@ class KernelHooks:
         else:
             figures.close_figures()
             if not isinstance(error, TaskStopped):
+                self._postmortem.failed(cell.name, error)
                 capture.put(self._error(error))
         self._put_out(cell.name, capture)
 
@@ -144,6 +152,21 @@ class DisplayRoutes:
 
         publisher.publish, publisher.clear_output = routed_publish, routed_clear
         self._shell._showtraceback = routed_traceback
+        self._load_magics_in_turn()
+
+    def _load_magics_in_turn(self) -> None:
+        """Let a magic that is loaded when first used be there for all tasks that use it at once."""
+        manager = self._shell.magics_manager
+        load = getattr(manager, "load_lazy", None)
+        if load is None or "load_lazy" in vars(manager):  # older versions of IPython load all at once
+            return
+        lock = threading.RLock()
+
+        def load_in_turn(*args: Any, **kwargs: Any) -> None:
+            with lock:
+                load(*args, **kwargs)
+
+        manager.load_lazy = load_in_turn
 
     def close(self) -> None:
         """Put the publisher back as it was."""
@@ -151,3 +174,4 @@ class DisplayRoutes:
             self._is_open = False
             # All were put on the object and hide its class's own.
             del self._publisher.publish, self._publisher.clear_output, self._shell._showtraceback
+            vars(self._shell.magics_manager).pop("load_lazy", None)
