@@ -61,7 +61,7 @@ CLOSED = frozenset(
 )
 #: What is told of each part of a figure, and which parts are counted.
 TOLD = ("get_text", "get_label", "get_xydata", "get_offsets", "get_array", "get_facecolor", "get_visible")
-COUNTED = {"Axes": "plot", "Line2D": "line", "Rectangle": "bar", "PathCollection": "cloud of points"}
+COUNTED = {"Axes": "plot", "Line2D": "line", "PathCollection": "scatter"}
 MOST_ITEMS = 2_000_000
 
 
@@ -285,10 +285,12 @@ def _look_at_drawing(value: Any) -> Inside:
         lines.append("|".join(told))
         todo += artist.get_children()
         todo += [axis.label for axis in (getattr(artist, "xaxis", None), getattr(artist, "yaxis", None)) if axis]
-    found.size = ", ".join(
-        counted(number, kind) for kind, number in sorted(counts.items()) if kind in ("Axes", "Line2D")
-    )
+    found.size = ", ".join(counted(counts[kind], noun) for kind, noun in COUNTED.items() if kind in counts)
     found.own["drawing"] = digest(*lines)
+    # Whoever draws on a plot changes its figure, too.
+    figure = getattr(value, "figure", None)
+    together = [figure, *getattr(figure, "axes", ())]
+    found.parts = {f".{number}": part for number, part in enumerate(together) if part is not None and part is not value}
     return found
 
 

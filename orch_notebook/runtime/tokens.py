@@ -154,26 +154,23 @@ def _numpy(*names: str) -> tuple[type, ...]:
     return tuple(getattr(module, name) for name in names) if module is not None else ()
 
 
-@functools.lru_cache(maxsize=4096)
-def _folder_of(module: str) -> str | None:
-    found = sys.modules.get(module)
-    if found is None or getattr(found, "__spec__", None) is None:
-        return ""
-    file = getattr(found, "__file__", None)
-    return None if file is None else str(pathlib.Path(file).absolute().parent)
-
-
 def is_ours(module: str | None) -> bool:
     """Whether a module belongs to the notebook: itself, one made by hand, or a file in the working directory."""
-    if module is None or module in ("builtins", "_thread"):
-        return False
     if module == "__main__":
         return True
-    folder = _folder_of(module)
-    if folder is None:
+    found = sys.modules.get(module or "")
+    if found is None or module == "builtins":
         return False
-    here = str(pathlib.Path.cwd())
-    return not folder or ((folder == here or folder.startswith(here + os.sep)) and "site-packages" not in folder)
+    file = getattr(found, "__file__", None)
+    if file is None:
+        return getattr(found, "__spec__", None) is None
+    return _is_beside(file, os.getcwd())  # noqa: PTH109 - asked for every object, and a tenth of the time
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_beside(file: str, here: str) -> bool:
+    folder = str(pathlib.Path(file).absolute().parent)
+    return (folder == here or folder.startswith(here + os.sep)) and "site-packages" not in folder
 
 
 def shown(value: Any) -> bytes:
