@@ -87,7 +87,7 @@ class NotebookSession:
         self._display_routes.open()
         self._question_routes.open()
         figures.route_figures()
-        bars.route_bars()
+        bars.route_bars(as_text=self.is_executed_by_worker)
         self.shell.events.register("post_run_cell", self._cell_ran)
         self._end_watch = self.orchestrator.watch(self._changed)
 

@@ -24,6 +24,7 @@ class Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("ORCH_HOME", "~/.orch", "Folder of the store, the results and the executed notebooks."),
+    Setting("ORCH_DATABASE_URL", "", "postgresql://user@host/database, where several machines share a store."),
     Setting("ORCH_THREADS", "16", "Task runs performed at once by the thread runner of one flow run."),
     Setting("ORCH_LEASE", "9", "Seconds without a heartbeat after which a run counts as lost."),
     Setting("ORCH_LATE", "15", "Seconds past its due time after which a run that has not started is Late."),
@@ -40,6 +41,8 @@ class Settings:
     ----------
     home : Path
         Folder of everything that is kept.
+    database_url : str or None
+        Address of the shared database; None for the SQLite file under `home`.
     threads : int
         Width of the thread runner.
     lease : float
@@ -53,6 +56,7 @@ class Settings:
     """
 
     home: Path
+    database_url: str | None = None
     threads: int = 16
     lease: float = 9.0
     late: float = 15.0
@@ -82,12 +86,18 @@ class Settings:
 
         return cls(
             home=Path(values["ORCH_HOME"]).expanduser().absolute(),
+            database_url=values["ORCH_DATABASE_URL"] or None,
             threads=int(number("ORCH_THREADS")) or 1,
             lease=number("ORCH_LEASE"),
             late=number("ORCH_LATE"),
             log_limit=int(number("ORCH_LOG_LIMIT")),
             parent_run_id=values["ORCH_RUN_ID"] or None,
         )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which a process that is started finds the same home and store."""
+        return {"ORCH_HOME": str(self.home), "ORCH_DATABASE_URL": self.database_url or ""}
 
     @property
     def database(self) -> Path:

@@ -42,10 +42,11 @@ class Notebook:
         header.setdefault("cache", True if self.results else None)
         self.flow.define(CellTask(name, TaskHeader(**header), source))
 
-    def run(self, *select, last_first=False, threads=None, base=None):
+    def run(self, *select, last_first=False, threads=None, pick=None, base=None, hooks=None):
         """Run to the end, and return the names of the states in which the tasks ended."""
         graph = self.flow.graph.select(select)
-        runner = ThreadRunner(threads) if threads else StepRunner((lambda n: n - 1) if last_first else lambda n: 0)
+        pick = pick or ((lambda n: n - 1) if last_first else lambda n: 0)
+        runner = ThreadRunner(threads) if threads else StepRunner(pick)
         clock = SystemClock() if threads else runner.clock
         program = CellProgram(
             self.flow,
@@ -55,6 +56,7 @@ class Notebook:
             kept=self.kept,
             line=lambda task, attempt, level, text: self.lines.append((task, text)),
             run_id="r1",
+            hooks=hooks,
             results=self.results,
         )
         self.recorded, routes = RecordedEvents(), Routes()

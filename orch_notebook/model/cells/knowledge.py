@@ -111,6 +111,8 @@ FUNCTIONS: Mapping[str, Rule] = {
     "logging.getLogger": PURE,
     "logging.*": Rule(state=("state:logging",)),
     **_each("logging.debug logging.info logging.warning logging.error logging.exception", PLAIN),
+    "asyncio.sleep": Rule(gives="view"),
+    **_each("tqdm.tqdm.pandas tqdm.auto.tqdm.pandas tqdm.notebook.tqdm.pandas", Rule(state=("state:tqdm.pandas",))),
     **_each("rich.print rich.print_json rich.inspect tqdm.tqdm.write tqdm.auto.tqdm.write", PLAIN),
     "locale.*": Rule(state=("state:locale",)),
     "os.chdir": Rule(state=("state:cwd",)),
@@ -381,6 +383,7 @@ METHODS: Mapping[str, Rule] = {
         Rule(gives="plain", writes_file=0),
     ),
     "to_sql": Rule(gives="plain", changes=(1, "con")),
+    **_each("progress_apply progress_map progress_transform", Rule(sees=("state:tqdm.pandas",))),
     "tofile": Rule(gives="plain", writes_file=0),
 }
 

@@ -51,6 +51,17 @@ PROGRAMS = {
         "a: x = make()\nb: v = x[:2]\nc: v[0] = 9\nd: print(x)",
         "a>b read-after-write x, b>c read-after-write v, a>d read-after-write x, c>d alias x",
     ),
+    "what a library's method does is set for all": (
+        "(e): from tqdm import tqdm¶df = frame()\na: tqdm.pandas(desc='a')¶x = df.progress_apply(abs)\n"
+        "b: tqdm.pandas(desc='b')¶y = df.progress_apply(abs)\nc: z = df.progress_apply(abs)",
+        "a>b hidden-state state:tqdm.pandas, b>c hidden-state state:tqdm.pandas",
+    ),
+    "printing and sleeping through a library is no hidden state": (
+        "(e): import rich, asyncio, time¶from tqdm import tqdm\n"
+        "a: rich.print(1)¶await asyncio.sleep(1)¶tqdm.write('a')\n"
+        "b: rich.print(2)¶await asyncio.sleep(1)¶time.sleep(1)¶tqdm.write('b')",
+        "",
+    ),
     "the usual figure backend, named again, changes nothing": (
         "a: import matplotlib.pyplot as plt\nb: plt.plot(1)\nc: get_ipython().run_line_magic('matplotlib', 'inline')",
         "a>b read-after-write plt",
