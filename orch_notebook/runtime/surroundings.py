@@ -173,6 +173,8 @@ class Surroundings:
                     yield os.path.relpath(entry.path, self.folder) + "/", (0, 0)
                     continue
                 try:
+                    if not entry.is_file():  # to read a pipe is to wait for who writes
+                        continue
                     found = entry.stat()
                 except OSError:
                     continue

@@ -24,6 +24,7 @@ box = {}
 def tidy(rows):
     rows.append(99)
     return len(rows)
+def poke(thing): return thing.step(1)
 def bump():
     global counter
     counter += 1
@@ -122,8 +123,8 @@ RACES = {
         [("undeclared mutation", "t0", "%%task t0 --mutates mylib")],
     ),
     "an object that cannot be looked into": (
-        "",
-        ["c = make()", "a = c.step(1)", "b = c.step(1) * 10"],
+        "import mylib",
+        ["c = make()", "a = mylib.poke(c)", "b = mylib.poke(c) * 10"],
         [("hidden order", "t2", "%%task t2 --after t1")],
     ),
     "a list of a plain cell": (
