@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from orch_notebook.model.graph import Graph
 
-__all__ = ["free_pairs", "other_order", "steps_between"]
+__all__ = ["free_pairs", "other_order", "steps_between", "turned"]
 
 #: How many orders are drawn before the one that turns round most is taken.
 DRAWN = 12
