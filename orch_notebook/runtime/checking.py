@@ -30,13 +30,13 @@ from orch_notebook.model.flows import CellFlow, PlainCell
 from orch_notebook.model.headers import TaskHeader
 from orch_notebook.model.orders import free_pairs, other_order, steps_between, turned
 from orch_notebook.model.outcomes import Outcome, difference
-from orch_notebook.runtime.fingerprints import Change, Survey
 from orch_notebook.runtime.hooks import CellHooks, PlainHooks
 from orch_notebook.runtime.programs import Around
 from orch_notebook.runtime.restoring import Copies
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.ordered import OrderedRunner
 from orch_notebook.runtime.surroundings import CHANCE, Surroundings, stir
+from orch_notebook.runtime.surveys import Change, Survey
 from orch_notebook.runtime.watching import Watch, data_of
 
 __all__ = ["Check", "Perform"]

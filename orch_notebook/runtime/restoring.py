@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orch_notebook.runtime.fingerprints import Survey
+from orch_notebook.runtime.surveys import Survey
 
 __all__ = ["Copies"]
 

@@ -14,7 +14,7 @@ from orch_notebook.model.findings import KINDS, Report
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
 from orch_notebook.model.headers import parse_header
 from orch_notebook.orchestrator import open_orchestrator
-from orch_notebook.runtime.fingerprints import fingerprint
+from orch_notebook.runtime.surveys import fingerprint
 
 #: A module beside the notebook, of which the analysis knows nothing.
 LIBRARY = """

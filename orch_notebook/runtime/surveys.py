@@ -1,4 +1,4 @@
-"""Fingerprints of values: what is in a namespace now, what has changed since, and whether two values are alike.
+"""Surveys of values: what is in a namespace now, what has changed since, and whether two values are alike.
 
 A :class:`Survey` walks everything that can be reached from some roots, each object once.  Two surveys of one process
 tell which objects have changed in place; two digests, of this process or of another, whether values are equal in

@@ -18,8 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from orch_notebook.runtime import tokens
-from orch_notebook.runtime.fingerprints import Survey, fingerprint
 from orch_notebook.runtime.restoring import Copies
+from orch_notebook.runtime.surveys import Survey, fingerprint
 from orch_notebook.runtime.tokens import Budget
 
 X = np.random.default_rng(0).random((60, 3))
