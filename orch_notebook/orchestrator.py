@@ -33,18 +33,21 @@ from orch_notebook.promotion.worker import Launch, launch_process
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
+from orch_notebook.runtime.copies import Copies, folder_name, remove_orphans
 from orch_notebook.runtime.engine import Engine
 from orch_notebook.runtime.handles import RunHandle
 from orch_notebook.runtime.hooks import CellHooks
 from orch_notebook.runtime.ledger import Ledger
 from orch_notebook.runtime.owners import this_owner
-from orch_notebook.runtime.programs import Around, CellProgram, Version
+from orch_notebook.runtime.planning import Prepared, check, prepare
+from orch_notebook.runtime.programs import Around, CellProgram
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
 from orch_notebook.runtime.store.opening import open_store
+from orch_notebook.runtime.versions import Kept
 
 __all__ = ["Execution", "Orchestrator", "open_orchestrator"]
 
@@ -104,6 +107,7 @@ class Orchestrator:
         self._lock = threading.RLock()
         self._store: Store | None = None
         self._ledger: Ledger | None = None
+        self._copies: Copies | None = None
         self._handles: dict[str, RunHandle] = {}
         self._watchers: list[Callable[[str], object]] = []
 
@@ -139,6 +143,7 @@ class Orchestrator:
         with self._lock:
             handles = [handle for handle in self._handles.values() if not handle.is_over]
             ledger, store, self._ledger, self._store = self._ledger, self._store, None, None
+            copies, self._copies = self._copies, None
         for handle in handles:
             handle.cancel()
         for handle in handles:
@@ -147,6 +152,8 @@ class Orchestrator:
             ledger.close()
         if store is not None:
             store.close()
+        if copies is not None:
+            copies.close()
         self.routes.close()
 
     # running
@@ -158,7 +165,9 @@ class Orchestrator:
         *,
         base: Mapping[str, Any] | None = None,
         select: Collection[str] = (),
-        kept: Mapping[Version, Any] | None = None,
+        only_stale: bool = False,
+        everything: bool = False,
+        kept: Kept | None = None,
         parameters: Mapping[str, Any] | None = None,
         hooks: CellHooks | None = None,
         runner: Runner | None = None,
@@ -175,9 +184,14 @@ class Orchestrator:
         base : Mapping, optional
             What tasks see besides the versions they read; by default the live namespace as it stands.
         select : collection of str
-            Which tasks (see :meth:`Graph.select`); what they need and nobody has kept runs too.
-        kept : Mapping, optional
-            Versions that earlier runs left.
+            Which tasks run (see :meth:`Graph.select`), and with them what they come from as far as it is stale; by
+            default all that are stale.
+        only_stale : bool
+            Of the selected tasks run only those that are stale.
+        everything : bool
+            Run the tasks whether they are stale or not.
+        kept : Kept, optional
+            What earlier runs left; what this one leaves is added.
         parameters : mapping, optional
             Noted with the run.
         hooks : CellHooks, optional
@@ -195,10 +209,11 @@ class Orchestrator:
             The run cannot be recorded.
         """
         flow = flow.copy()
-        base = dict(environment if base is None else base)
-        flow.know(base.keys(), flow.tools)
-        flow.check()
-        graph = flow.choose(select, kept or {})
+        base = environment if base is None else base
+        kept = self.keep(is_lasting=False) if kept is None else kept
+        prepared = self.prepare(flow, base, kept, select=select, only_stale=only_stale, everything=everything)
+        check(prepared.plan)
+        graph = prepared.graph
         now = self.clock.now()
         run = FlowRun(
             run_id=new_run_id(now),
@@ -213,9 +228,8 @@ class Orchestrator:
         program = CellProgram(
             flow,
             environment,
-            base,
-            selected=frozenset(graph.by_name),
-            kept=kept or {},
+            prepared,
+            kept,
             line=lambda task, attempt, level, text: journal.record(
                 LogWritten(self.clock.now(), task, attempt, level, text)
             ),
@@ -227,7 +241,7 @@ class Orchestrator:
         )
         self.routes.open()
         engine = Engine(
-            RunMachine(graph),
+            RunMachine(graph, fresh={task: kept.records[task].made_by for task in prepared.plan.fresh}),
             program.perform,
             runner or ThreadRunner(self.settings.threads),
             self.ledger,
@@ -244,6 +258,36 @@ class Orchestrator:
         journal.record(RunCreated(now, run.flow, graph, run.parameters))
         handle._thread.start()
         return handle
+
+    def prepare(
+        self,
+        flow: CellFlow,
+        base: Mapping[str, Any],
+        kept: Kept,
+        *,
+        select: Collection[str] = (),
+        only_stale: bool = False,
+        everything: bool = False,
+    ) -> Prepared:
+        """Say what a run would do; see :meth:`start`.
+
+        Raises
+        ------
+        UsageError
+            The flow has no tasks, a selector matches none, or a task reads what nothing defines.
+        """
+        flow.know(base.keys(), flow.tools)
+        flow.check()
+        return prepare(flow, base, kept, self.results, select=select, only_stale=only_stale, everything=everything)
+
+    def keep(self, *, is_lasting: bool = True) -> Kept:
+        """Return a place where runs leave what later runs begin from, for one flow of a session."""
+        with self._lock:
+            if self._copies is None:
+                folder = self.settings.home / "copies"
+                remove_orphans(folder)
+                self._copies = Copies(folder / folder_name(this_owner()), self.settings.copies)
+            return Kept(self._copies, is_lasting=is_lasting)
 
     def check(
         self,
@@ -288,7 +332,6 @@ class Orchestrator:
         base = dict(environment if base is None else base)
         flow.know(base.keys(), flow.tools)
         flow.check()
-        flow.choose(())
         return Check(flow, environment, base, self._perform_apart, hooks=hooks, seed=seed, orders=orders).run()
 
     def check_notebook(

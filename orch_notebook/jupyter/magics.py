@@ -99,7 +99,14 @@ class OrchMagics(Magics):  # type: ignore[misc]
         return self._status(given) if session.current() else self._graph(read_command("graph"))
 
     def _run(self, given: Namespace) -> None:
-        self.session.run(given.select, flow=given.flow, background=given.background, summary=not given.quiet)
+        self.session.run(
+            given.select,
+            flow=given.flow,
+            background=given.background,
+            summary=not given.quiet,
+            only_stale=given.stale,
+            everything=given.everything,
+        )
 
     def _graph(self, given: Namespace) -> Any:
         flow = self.session.flow(given.flow)

@@ -32,7 +32,7 @@ from orch_notebook.model.orders import free_pairs, other_order, steps_between, t
 from orch_notebook.model.outcomes import Outcome, difference
 from orch_notebook.runtime.hooks import CellHooks, PlainHooks
 from orch_notebook.runtime.programs import Around
-from orch_notebook.runtime.restoring import Copies
+from orch_notebook.runtime.restoring import WayBack
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.ordered import OrderedRunner
 from orch_notebook.runtime.surroundings import CHANCE, Surroundings, stir
@@ -114,7 +114,7 @@ class Check:
         """Check, put back what was changed, and return what was found."""
         self._surroundings = Surroundings()
         self._survey = Survey(data_of(self._base))
-        self._copies = Copies(self._survey)
+        self._way_back = WayBack(self._survey)
         pairs, tried, order = free_pairs(self._original.graph), set[tuple[str, str]](), self._order
         try:
             plain = self._run(self._order)
@@ -170,7 +170,7 @@ class Check:
 
     def _put_back(self) -> None:
         self._put_names(self._start)
-        failed = [f"{name!r}" for name in self._copies.put_back()]
+        failed = [f"{name!r}" for name in self._way_back.put_back()]
         failed += [name.partition(":")[2] for name in self._surroundings.put_back()]
         if failed:
             shown = ", ".join(sorted(failed)[:5])

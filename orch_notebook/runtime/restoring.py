@@ -16,7 +16,7 @@ from typing import Any
 
 from orch_notebook.runtime.surveys import Survey
 
-__all__ = ["Copies"]
+__all__ = ["WayBack"]
 
 Back = Callable[[], object]
 
@@ -24,7 +24,7 @@ Back = Callable[[], object]
 MOST_KEPT = 1_000_000_000
 
 
-class Copies:
+class WayBack:
     """What is needed to put everything that a survey found back as it was.
 
     Parameters
@@ -35,11 +35,11 @@ class Copies:
     Examples
     --------
     >>> rows = [[1], [2]]
-    >>> copies = Copies(Survey({"rows": rows}))
+    >>> way = WayBack(Survey({"rows": rows}))
     >>> rows[0].append(3)
     >>> rows.pop()
     [2]
-    >>> copies.put_back()
+    >>> way.put_back()
     []
     >>> rows
     [[1], [2]]

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from orch_notebook.runtime import tokens
-from orch_notebook.runtime.restoring import Copies
+from orch_notebook.runtime.restoring import WayBack
 from orch_notebook.runtime.surveys import Survey, fingerprint
 from orch_notebook.runtime.tokens import Budget
 
@@ -149,18 +149,18 @@ def test_what_changed_is_put_back_in_place(name: str) -> None:
     """The same object is what it was; whoever holds it, by whatever name, sees that."""
     make, change, _ = CHANGES[name]
     value = make()
-    mark, copies = fingerprint(value), Copies(Survey({"value": value}))
+    mark, way = fingerprint(value), WayBack(Survey({"value": value}))
     change(value)
-    assert copies.put_back() == []
+    assert way.put_back() == []
     assert fingerprint(value) == mark
 
 
 def test_what_cannot_be_put_back_is_named() -> None:
     """A generator that has moved on stays there."""
     box = Box(rows=numbers())
-    copies = Copies(Survey({"box": box}))
+    way = WayBack(Survey({"box": box}))
     next(box.rows)
-    assert copies.put_back() == ["box.rows"]
+    assert way.put_back() == ["box.rows"]
 
 
 LOOKS_ONLY = {

@@ -39,6 +39,14 @@ PROGRAMS = {
         "a: x = [1]\nb: print(x)\nc: x.append(2)\nd: print(x)",
         "a>b read-after-write x, a>c read-after-write x, b>c write-after-read x, c>d read-after-write x",
     ),
+    "asking what a name is reads it": (
+        "a: x = 1\nb: get_ipython().run_line_magic('pinfo', 'x.real')\nc: get_ipython().run_line_magic('pinfo2', 'y')",
+        "a>b read-after-write x",
+    ),
+    "what is captured is captured alone": (
+        "a: print(1)\nb: get_ipython().run_cell_magic('capture', '', 'print(2)')\nc: print(3)",
+        "a>b hidden-state state:stdout, b>c hidden-state state:stdout",
+    ),
     "readers need not wait for each other": (
         "a: x = [1]\nb: print(x)\nc: print(x)",
         "a>b read-after-write x, a>c read-after-write x",
@@ -80,6 +88,10 @@ PROGRAMS = {
         "a: import mylib\nb: print(1)\nc: mylib.set_mode(2)\nd: print(2)",
         "a>c read-after-write mylib, a>c hidden-state state:settings, b>c hidden-state state:settings, "
         "c>d hidden-state state:settings",
+    ),
+    "a module that a cell writes is imported afterwards": (
+        "a: get_ipython().run_cell_magic('writefile', 'mine.py', 'x = 1')\nb: import numpy\nc: from mine import x",
+        "a>c file file:mine.py",
     ),
     "a copy shares nothing": (
         "a: x = [1]\nb: y = x.copy()\nc: y.append(2)\nd: print(x)",
