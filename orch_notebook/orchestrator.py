@@ -25,6 +25,7 @@ from orch_notebook.model.schedules import Schedule
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion import deployments, upkeep
 from orch_notebook.promotion.checks import read_report, write_check
+from orch_notebook.promotion.declarations import Change, compare_declarations
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.notebooks import cells_of
@@ -582,6 +583,35 @@ class Orchestrator:
         """
         before, after = (deployments.find_version(self.store, name, version) for version in (old, new))
         return compare_deployments(before, after, cells_of(before), cells_of(after))
+
+    def compare_declarations(self, path: Path, *, prune: bool = False) -> list[Change]:
+        """Return what bringing the deployments in line with a file would change.
+
+        Raises
+        ------
+        UsageError
+            The file, or a notebook it names, cannot be used.
+        """
+        return compare_declarations(self.store, self.settings, self.clock.now(), path, prune=prune)
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Make these changes: what is new or changed is promoted, what is gone is removed."""
+        now = self.clock.now()
+        for change in changes:
+            if change.wanted is None:
+                self.remove(change.name)
+            elif change.kind != "same":
+                deployments.save(self.store, self.settings, now, change.wanted)
+
+    def remove(self, name: str) -> None:
+        """Take a deployment away; its runs stay.
+
+        Raises
+        ------
+        NotFound
+            There is none of that name.
+        """
+        deployments.remove(self.store, self.settings, self.clock.now(), this_owner(), name)
 
     def roll_back(self, name: str, version: int) -> Deployment:
         """Promote an earlier version of a deployment again.

@@ -89,6 +89,7 @@ class NotebookSession:
         self._question_routes.open()
         figures.route_figures()
         bars.route_bars(as_text=self.is_executed_by_worker)
+        self._take_in_history()
         self.shell.events.register("post_run_cell", self._cell_ran)
         self._end_watch = self.orchestrator.watch(self._changed)
 
@@ -220,13 +221,23 @@ class NotebookSession:
         raw = getattr(result.info, "raw_cell", "") or ""
         if not raw.strip() or raw.lstrip().startswith("%%") or not getattr(result.info, "store_history", True):
             return
+        label = self.outlet.here().cell_id or f"execution {self.shell.execution_count}"
+        self._take_in(label, raw)
+
+    def _take_in(self, label: str, raw: str) -> None:
         try:
             source = self.shell.input_transformer_manager.transform_cell(raw)
-            label = self.outlet.here().cell_id or f"execution {self.shell.execution_count}"
             for flow in self._flows.values():
                 flow.define(PlainCell(label, source))
         except (SyntaxError, OrchError) as error:
             logger.debug("A plain cell is not taken into the flow: %s", error)
+
+    def _take_in_history(self) -> None:
+        """Take in the plain cells from before the extension was loaded: tasks may call the functions they define."""
+        history = getattr(self.shell.history_manager, "input_hist_raw", [])
+        for number, raw in enumerate(history[:-1]):  # the last one is being executed
+            if raw.strip() and not raw.lstrip().startswith("%%"):
+                self._take_in(f"execution {number}", raw)
 
     def _environment(self, flow: CellFlow) -> dict[str, Any]:
         """Return the live namespace without what the flow's tasks published and without IPython's own names."""
