@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from orch_notebook.errors import OrchError
@@ -32,7 +32,11 @@ from orch_notebook.runtime.planning import Prepared
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.versions import Kept
 
-__all__ = ["CellProgram"]
+__all__ = ["Around", "CellProgram"]
+
+#: ``around(task, body, versions)`` is entered right before a body runs and left right after it; it is told what the
+#: body runs over, and all versions that are alive.
+Around = Callable[[CellTask, Body, Mapping[Version, Any]], AbstractContextManager[object]]
 
 #: Under this name a result holds what the task put out; no name of Python's has a colon.
 OUTPUTS = "outputs:"
@@ -74,8 +78,10 @@ class CellProgram:
         hooks: CellHooks | None = None,
         results: Results | None = None,
         log_limit: int = 1_000_000,
+        around: Around | None = None,
     ) -> None:
         self._flow = flow
+        self._around: Around = around or (lambda task, body, versions: nullcontext())
         self._wiring = flow.wiring
         self._environment = environment
         self._base = dict(prepared.base)
@@ -182,7 +188,8 @@ class CellProgram:
             self._namespaces.body(cell.name, given, in_place=effects.in_place, alone=alone) as body,
         ):
             began = time.monotonic()
-            self._execute(cell, body, capture)
+            with self._around(cell, body, dict(self._kept.versions)):
+                self._execute(cell, body, capture)
             made = body.all_bound() if effects.rebinds else body.bound(self._made(cell.name))
             self._publish(cell.name, made, f"{self._run_id}/{cell.name}", time.monotonic() - began)
         return made
