@@ -350,6 +350,42 @@ def graph(
 
 
 @app.command()
+def check(
+    notebook: Notebook,
+    all_cells: Annotated[bool, typer.Option("--all-cells", help="Count each code cell as a task.")] = False,
+    parameter: Parameters = None,
+    flow_name: Annotated[
+        str | None, typer.Option("--flow", metavar="NAME", help="Which, if there are several.")
+    ] = None,
+    kernel: Kernel = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Draw the other orders with this number.")] = 0,
+    orders: Annotated[int, typer.Option(min=1, metavar="K", help="Try so many other orders.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Find what depends on the order of a notebook's tasks, or on chance.
+
+    Runs them in a kernel of their own, in the notebook's order and in others that its data allow. What is found comes
+    with the line to write; the exit code is 1 then.
+    """
+    with open_orchestrator() as orchestrator:
+        report = orchestrator.check_notebook(
+            notebook,
+            parameter or (),
+            flow=flow_name,
+            all_cells=all_cells,
+            kernel=kernel,
+            seed=seed,
+            orders=orders,
+        )
+    if as_json:
+        print_json(report.to_json())
+    else:
+        say(report.text())
+    if not report.is_clean:
+        raise typer.Exit(1)
+
+
+@app.command()
 def taskify(
     notebook: Notebook,
     output: Annotated[

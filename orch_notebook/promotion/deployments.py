@@ -232,8 +232,11 @@ def submit(
     *,
     timeout: float | None = None,
     kernel: str | None = None,
+    instead: Path | None = None,
 ) -> FlowRun:
     """Make a run of a notebook that no deployment stands for, claimed by `owner`, who executes it.
+
+    What is executed is the notebook, or another `instead`, in the notebook's folder.
 
     Raises
     ------
@@ -241,6 +244,8 @@ def submit(
         As for :func:`promote`.
     """
     plan, schema = _plan(settings, notebook, Terms(timeout=timeout, kernel=kernel))
+    if instead is not None:
+        plan, schema = replace(plan, snapshot=str(instead)), ()
     given = read_given(schema, parameters)
     run = FlowRun(
         run_id=new_run_id(now),

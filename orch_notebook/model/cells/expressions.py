@@ -138,9 +138,11 @@ def evaluate_call(frame: Frame, node: ast.Call, *, is_discarded: bool = False) -
     """Return what a call may give; a call whose value nobody takes is judged more severely."""
     function = node.func
     if isinstance(function, ast.Attribute) and (
-        is_call_of(function.value, "get_ipython") or function.attr in ("run_line_magic", "run_cell_magic", "run_cell")
+        (is_direct := is_call_of(function.value, "get_ipython"))
+        or function.attr in ("run_line_magic", "run_cell_magic", "run_cell")
     ):
-        evaluate(frame, function.value)
+        if not is_direct:
+            evaluate(frame, function.value)
         return call_ipython(frame, function.attr, node)
     receiver: Value | None = None
     called = EMPTY
