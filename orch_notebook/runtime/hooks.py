@@ -6,9 +6,10 @@ import linecache
 from typing import Any, Protocol
 
 from orch_notebook.model.flows import CellTask
+from orch_notebook.runtime.bodies import compile_cell, evaluate
 from orch_notebook.runtime.capture import Capture
 
-__all__ = ["CellHooks", "PlainHooks"]
+__all__ = ["CellHooks", "PlainHooks", "execute"]
 
 
 class CellHooks(Protocol):
@@ -32,6 +33,10 @@ class CellHooks(Protocol):
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
         """Take note that an attempt has ended, well or with an error."""
+        ...
+
+    def away(self, cell: CellTask) -> CellHooks:
+        """Return hooks that can be pickled and do for this cell in another process what these do here."""
         ...
 
 
@@ -60,3 +65,16 @@ class PlainHooks:
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
         """Do nothing."""
+
+    def away(self, cell: CellTask) -> CellHooks:
+        """Return these: they hold nothing."""
+        return self
+
+
+def execute(cell: CellTask, namespace: dict[str, Any], hooks: CellHooks, capture: Capture) -> None:
+    """Run a cell's body over a namespace, and show the value of its last expression."""
+    body, last = compile_cell(cell.body, hooks.filename(cell))
+    if body is not None:
+        evaluate(body, namespace)
+    if last is not None:
+        hooks.show(cell, evaluate(last, namespace), capture)
