@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -149,7 +149,7 @@ class Orchestrator:
     def start(
         self,
         flow: CellFlow,
-        environment: MutableMapping[str, Any],
+        environment: dict[str, Any],
         *,
         base: Mapping[str, Any] | None = None,
         select: Collection[str] = (),
@@ -164,8 +164,8 @@ class Orchestrator:
         ----------
         flow : CellFlow
             The cells.
-        environment : MutableMapping
-            The live namespace, given what tasks bind.
+        environment : dict
+            The live namespace: functions find their globals there, and what tasks bind is put there.
         base : Mapping, optional
             What tasks see besides the versions they read; by default the live namespace as it stands.
         select : collection of str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ class Kernel:
         self.client.start_channels()
         #: Outputs by their display_id: a later cell may still change what an earlier one showed.
         self.shown: dict[str, list[dict[str, Any]]] = {}
+        self._answers: list[str] = []
         try:
             self.client.wait_for_ready(timeout=60)
         except RuntimeError:
@@ -90,19 +91,22 @@ class Kernel:
     def __exit__(self, *exc: object) -> None:
         self.shutdown()
 
-    def run(self, code: str, timeout: float = 60) -> Outcome:
+    def run(self, code: str, timeout: float = 60, answers: Sequence[str] = ()) -> Outcome:
         """Execute a cell and return its :class:`Outcome`; a cell that raises is an outcome, not an exception.
+
+        Whatever the cell asks gets the next of `answers`, as if somebody typed it; without any, nobody is there.
 
         Raises
         ------
         TimeoutError
             The cell is still running after `timeout` seconds.
         """
-        return self.wait(self.start(code), timeout)
+        return self.wait(self.start(code, answers), timeout)
 
-    def start(self, code: str) -> str:
+    def start(self, code: str, answers: Sequence[str] = ()) -> str:
         """Begin to execute a cell without waiting for it; :meth:`wait` takes the returned id."""
-        return self.client.execute(code, allow_stdin=False, stop_on_error=False)
+        self._answers = list(answers)
+        return self.client.execute(code, allow_stdin=bool(answers), stop_on_error=False)
 
     def wait(self, message_id: str, timeout: float = 60) -> Outcome:
         """Wait for the cell that :meth:`start` began."""
@@ -142,6 +146,9 @@ class Kernel:
     def _next(self, until: float, outcome: Outcome) -> dict[str, Any] | None:
         """Return the kernel's next message, or ``None`` when it is dead."""
         while True:
+            if self._answers and self.client.stdin_channel.msg_ready():
+                self.client.get_stdin_msg(timeout=1)
+                self.client.input(self._answers.pop(0))
             try:
                 return self.client.get_iopub_msg(timeout=0.5)
             except queue.Empty:

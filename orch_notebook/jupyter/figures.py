@@ -6,16 +6,12 @@ that list is chosen by context: each task has its own, and code outside of tasks
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from orch_notebook.jupyter.imports import WhenImported
 from orch_notebook.runtime.capture import Capture, current
 
 __all__ = ["close_figures", "route_figures", "show_figures"]
@@ -50,52 +46,22 @@ for _name in (
     setattr(_Figures, _name, _pass_on(_name))
 
 
-#: The module that holds the list.
-_MODULE = "matplotlib._pylab_helpers"
-
-
 def _registry() -> Any:
-    return getattr(sys.modules.get(_MODULE), "Gcf", None)
-
-
-class _WhenImported(MetaPathFinder):
-    """Waits for the list to come into being: a task may be the first to import pyplot, and draw at once."""
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if name != _MODULE or self not in sys.meta_path:
-            return None
-        sys.meta_path.remove(self)
-        spec = find_spec(name)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def execute_and_route(module: ModuleType) -> None:
-                execute(module)
-                route_figures()
-
-            spec.loader.exec_module = execute_and_route  # type: ignore[method-assign]
-        return spec
-
-
-_when_imported = _WhenImported()
+    return getattr(_helpers.module, "Gcf", None)
 
 
 def route_figures() -> None:
     """Let every task have its own figures, from the moment matplotlib is there."""
     registry = _registry()
     if registry is None:
-        if _when_imported not in sys.meta_path:
-            sys.meta_path.insert(0, _when_imported)
+        _helpers.wait()
     elif not isinstance(registry.figs, _Figures):
         registry.figs = _Figures(registry.figs)
 
 
 def unroute_figures() -> None:
     """Give pyplot its own list back."""
-    if _when_imported in sys.meta_path:
-        sys.meta_path.remove(_when_imported)
+    _helpers.forget()
     registry = _registry()
     if registry is not None and isinstance(registry.figs, _Figures):
         registry.figs = registry.figs.outside
@@ -118,3 +84,7 @@ def close_figures() -> None:
         return
     for number in list(registry.figs):
         registry.destroy(number)
+
+
+#: The module that holds the list.
+_helpers = WhenImported("matplotlib._pylab_helpers", route_figures)

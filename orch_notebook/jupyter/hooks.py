@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orch_notebook.jupyter import figures
+from orch_notebook.jupyter.postmortem import Postmortem
 from orch_notebook.model.flows import CellTask
 from orch_notebook.runtime.calls import TaskStopped, users_frames
 from orch_notebook.runtime.capture import Capture, current
@@ -28,6 +29,8 @@ class KernelHooks:
         ``begun(task, capture)`` is told that an attempt begins.
     put_out : callable
         ``put_out(task, capture)`` shows what the capture has gathered.
+    postmortem : Postmortem
+        Keeps what went wrong for the debugger.
     """
 
     def __init__(
@@ -37,12 +40,14 @@ class KernelHooks:
         counts: Mapping[str, int],
         begun: Callable[[str, Capture], object],
         put_out: Callable[[str, Capture], object],
+        postmortem: Postmortem,
     ) -> None:
         self._shell = shell
         self._sources = sources
         self._counts = counts
         self._begun = begun
         self._put_out = put_out
+        self._postmortem = postmortem
 
     def filename(self, cell: CellTask) -> str:
         """Return the name under which IPython cached the cell's source."""
@@ -54,6 +59,7 @@ class KernelHooks:
 
     def begin(self, cell: CellTask, capture: Capture) -> None:
         """Give the attempt a clean sheet."""
+        self._postmortem.begin(cell.name)
         self._begun(cell.name, capture)
 
     def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
@@ -72,6 +78,7 @@ class KernelHooks:
         else:
             figures.close_figures()
             if not isinstance(error, TaskStopped):
+                self._postmortem.failed(cell.name, error)
                 capture.put(self._error(error))
         self._put_out(cell.name, capture)
 

@@ -14,12 +14,14 @@ from itertools import count
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, OrchError, UnknownTask, UsageError
-from orch_notebook.jupyter import figures
+from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, OrchError, UnknownTask, UsageError
+from orch_notebook.jupyter import bars, figures
 from orch_notebook.jupyter.display import LiveDisplay
 from orch_notebook.jupyter.document import NotebookFile
 from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks
 from orch_notebook.jupyter.outlets import open_outlet
+from orch_notebook.jupyter.postmortem import Postmortem
+from orch_notebook.jupyter.questions import QuestionRoutes
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell, name_for
 from orch_notebook.model.headers import parse_header
 from orch_notebook.model.runs import FlowRun, TaskRun
@@ -64,7 +66,11 @@ class NotebookSession:
         self._subscribers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._display_routes = DisplayRoutes(shell)
-        self._hooks = KernelHooks(shell, self._sources, self._counts, self.display.begin, self.display.put_out)
+        self._question_routes = QuestionRoutes(shell)
+        self._postmortem = Postmortem(shell)
+        self._hooks = KernelHooks(
+            shell, self._sources, self._counts, self.display.begin, self.display.put_out, self._postmortem
+        )
         self._end_watch: Callable[[], None] = lambda: None
         self._is_closed = False
 
@@ -73,7 +79,9 @@ class NotebookSession:
     def open(self) -> None:
         """Begin to take part in the notebook."""
         self._display_routes.open()
+        self._question_routes.open()
         figures.route_figures()
+        bars.route_bars()
         self.shell.events.register("post_run_cell", self._cell_ran)
         self._end_watch = self.orchestrator.watch(self._changed)
 
@@ -89,7 +97,9 @@ class NotebookSession:
         self._tell()
         self.display.finish()
         self._display_routes.close()
+        self._question_routes.close()
         figures.unroute_figures()
+        bars.unroute_bars()
 
     def _arrange(self, flow: CellFlow) -> None:
         by_id, by_task = self.file.positions()
@@ -193,7 +203,11 @@ class NotebookSession:
 
     def _cell_ran(self, result: Any) -> None:
         # Comm messages fire this hook too, on a thread of their own (ipykernel 7).
-        if threading.current_thread() is not threading.main_thread() or not getattr(result, "success", False):
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if isinstance(getattr(result, "error_in_exec", None), FlowRunFailed):
+            self._postmortem.leave()  # in the place of the run's own error, which IPython has just left there
+        if not getattr(result, "success", False):
             return
         raw = getattr(result.info, "raw_cell", "") or ""
         if not raw.strip() or raw.lstrip().startswith("%%") or not getattr(result.info, "store_history", True):
@@ -279,6 +293,7 @@ class NotebookSession:
             self._arrange(flow)
             # All of it runs anew: what the last run left need not stay in memory beside what this one makes.
             kept = self._kept.pop(flow.name, {})
+            self._postmortem.clear()
             summary_id = f"orch-{os.getpid()}-{next(self._display_ids)}" if summary else ""
             with self.display.held():
                 handle = self.handle = self.orchestrator.start(
@@ -296,6 +311,7 @@ class NotebookSession:
     def _keep(self, handle: RunHandle) -> None:
         handle.wait()
         self._kept[handle.run.flow] = handle.take_versions()
+        self._postmortem.leave()
         self._tell()
 
     def _interrupted(self, handle: RunHandle) -> None:

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from orch_notebook.errors import NotFound, UndefinedName
-from orch_notebook.model.cells import Cell, Effects, Wiring, parse, wire
+from orch_notebook.model.cells import Cell, Effects, Wiring, claims, parse, wire
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.headers import TaskHeader
 from orch_notebook.model.tasks import Task
@@ -248,7 +248,9 @@ class CellFlow:
             if hidden != self._hidden:
                 self._hidden = hidden
                 self._made.clear()
-            self._graph = Graph(tuple(self._task(task, wiring) for task in self), tuple(wiring.edges))
+            held = claims(wiring, [task.name for task in self])
+            tasks = tuple(self._task(task, wiring, held[task.name]) for task in self)
+            self._graph = Graph(tasks, tuple(wiring.edges))
         return self._graph
 
     def choose(self, select: Collection[str], kept: Collection[tuple[str, str]] = ()) -> Graph:
@@ -290,17 +292,19 @@ class CellFlow:
                     todo.append(maker)
         return self.graph.restrict(chosen)
 
-    def _task(self, cell: CellTask, wiring: Wiring) -> Task:
+    def _task(self, cell: CellTask, wiring: Wiring, held: tuple[str, ...]) -> Task:
         effects, bindings = wiring.effects[cell.name], wiring.bindings[cell.name]
         made = self._made.get(cell.name)
         if made is not None and made[0] == cell and made[1] is effects and made[2] is bindings:
-            return made[3]
+            same = made[3]
+            if same.exclusive == held:
+                return same
         task = Task(
             name=cell.name,
             retry=cell.header.retry,
             timeout=cell.header.timeout,
             tags=cell.header.tags,
-            exclusive=tuple(sorted(effects.exclusive)),
+            exclusive=held,
             cell_index=cell.cell_index,
             cell_id=cell.cell_id,
             reads=shown(name for name in bindings if name not in self._hidden),

@@ -88,7 +88,8 @@ class RunMachine:
         self._unsettled = 0
         self._counts: Counter[str] = Counter()
         self._culprits: list[str] = []
-        self._held: set[str] = set()
+        #: By thing: at which version it is held, if it has any, and by how many.
+        self._held: dict[str, tuple[str, int]] = {}
         self._parked: deque[str] = deque()
         for task in graph.tasks:
             self._stands[task.name] = _Stand(task, len(graph.predecessors[task.name]))
@@ -131,7 +132,7 @@ class RunMachine:
             stand.is_issued = stand.type in (T.RUNNING, T.CANCELLING)
             stand.holds = stand.is_issued and bool(stand.task.exclusive)
             if stand.holds:
-                self._held.update(stand.task.exclusive)
+                self._take(stand.task)
 
     @property
     def is_over(self) -> bool:
@@ -301,13 +302,34 @@ class RunMachine:
 
     def _start(self, name: str, stand: _Stand, attempt: int) -> list[Command]:
         if stand.task.exclusive:
-            if not self._held.isdisjoint(stand.task.exclusive):
+            if not self._is_free(stand.task):
                 self._parked.append(name)
                 return []
-            self._held.update(stand.task.exclusive)
+            self._take(stand.task)
             stand.holds = True
         stand.is_issued = True
         return [StartTask(name, attempt)]
+
+    def _is_free(self, task: Task) -> bool:
+        for thing in task.exclusive:
+            name, _, version = thing.partition("@")
+            if name in self._held and (not version or self._held[name][0] != version):
+                return False
+        return True
+
+    def _take(self, task: Task) -> None:
+        for thing in task.exclusive:
+            name, _, version = thing.partition("@")
+            self._held[name] = version, self._held.get(name, ("", 0))[1] + 1
+
+    def _give_back(self, task: Task) -> None:
+        for thing in task.exclusive:
+            name, _, version = thing.partition("@")
+            count = self._held[name][1] - 1
+            if count:
+                self._held[name] = version, count
+            else:
+                del self._held[name]
 
     def _release(self, stand: _Stand) -> list[Command]:
         """Give back what an attempt held, and start who waited for it."""
@@ -315,7 +337,7 @@ class RunMachine:
         if not stand.holds:
             return []
         stand.holds = False
-        self._held.difference_update(stand.task.exclusive)
+        self._give_back(stand.task)
         commands: list[Command] = []
         for _ in range(len(self._parked)):
             name = self._parked.popleft()

@@ -62,7 +62,8 @@ class Task:
     tags : tuple of str
         Free words to select by.
     exclusive : tuple of str
-        Names of things only one task may use at a time (``"pyplot"``): tasks that share one never overlap.
+        Names of things only one task may use at a time (``"pyplot"``): tasks that share one never overlap.  Of a thing
+        that has versions (``"scale@load"``) several may use the same one.
     cell_index : int or None
         Position of the cell in its notebook, counted from 0 over all cells.
     cell_id : str or None

@@ -7,7 +7,7 @@ import asyncio
 import inspect
 import io
 import tokenize
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from types import CodeType
 from typing import Any
 
@@ -17,8 +17,15 @@ TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 SILENT_TOKENS = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.DEDENT})
 
 
-def compile_cell(source: str, filename: str) -> tuple[CodeType | None, CodeType | None]:
+def compile_cell(source: str, filename: str, late: Collection[str] = ()) -> tuple[CodeType | None, CodeType | None]:
     """Compile a cell's body, and its last expression apart when its value is to be shown (no ``;`` behind it).
+
+    Parameters
+    ----------
+    source, filename : str
+        The body, and the name under which tracebacks find its lines.
+    late : collection of str
+        Names that it binds as globals even where it runs over a namespace of its own.
 
     Examples
     --------
@@ -32,11 +39,45 @@ def compile_cell(source: str, filename: str) -> tuple[CodeType | None, CodeType 
     """
     tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT)
     last: CodeType | None = None
+    if late:
+        _declare(tree, late)
     if tree.body and isinstance(tree.body[-1], ast.Expr) and not _is_silenced(source):
         value = tree.body.pop().value
         last = compile(ast.Expression(value), filename, "eval", TOP_LEVEL_AWAIT)
     body = compile(tree, filename, "exec", TOP_LEVEL_AWAIT) if tree.body else None
     return body, last
+
+
+def _declare(tree: ast.Module, late: Collection[str]) -> None:
+    """Declare names global at the top of a module, whose annotations of them would then be an error."""
+    _Bare(late).visit(tree)
+    start = next((number for number, node in enumerate(tree.body) if not _is_future_import(node)), len(tree.body))
+    tree.body.insert(start, ast.copy_location(ast.Global(sorted(late)), ast.Pass(lineno=1, col_offset=0)))
+    ast.fix_missing_locations(tree)
+
+
+def _is_future_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
+class _Bare(ast.NodeTransformer):
+    """Takes annotations off some names of a module; they are evaluated still."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+
+    def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.expr):
+            return node
+        return super().visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
+        if not isinstance(node.target, ast.Name) or node.target.id not in self._names:
+            return node
+        annotation = ast.copy_location(ast.Expr(node.annotation), node)
+        if node.value is None:
+            return annotation
+        return [ast.copy_location(ast.Assign([node.target], node.value), node), annotation]
 
 
 def _is_silenced(source: str) -> bool:
@@ -48,9 +89,9 @@ def _is_silenced(source: str) -> bool:
     return bool(said) and said[-1] == ";"
 
 
-def evaluate(code: CodeType, namespace: dict[str, Any]) -> Any:
-    """Execute compiled code over a namespace and return the value of an expression; what awaits gets its own loop."""
-    result = eval(code, namespace)  # noqa: S307 - running the user's code is the purpose
+def evaluate(code: CodeType, globals: dict[str, Any], locals: dict[str, Any]) -> Any:
+    """Execute compiled code over namespaces and return the value of an expression; what awaits gets its own loop."""
+    result = eval(code, globals, locals)  # noqa: S307 - running the user's code is the purpose
     if code.co_flags & inspect.CO_COROUTINE:
         work = _stoppable(result)
         try:

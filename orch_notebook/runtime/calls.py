@@ -133,8 +133,25 @@ def _place(found: re.Match[str], label: Callable[[str], str]) -> str:
 
 
 def users_frames(trace: TracebackType | None) -> TracebackType | None:
-    """Return the part of a traceback that begins at the user's code; all of it if none of it is theirs."""
-    found = trace
-    while found is not None and found.tb_frame.f_code.co_filename.startswith(PACKAGE):
-        found = found.tb_next
-    return found or trace
+    """Return the part of a traceback that is the user's: without our frames above it, and without those below it.
+
+    Ours stand below where a task asked us for something that we refuse; all of it is returned if none of it is theirs.
+    """
+    steps: list[TracebackType] = []
+    while trace is not None:
+        steps.append(trace)
+        trace = trace.tb_next
+    theirs = [number for number, step in enumerate(steps) if not is_ours(step)]
+    if not theirs:
+        return steps[0] if steps else None
+    if theirs[-1] == len(steps) - 1:
+        return steps[theirs[0]]
+    found: TracebackType | None = None
+    for step in reversed(steps[theirs[0] : theirs[-1] + 1]):
+        found = TracebackType(found, step.tb_frame, step.tb_lasti, step.tb_lineno)
+    return found
+
+
+def is_ours(step: TracebackType) -> bool:
+    """Whether a traceback's first frame is code of this package."""
+    return step.tb_frame.f_code.co_filename.startswith(PACKAGE)

@@ -1,72 +1,181 @@
-"""The namespace of a body: the environment, the versions it is bound to, and functions that see both.
+"""The namespaces of a run: one for each body, and the live one, through which all functions see their globals.
 
-In: what every task of a run sees, and the versions that one task is given.  Out: the names its body runs over.
+In: the live namespace, and the versions that each task is given.  Out: what a body runs over, and what it has bound.
+
+A function reads its globals when it is called, and reads them where it was made: whatever calls it, in whatever
+thread, through however many objects.  So there is one set of globals for the functions of all cells, the live
+namespace, and it holds what the running tasks must find there.  What a body binds and reads itself lives in a
+dictionary of its own; only the few names that it reaches by way of functions (:func:`late_names`) are put into the
+live namespace while it runs, each at the task's version.  Tasks that need different versions of such a name never
+overlap: the machine sees to that, for both hold the name at their version.
+
+The other way, globals that ask which task is running, was tried: a dictionary of our own as ``__globals__`` costs
+20 ns for each global a function reads, 180 ns where versions differ, in every notebook at all times; and it sees no
+``global`` statement and no function defined before the extension was loaded.  Here such a read costs nothing and any
+function will do.  What it costs is order: 1 % of the parallelism of 157 public notebooks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import CodeType, FunctionType
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
-__all__ = ["make_namespace"]
+__all__ = ["Body", "Namespaces"]
+
+#: Stands for a name that is not bound.
+ABSENT = object()
 
 
-def make_namespace(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the names that a body runs over.
+class Body:
+    """What one body runs over.
+
+    Attributes
+    ----------
+    globals : dict
+        The live namespace.
+    locals : dict
+        What the body binds and reads itself; for a body that runs alone the live namespace, too.
+    late : frozenset of str
+        The names that it must bind as globals, because functions look for them there.
+    """
+
+    __slots__ = ("_given", "_start", "globals", "late", "locals")
+
+    def __init__(
+        self,
+        globals: dict[str, Any],
+        locals: dict[str, Any],
+        late: Collection[str],
+        given: Collection[str],
+        start: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        self.globals = globals
+        self.locals = locals
+        self.late = frozenset(late)
+        self._given = frozenset(given)
+        self._start = start
+
+    def bound(self, names: Collection[str]) -> dict[str, Any]:
+        """Return those of these names that are bound, with their values."""
+        places = {name: self.globals if name in self.late else self.locals for name in names}
+        return {name: place[name] for name, place in places.items() if name in place}
+
+    def all_bound(self) -> dict[str, Any]:
+        """Return what the body was given or has bound, whatever its source shows; IPython's own names are not its."""
+        changed = {name for name, value in self.locals.items() if self._start.get(name, ABSENT) is not value}
+        return self.bound(self._given | {name for name in changed if not name.startswith("_")})
+
+    def undo(self) -> None:
+        """Put back what a body that ran alone has bound and unbound."""
+        for name in {*self.locals, *self._start} - self.late:
+            if not name.startswith("_"):
+                _put(self.locals, name, self._start.get(name, ABSENT))
+
+
+class Namespaces:
+    """The namespaces of one run.
 
     Parameters
     ----------
+    live : dict
+        The live namespace; what tasks leave is published there.
     base : Mapping
-        The environment.
-    given : Mapping
-        The versions the task reads, by name.
+        What every task sees besides the versions it is given.
+    late : Mapping
+        For every task the names that it reaches by way of functions.
 
     Examples
     --------
-    >>> make_namespace({"x": 1, "y": 2}, {"x": 3})
-    {'x': 3, 'y': 2}
+    >>> live = {"n": 0, "f": lambda: n}
+    >>> spaces = Namespaces(live, dict(live), {"a": ["n"], "b": []})
+    >>> with spaces.body("a", {"n": 5}) as body:
+    ...     exec("m = n", body.globals, body.locals)
+    ...     spaces.publish(body.bound(["m"]))
+    >>> live["m"], live["n"]
+    (5, 0)
     """
-    namespace = {**base, **given}
-    _rebind(namespace, set(given))
-    return namespace
+
+    def __init__(self, live: dict[str, Any], base: Mapping[str, Any], late: Mapping[str, Collection[str]]) -> None:
+        self._live = live
+        self._base = base
+        self._late = late
+        self._lock = threading.Lock()
+        #: By late name: the tasks that need it as it is, and what stands there when they are done.
+        self._users: dict[str, set[str]] = {}
+        self._behind: dict[str, Any] = {}
+
+    @contextmanager
+    def body(
+        self, task: str, given: Mapping[str, Any], *, in_place: bool = False, alone: bool = False
+    ) -> Iterator[Body]:
+        """Open the namespace of a task's body for as long as it runs; what it does not publish is gone afterwards.
+
+        Parameters
+        ----------
+        task : str
+            Its name.
+        given : Mapping
+            The versions it is given, by name; also those of the environment among its late names.
+        in_place : bool
+            It runs in the live namespace itself, and its late names are all that it binds.
+        alone : bool
+            Nothing else runs, and the body may do anything: it runs in the live namespace, too.
+        """
+        late = self._late[task]
+        try:
+            self._enter(task, late, given)
+            if alone or in_place:
+                body = Body(self._live, self._live, late, given, dict(self._live) if alone else {})
+            else:
+                own = {name: value for name, value in {**self._base, **given}.items() if name not in late}
+                body = Body(self._live, own, late, given)
+            try:
+                yield body
+            except BaseException:
+                if alone:
+                    body.undo()
+                raise
+        finally:
+            self.leave(task)
+
+    def _enter(self, task: str, late: Collection[str], given: Mapping[str, Any]) -> None:
+        with self._lock:
+            for name in late:
+                users = self._users.setdefault(name, set())
+                if not users:
+                    self._behind[name] = self._live.get(name, ABSENT)
+                users.add(task)
+                _put(self._live, name, given.get(name, ABSENT))
+
+    def leave(self, task: str) -> None:
+        """Take a task's late names back; it does no harm to do so twice, as a stop may have come in between."""
+        with self._lock:
+            for name in self._late[task]:
+                users = self._users.get(name)
+                if users and task in users:
+                    users.discard(task)
+                    if not users:
+                        _put(self._live, name, self._behind.pop(name))
+
+    def publish(self, bound: Mapping[str, Any], unbound: Collection[str] = ()) -> None:
+        """Show what a task has bound and unbound; what running tasks need as it is shows when they are done."""
+        with self._lock:
+            later = {name: value for name, value in bound.items() if self._users.get(name)}
+            # In one step each: a task that is stopped right here has published all its names or none.
+            self._behind.update(later)
+            self._live.update({name: value for name, value in bound.items() if name not in later})
+            for name in unbound:
+                if self._users.get(name):
+                    self._behind[name] = ABSENT
+                else:
+                    self._live.pop(name, None)
 
 
-def _rebind(namespace: dict[str, Any], given: set[str]) -> None:
-    """Let functions of the notebook see the versions that this task was given.
-
-    A function reads its globals when it is called.  Those of the notebook's functions are another namespace than the
-    task's, so every function that reads a given name, or calls one that does, is rebuilt over this namespace.
-    """
-    names = set(given)
-    functions = {
-        name: value
-        for name, value in namespace.items()
-        if isinstance(value, FunctionType) and value.__globals__.get("__name__") == "__main__"
-    }
-    found = True
-    while found:
-        found = False
-        for name, function in list(functions.items()):
-            if _global_names(function.__code__) & names:
-                namespace[name] = _over(function, namespace)
-                names.add(name)
-                del functions[name]
-                found = True
-
-
-def _global_names(code: CodeType) -> set[str]:
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names |= _global_names(constant)
-    return names
-
-
-def _over(function: FunctionType, namespace: dict[str, Any]) -> FunctionType:
-    twin = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
-    twin.__kwdefaults__ = function.__kwdefaults__
-    twin.__annotations__ = function.__annotations__
-    twin.__dict__.update(function.__dict__)
-    twin.__doc__, twin.__module__, twin.__qualname__ = function.__doc__, function.__module__, function.__qualname__
-    return twin
+def _put(names: dict[str, Any], name: str, value: Any) -> None:
+    if value is ABSENT:
+        names.pop(name, None)
+    else:
+        names[name] = value

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from orch_notebook.model.cells import Wiring
+from orch_notebook.model.cells import Wiring, late_names
 from orch_notebook.model.flows import CellFlow, CellTask
 from orch_notebook.runtime.bodies import compile_cell, evaluate
 from orch_notebook.runtime.calls import describe_failure
 from orch_notebook.runtime.capture import Capture, capturing
 from orch_notebook.runtime.hooks import CellHooks, PlainHooks
 from orch_notebook.runtime.keys import Keys
-from orch_notebook.runtime.namespaces import make_namespace
+from orch_notebook.runtime.namespaces import Body, Namespaces
 from orch_notebook.runtime.results import Results
 
 __all__ = ["CellProgram", "Version"]
@@ -34,8 +34,8 @@ class CellProgram:
     ----------
     flow : CellFlow
         As it stood when the run began.
-    environment : MutableMapping
-        The live namespace, to which what tasks bind is published.
+    environment : dict
+        The live namespace, where functions find their globals, and to which what tasks bind is published.
     base : dict
         What every task sees besides the versions it reads.  Taken once for the whole run: a plain cell executed while
         it goes on must not change what its tasks see.
@@ -56,7 +56,7 @@ class CellProgram:
     def __init__(
         self,
         flow: CellFlow,
-        environment: MutableMapping[str, Any],
+        environment: dict[str, Any],
         base: dict[str, Any],
         *,
         selected: frozenset[str],
@@ -69,7 +69,6 @@ class CellProgram:
     ) -> None:
         self._flow = flow
         self._wiring: Wiring = flow.wiring
-        self._environment = environment
         self._base = base
         self._line = line
         self._run_id = run_id
@@ -89,6 +88,8 @@ class CellProgram:
         self._last = frozenset(last.items())
         #: The versions that are alive: those some task can still read, and the last of each name.
         self.versions: dict[Version, Any] = dict(kept)
+        self._late = late_names(self._wiring, self._order)
+        self._namespaces = Namespaces(environment, base, self._late)
         self._keys = Keys(flow, self._base)
         self._results = results
 
@@ -125,38 +126,33 @@ class CellProgram:
         key, note = self._key(cell)
         if key is not None and (found := self._reuse(cell, key)) is not None:
             return found
-        namespace = self._namespace(cell.name)
-        self._execute(cell, namespace, capture)
-        made = self._bound_by(cell.name, namespace)
-        if key is not None:
-            note = self._keep(cell, key, made)
-        self._publish(cell.name, made)
+        effects = self._wiring.effects[cell.name]
+        alone, given = bool(effects.opaque), self._given(cell.name)
+        with self._namespaces.body(cell.name, given, in_place=effects.in_place, alone=alone) as body:
+            self._execute(cell, body, capture)
+            made = body.all_bound() if effects.rebinds else body.bound(self._made(cell.name))
+            if key is not None:
+                note = self._keep(cell, key, made)
+            self._publish(cell.name, made)
         return {"note": note} if note else None
 
-    def _bound_by(self, task: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the versions that a body has made: those its source shows, or all where it may bind any name."""
-        if not self._wiring.effects[task].rebinds:
-            return {name: namespace[name] for name in self._made(task) if name in namespace}
-        given = self._bound(task)
-        return {
-            name: value
-            for name, value in namespace.items()
-            if name in given or (self._base.get(name, self) is not value and not name.startswith("__"))
-        }
-
-    def _namespace(self, task: str) -> dict[str, Any]:
+    def _given(self, task: str) -> dict[str, Any]:
+        """Return what a task is given by name: versions, and what it reads late of the environment."""
+        late, bound = self._late[task], self._wiring.bindings[task]
+        given = {name: self._base[name] for name in late if name in bound and name in self._base}
         with self._lock:
-            given = {
+            given |= {
                 name: self.versions[version] for name, version in self._bound(task).items() if version in self.versions
             }
-        return make_namespace(self._base, given)
+        return given
 
-    def _execute(self, cell: CellTask, namespace: dict[str, Any], capture: Capture) -> None:
-        body, last = compile_cell(cell.body, self._hooks.filename(cell))
-        if body is not None:
-            evaluate(body, namespace)
+    def _execute(self, cell: CellTask, body: Body, capture: Capture) -> None:
+        late = body.late if body.locals is not body.globals else ()
+        code, last = compile_cell(cell.body, self._hooks.filename(cell), late)
+        if code is not None:
+            evaluate(code, body.globals, body.locals)
         if last is not None:
-            self._hooks.show(cell, evaluate(last, namespace), capture)
+            self._hooks.show(cell, evaluate(last, body.globals, body.locals), capture)
 
     def _publish(self, task: str, made: Mapping[str, Any]) -> None:
         order = self._order[task]
@@ -167,12 +163,13 @@ class CellProgram:
             # A task higher up that ends later must not cover what a lower one has published.
             shown = [name for name in made if order >= self._published.get(name, -1)]
             self._published.update(dict.fromkeys(shown, order))
-            # In one step: a task that is stopped right here has published all its names or none.
-            self._environment.update({name: made[name] for name in shown})
-            for name in self._wiring.effects[task].deletes:
-                if name not in made and order >= self._published.get(name, -1):
-                    self._published[name] = order
-                    self._environment.pop(name, None)
+            gone = [
+                name
+                for name in self._wiring.effects[task].deletes
+                if name not in made and order >= self._published.get(name, -1)
+            ]
+            self._published.update(dict.fromkeys(gone, order))
+            self._namespaces.publish({name: made[name] for name in shown}, gone)
 
     def describe(self, error: BaseException) -> dict[str, Any]:
         """Return what is recorded of a failure, with cells called as people call them."""
@@ -180,6 +177,7 @@ class CellProgram:
 
     def settled(self, task: str) -> None:
         """Free the versions that only this task still had to read; call it when no attempt will follow."""
+        self._namespaces.leave(task)
         with self._lock:
             for version in self._bound(task).values():
                 self._readers[version] -= 1

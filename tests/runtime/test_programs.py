@@ -42,7 +42,7 @@ class Notebook:
         header.setdefault("cache", True if self.results else None)
         self.flow.define(CellTask(name, TaskHeader(**header), source))
 
-    def run(self, *select, last_first=False, threads=None):
+    def run(self, *select, last_first=False, threads=None, base=None):
         """Run to the end, and return the names of the states in which the tasks ended."""
         graph = self.flow.graph.select(select)
         runner = ThreadRunner(threads) if threads else StepRunner((lambda n: n - 1) if last_first else lambda n: 0)
@@ -50,7 +50,7 @@ class Notebook:
         program = CellProgram(
             self.flow,
             self.names,
-            dict(self.names),
+            dict(self.names) if base is None else base,
             selected=frozenset(graph.by_name),
             kept=self.kept,
             line=lambda task, attempt, level, text: self.lines.append((task, text)),

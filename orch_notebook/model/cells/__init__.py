@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from orch_notebook.model.cells.effects import Cell, Effects
 from orch_notebook.model.cells.knowledge import KNOWLEDGE
+from orch_notebook.model.cells.late import claims, late_names
 from orch_notebook.model.cells.reading import analyse, parse
 from orch_notebook.model.cells.rules import Knowledge, Rule
 from orch_notebook.model.cells.wiring import Wiring, wire
 
-__all__ = ["KNOWLEDGE", "Cell", "Effects", "Knowledge", "Rule", "Wiring", "analyse", "parse", "wire"]
+__all__ = [
+    "KNOWLEDGE",
+    "Cell",
+    "Effects",
+    "Knowledge",
+    "Rule",
+    "Wiring",
+    "analyse",
+    "claims",
+    "late_names",
+    "parse",
+    "wire",
+]

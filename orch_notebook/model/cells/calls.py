@@ -27,6 +27,8 @@ def call_value(frame: Frame, called: Value, given: Arguments) -> Value:
             is_known = True
             continue
         for tag in frame.tags_of(atom):
+            if tag == ("stateful", "cache"):
+                frame.change(frozenset({atom}))
             if tag[0] == "method":
                 results.append(call_library_method(frame, frame.element(frozenset({atom})), tag[1], given))
                 is_known = True

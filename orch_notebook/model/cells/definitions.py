@@ -15,6 +15,10 @@ from orch_notebook.model.cells.values import EMPTY, FunctionCode, Value, union
 __all__ = ["define_class", "define_function", "import_from", "import_module"]
 
 
+#: Decorators that make every call of a function leave something behind.
+CACHES = frozenset({("path", "functools.cache"), ("path", "functools.lru_cache")})
+
+
 def define_function(frame: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
     """Bind a function, after what its decorators, defaults and annotations read."""
     decorators = [evaluate(frame, decorator) for decorator in node.decorator_list]
@@ -39,6 +43,9 @@ def decorate(
         else:
             # A library's decorator: what it gives may call, or be, what it was given.
             frame.store(made, value)
+            named = decorator.func if isinstance(decorator, ast.Call) else decorator
+            if any(base in CACHES for base, _ in evaluate(frame, named)):
+                made |= frame.new(decorator, ("stateful", "cache"))
     return made
 
 

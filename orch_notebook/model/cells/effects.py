@@ -66,6 +66,11 @@ class Effects:
         Why nothing certain can be said, or empty.
     rebinds : bool
         Whether an opaque cell may bind any name at all.
+    indirect : frozenset of str
+        The names it takes in, binds or deletes by way of functions, class bodies and comprehensions, which see globals
+        and not what a body has for itself.
+    in_place : bool
+        Whether it executes text, so that it has to run in the live namespace itself.
     late : mapping
         For every function and class it defines, the globals that are read when it is called.
     """
@@ -81,6 +86,8 @@ class Effects:
     exclusive: frozenset[str] = frozenset()
     opaque: str = ""
     rebinds: bool = False
+    indirect: frozenset[str] = frozenset()
+    in_place: bool = False
     late: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
 
 
@@ -88,6 +95,7 @@ def effects_of(summary: Summary) -> Effects:
     """Return a summary's effects on names, without the objects behind them."""
     unsure = {name for name, (_, is_sure) in summary.writes.items() if not is_sure}
     unsure |= {name for name, is_sure in summary.deletes.items() if not is_sure}
+    touched = {*summary.reads, *summary.writes, *summary.deletes}
     return Effects(
         reads=frozenset(name for name, is_sure in summary.reads.items() if is_sure),
         writes=frozenset(summary.writes),
@@ -100,5 +108,7 @@ def effects_of(summary: Summary) -> Effects:
         exclusive=frozenset(summary.exclusive),
         opaque=summary.opaque,
         rebinds=summary.rebinds,
+        indirect=frozenset(touched if summary.in_place else summary.indirect & touched),
+        in_place=summary.in_place,
         late=MappingProxyType(summary.late) if summary.late else {},
     )

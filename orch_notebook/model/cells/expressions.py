@@ -266,6 +266,7 @@ def make_function(frame: Frame, node: ast.Lambda | ast.FunctionDef | ast.AsyncFu
     spec = node.args
     held = union([evaluate(frame, default) for default in [*spec.defaults, *spec.kw_defaults] if default])
     code = frame.linker.function_code(node, enclosing_names(frame))
+    frame.summary.indirect |= code.free | code.globals
     held |= union([frame.load(name) for name in code.captured if name != code.name])
     return frame.new(node, ("function", code), holds=held)
 

@@ -164,6 +164,7 @@ def apply(frame: Frame, summary: Summary, arguments: Mapping[str, Value], site: 
     for state, access in summary.states.items():
         frame.touch(state, access)
     frame.summary.exclusive |= summary.exclusive
+    frame.summary.indirect |= summary.indirect.union(summary.reads, summary.writes, summary.deletes)
     if summary.opaque:
         frame.give_up(summary.opaque, summary.rebinds)
     return place_all(summary.returned)
@@ -178,8 +179,13 @@ def construct(frame: Frame, code: ClassCode, called: Value, given: Arguments) ->
         if (method := code.method(name)) is not None:
             run_code(frame, method, EMPTY, given if name == "__new__" else Arguments(given.node), receiver=made)
     if start is None:
-        # A dataclass, a named tuple, or a library's constructor: it keeps what it is given.
+        # A dataclass, a named tuple, or a library's constructor: it keeps what it is given, and may call what its class
+        # holds, such as the factories of defaults.
         frame.store(made, given.everything)
+        for atom in frame.inside(called):
+            for kind, factory in frame.tags_of(atom):
+                if kind == "function":
+                    run_code(frame, factory, frozenset({atom}), Arguments(given.node))
     else:
         run_code(frame, start, EMPTY, given, receiver=made)
     return made

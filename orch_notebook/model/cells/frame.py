@@ -126,6 +126,8 @@ class Frame:
                 return self.names.locals.get(name, EMPTY)
             if name in self.captured:
                 return frozenset({(("arg", CLOSURE), True)})
+        if self.overlays:
+            self.summary.indirect.add(name)
         return self.load_global(name)
 
     def load_global(self, name: str) -> Value:
@@ -178,6 +180,8 @@ class Frame:
             self.change(closure)
             self.store(closure, value)
         else:
+            if self.overlays:
+                self.summary.indirect.add(name)
             self.bind_global(name, value)
 
     def bind_global(self, name: str, value: Value) -> None:

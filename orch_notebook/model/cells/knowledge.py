@@ -110,6 +110,7 @@ FUNCTIONS: Mapping[str, Rule] = {
     "logging.getLogger": PURE,
     "logging.*": Rule(state=("state:logging",)),
     **_each("logging.debug logging.info logging.warning logging.error logging.exception", PLAIN),
+    **_each("rich.print rich.print_json rich.inspect tqdm.tqdm.write tqdm.auto.tqdm.write", PLAIN),
     "locale.*": Rule(state=("state:locale",)),
     "os.chdir": Rule(state=("state:cwd",)),
     "os.getcwd": Rule(sees=("state:cwd",), gives="plain"),

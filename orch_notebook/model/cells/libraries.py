@@ -231,6 +231,7 @@ def _consult(frame: Frame, method: FunctionCode, atom: Atom, node: ast.AST) -> N
     looks = Entry(tags=frozenset(tag for tag in frame.tags_of(atom) if tag[0] == "instance"), defined=True)
     described = {name: looks if value else frame.describe(value) for name, value in arguments.items()}
     summary = frame.linker.summarise(method, described, frame)
+    frame.summary.indirect |= summary.indirect.union(summary.reads)
     for name in summary.reads:
         frame.read_if_there(name)
         if name in frame.names.globals:

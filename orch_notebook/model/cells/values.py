@@ -195,6 +195,10 @@ class Summary:
         Whether the opaque part may bind any name.
     needs : dict
         The entries this summary rests on.
+    indirect : set of str
+        Globals named by functions that are made or called here, in class bodies and in comprehensions.
+    in_place : bool
+        Whether text is executed here, which binds names where it stands.
     """
 
     reads: dict[str, bool] = field(default_factory=dict)
@@ -209,6 +213,8 @@ class Summary:
     opaque: str = ""
     rebinds: bool = False
     needs: dict[str, Entry] = field(default_factory=dict)
+    indirect: set[str] = field(default_factory=set)
+    in_place: bool = False
     late: dict[str, frozenset[str]] = field(default_factory=dict)
     effects: Any = None
     kept: set[Base] = field(default_factory=set)

@@ -7,7 +7,7 @@ import re
 import types
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from orch_notebook.model.cells import Cell, wire
@@ -60,7 +60,10 @@ def test_any_legal_order_gives_what_top_to_bottom_gives(cells: list[Cell], seed:
     cells = keep_what_runs(cells)
     expected_text, expected_names = run_in_order(cells)
     wiring = wire(cells)
-    assert not wiring.undefined
+    # A name that was deleted may be read where no turn of a loop comes by; the flow is refused then, which is as good.
+    deleted = {name for cell in cells for name in wiring.effects[cell.name].deletes}
+    assert all(set(names) <= deleted for names in wiring.undefined.values())
+    assume(not wiring.undefined)
     for choose in (latest_first, at_random(seed)):
         text, names, order = run_by_wiring(cells, wiring, choose)
         assert text == expected_text, order

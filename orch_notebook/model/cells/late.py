@@ -1,0 +1,72 @@
+"""Which names a task sees through the one set of globals that all functions of the notebook share.
+
+In: a wiring.  Out: for every task, the names it reaches by way of functions, and the version of each that must stand
+there while the task runs.  Two tasks that need different versions of such a name never overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orch_notebook.model.cells.effects import Effects
+from orch_notebook.model.cells.wiring import Wiring
+
+__all__ = ["claims", "late_names"]
+
+
+def late_names(wiring: Wiring, tasks: Iterable[str]) -> dict[str, dict[str, str | None]]:
+    """Return for every task the names it sees late, each with the task whose version it sees.
+
+    A name counts if some task makes a version of it; all else is the environment's and never changes.  ``None`` stands
+    for what is there before any task: the environment's version, or nothing.
+
+    Examples
+    --------
+    >>> from orch_notebook.model.cells import Cell, wire
+    >>> cells = [Cell("a", "n = 1"), Cell("b", "def f(): return n"), Cell("c", "x = f()"), Cell("d", "n = 2; f()")]
+    >>> late_names(wire(cells), "abcd")
+    {'a': {}, 'b': {}, 'c': {'n': 'a'}, 'd': {'n': None}}
+    """
+    tasks = list(tasks)
+    effects = {task: wiring.effects[task] for task in tasks}
+    made = frozenset(name for each in effects.values() for name in made_by(each) if ":" not in name)
+    found: dict[str, dict[str, str | None]] = {}
+    for task, each in effects.items():
+        bound = wiring.bindings[task]
+        # An unreadable body may ask for anything, and what is not there yet must not be found either.
+        names = made if each.opaque else made & (each.indirect | (each.reads | each.optional) - bound.keys())
+        found[task] = {name: bound.get(name) for name in sorted(names)}
+    return found
+
+
+def made_by(effects: Effects) -> frozenset[str]:
+    """Return the names of which a task makes a version, or that it takes away."""
+    return effects.writes | effects.mutates | effects.deletes
+
+
+def claims(wiring: Wiring, tasks: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return for every task what it holds while it runs: things as such, and late names at the version it needs.
+
+    Two tasks may overlap if what both hold is held at the same version.
+
+    Examples
+    --------
+    >>> from orch_notebook.model.cells import Cell, wire
+    >>> cells = [Cell("a", "n = 1"), Cell("b", "def f(): return n"), Cell("c", "x = f()"), Cell("d", "n = 2; f()")]
+    >>> claims(wire(cells), "abcd")
+    {'a': (), 'b': (), 'c': ('n@a',), 'd': ('n@d',)}
+    """
+    held: dict[str, set[str]] = {}
+    versions: dict[str, set[str]] = {}
+    for task, names in late_names(wiring, tasks).items():
+        effects = wiring.effects[task]
+        held[task] = set(effects.exclusive)
+        if effects.opaque:
+            continue  # it is ordered against every other task already
+        rebound = effects.writes | effects.deletes
+        for name, maker in names.items():
+            version = f"{name}@{task if name in rebound else maker or ''}"
+            held[task].add(version)
+            versions.setdefault(name, set()).add(version)
+    alone = {version for several in versions.values() if len(several) == 1 for version in several}
+    return {task: tuple(sorted(things - alone)) for task, things in held.items()}
