@@ -146,6 +146,10 @@ class FlowRunCancelled(FlowRunError):
 class TaskError(OrchError):
     """What befell a task besides what its own code raised."""
 
+    def _render_traceback_(self) -> list[str]:
+        # The frames are ours.
+        return [f"{type(self).__name__}: {self}"]
+
 
 class NotPicklable(TaskError):
     """A value that cannot travel to a task's process or back; ``name`` is the variable."""

@@ -7,6 +7,7 @@ import shlex
 from typing import Any, NoReturn
 
 from orch_notebook.errors import HeaderError
+from orch_notebook.model.tasks import RUNNERS
 
 __all__ = ["COMMANDS", "command_help", "read_command"]
 
@@ -21,6 +22,7 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
         [
             SELECT,
             ("--background", {"action": "store_true", "help": "return at once; go on while other cells run"}),
+            ("--runner", {"choices": RUNNERS, "help": "where the code of tasks runs that name no runner"}),
             ("--quiet", {"action": "store_true", "help": "show no summary; badges change all the same"}),
             FLOW,
         ],

@@ -98,7 +98,13 @@ class OrchMagics(Magics):  # type: ignore[misc]
         return self._status(given) if session.current() else self._graph(read_command("graph"))
 
     def _run(self, given: Namespace) -> None:
-        self.session.run(given.select, flow=given.flow, background=given.background, summary=not given.quiet)
+        self.session.run(
+            given.select,
+            flow=given.flow,
+            background=given.background,
+            summary=not given.quiet,
+            runner=given.runner,
+        )
 
     def _graph(self, given: Namespace) -> Any:
         flow = self.session.flow(given.flow)

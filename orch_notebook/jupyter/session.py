@@ -242,6 +242,7 @@ class NotebookSession:
         flow: str | None = None,
         background: bool = False,
         summary: bool = True,
+        runner: str | None = None,
     ) -> RunHandle:
         """Run a flow, or the selected part of it.
 
@@ -255,6 +256,8 @@ class NotebookSession:
             Return at once.
         summary : bool
             Show a summary in the cell that is being executed.
+        runner : str, optional
+            Where the code of tasks runs that name no runner.
 
         Raises
         ------
@@ -263,7 +266,7 @@ class NotebookSession:
         FlowRunFailed, FlowRunCancelled
             How it ended, unless it runs in the background.
         """
-        handle = self.begin(self.flow(flow), select, summary=summary)
+        handle = self.begin(self.flow(flow), select, summary=summary, runner=runner)
         if background:
             return handle
         try:
@@ -275,7 +278,9 @@ class NotebookSession:
         handle.result()
         return handle
 
-    def begin(self, flow: CellFlow, select: Collection[str] = (), *, summary: bool = False) -> RunHandle:
+    def begin(
+        self, flow: CellFlow, select: Collection[str] = (), *, summary: bool = False, runner: str | None = None
+    ) -> RunHandle:
         """Begin a run and return at once.
 
         Raises
@@ -303,6 +308,7 @@ class NotebookSession:
                     select=select,
                     kept=kept if select else {},
                     hooks=self._hooks,
+                    runner=runner,
                 )
                 self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
         threading.Thread(target=self._keep, args=(handle,), name="orch-keep", daemon=True).start()

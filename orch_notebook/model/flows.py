@@ -304,6 +304,7 @@ class CellFlow:
             retry=cell.header.retry,
             timeout=cell.header.timeout,
             tags=cell.header.tags,
+            runner=cell.header.runner or "",
             exclusive=held,
             cell_index=cell.cell_index,
             cell_id=cell.cell_id,

@@ -16,13 +16,14 @@ import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from orch_notebook.model.cells.knowledge import AMBIENT
 from orch_notebook.runtime.originals import loaded
 
-__all__ = ["CARRIED", "put_states", "take_states"]
+__all__ = ["CARRIED", "OUTSIDE", "put_states", "take_states"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,12 @@ class Carrier:
     """The two ways of one state: out of this process, and into it."""
 
     take: Callable[[], Any]
-    put: Callable[[Any], None]
+    put: Callable[[Any], object]
+
+
+def library(name: str) -> Any:
+    """Return a library that the other process has loaded."""
+    return import_module(name)
 
 
 def _take_numpy_random() -> Any:
@@ -40,9 +46,7 @@ def _take_numpy_random() -> Any:
 
 def _put_numpy_random(state: Any) -> None:
     if state is not None:
-        import numpy
-
-        numpy.random.set_state(state)
+        library("numpy").random.set_state(state)
 
 
 def _put_environ(values: Mapping[str, str]) -> None:
@@ -136,8 +140,7 @@ def _take_display() -> Any:
 def _put_display(state: Any) -> None:
     options, numbers = state
     if options or loaded("pandas") is not None:
-        import pandas
-
+        pandas = library("pandas")
         for name in _take_display()[0].keys() - options.keys():
             pandas.reset_option(name)
         for name, value in options.items():
@@ -168,8 +171,7 @@ def _take_style() -> dict[str, Any]:
 def _put_style(style: dict[str, Any]) -> None:
     if not style and loaded("matplotlib") is None:
         return
-    import matplotlib
-
+    matplotlib = library("matplotlib")
     for name in _take_style().keys() - style.keys():
         matplotlib.rcParams[name] = dict.get(matplotlib.rcParamsOrig, name)
     matplotlib.rcParams.update(style)
@@ -181,15 +183,19 @@ CARRIED: Mapping[str, Carrier] = {
     "state:numpy.random": Carrier(_take_numpy_random, _put_numpy_random),
     "state:environ": Carrier(lambda: dict(os.environ), _put_environ),
     "state:cwd": Carrier(_take_cwd, _put_cwd),
-    "state:locale": Carrier(
-        lambda: locale.setlocale(locale.LC_ALL), lambda name: locale.setlocale(locale.LC_ALL, name)
-    ),
+    "state:locale": Carrier(partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)),
     "state:sys": Carrier(_take_sys, _put_sys),
     "state:warnings": Carrier(lambda: list(warnings.filters), _put_warnings),
     "state:logging": Carrier(_take_logging, _put_logging),
     "state:display": Carrier(_take_display, _put_display),
     "state:matplotlib.rcParams": Carrier(_take_style, _put_style),
 }
+
+#: States that the analysis names after a module, and that are the system's or nobody's.
+OUTSIDE = frozenset(
+    f"state:{name}"
+    for name in ("os", "asyncio", "threading", "signal", "socket", "time", "gc", "subprocess", "shutil", "tempfile")
+)
 
 #: What goes along with every task: figures take their style from where they are drawn, as numbers their form.
 ALWAYS = (AMBIENT & CARRIED.keys()) | {"state:matplotlib.rcParams"}

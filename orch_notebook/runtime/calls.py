@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from orch_notebook.errors import OrchError
+from orch_notebook.errors import OrchError, TaskError
 
 __all__ = ["Call", "TaskStopped", "describe_as", "describe_failure", "users_frames", "was_shown"]
 
@@ -80,6 +80,9 @@ def describe_failure(error: BaseException, label: Callable[[str], str] = lambda 
     """
     if (known := getattr(error, DESCRIBED, None)) is not None:
         return dict(known[0])
+    if isinstance(error, TaskError):  # found by us: where in our code helps nobody
+        retriable = {} if error.details.get("retriable", True) else {"retriable": False}
+        return {"error": str(error), "traceback": [], **retriable}
     if isinstance(error, SystemExit):
         said = f"The task called sys.exit({error.code!r})." if error.code is not None else "The task called sys.exit()."
         return {"error": said, "traceback": [], "retriable": True}

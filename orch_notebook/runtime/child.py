@@ -27,6 +27,7 @@ from orch_notebook.runtime.ambient import put_states, take_states
 from orch_notebook.runtime.calls import TaskStopped, describe_as, describe_failure, was_shown
 from orch_notebook.runtime.capture import LINE_LIMIT, Capture, Routes, capturing
 from orch_notebook.runtime.hooks import CellHooks, execute
+from orch_notebook.runtime.namespaces import Body
 from orch_notebook.runtime.pickling import from_bytes, to_bytes
 from orch_notebook.runtime.pipes import receive, send
 from orch_notebook.runtime.shipping import Parcel, Receiver
@@ -92,7 +93,7 @@ class CellJob:
             self.hooks.begin(self.cell, capture)
             try:
                 receiver.unpack(parcel)
-                execute(self.cell, main.__dict__, self.hooks, capture)
+                execute(self.cell, Body(main.__dict__, main.__dict__, (), ()), self.hooks, capture)
             except BaseException as error:
                 self._explain(error)
                 self.hooks.end(self.cell, capture, error)
@@ -103,7 +104,7 @@ class CellJob:
         return Answer(receiver.pack(made), take_states(self.changes, everything=False))
 
     def _explain(self, error: BaseException) -> None:
-        name = getattr(error, "name", None)
+        name = str(getattr(error, "name", ""))
         if isinstance(error, NameError) and name in self.left_out:
             error.add_note(f"{name!r} could not be sent to this process: {self.left_out[name]} Try --runner threads.")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import linecache
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from orch_notebook.model.flows import CellTask
 from orch_notebook.runtime.bodies import compile_cell, evaluate
 from orch_notebook.runtime.capture import Capture
+from orch_notebook.runtime.namespaces import Body
 
 __all__ = ["CellHooks", "PlainHooks", "execute"]
 
@@ -35,8 +37,16 @@ class CellHooks(Protocol):
         """Take note that an attempt has ended, well or with an error."""
         ...
 
-    def away(self, cell: CellTask) -> CellHooks:
-        """Return hooks that can be pickled and do for this cell in another process what these do here."""
+    def away(self, cell: CellTask, labels: Mapping[str, str]) -> CellHooks:
+        """Return hooks that can be pickled and do for this cell in another process what these do here.
+
+        Parameters
+        ----------
+        cell : CellTask
+            The cell.
+        labels : mapping
+            What people call the cells whose code is used there, by file name.
+        """
         ...
 
 
@@ -66,15 +76,16 @@ class PlainHooks:
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
         """Do nothing."""
 
-    def away(self, cell: CellTask) -> CellHooks:
+    def away(self, cell: CellTask, labels: Mapping[str, str]) -> CellHooks:
         """Return these: they hold nothing."""
         return self
 
 
-def execute(cell: CellTask, namespace: dict[str, Any], hooks: CellHooks, capture: Capture) -> None:
-    """Run a cell's body over a namespace, and show the value of its last expression."""
-    body, last = compile_cell(cell.body, hooks.filename(cell))
-    if body is not None:
-        evaluate(body, namespace)
+def execute(cell: CellTask, body: Body, hooks: CellHooks, capture: Capture) -> None:
+    """Run a cell's body, and show the value of its last expression."""
+    late = body.late if body.locals is not body.globals else ()
+    code, last = compile_cell(cell.body, hooks.filename(cell), late)
+    if code is not None:
+        evaluate(code, body.globals, body.locals)
     if last is not None:
-        hooks.show(cell, evaluate(last, namespace), capture)
+        hooks.show(cell, evaluate(last, body.globals, body.locals), capture)

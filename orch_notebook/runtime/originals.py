@@ -28,6 +28,7 @@ from typing import Any
 __all__ = [
     "Unfit",
     "cell_contents",
+    "check_state",
     "fill_cell",
     "has_state",
     "is_array",
@@ -42,7 +43,7 @@ __all__ = [
 
 
 class Unfit(Exception):
-    """What was changed on a copy cannot be changed on the original; the message names the kind of object."""
+    """A body cannot be performed on copies with the same outcome; the message says why."""
 
 
 #: What nobody can change; containers among them are taken apart by the pickler.
@@ -136,16 +137,23 @@ def _put_source_state(value: Any, state: Any) -> None:
 
 def _is_plain(value: Any) -> bool:
     """Whether unpickling makes a value from nothing but its class and its state."""
-    kind = type(value)
+    kind: Any = type(value)
+    root: Any = object
     return (
-        kind not in copyreg.dispatch_table
-        and kind.__reduce__ is object.__reduce__
-        and kind.__reduce_ex__ is object.__reduce_ex__
+        bool(kind.__flags__ & HEAP)
+        and kind not in copyreg.dispatch_table
+        and kind.__reduce__ is root.__reduce__
+        and kind.__reduce_ex__ is root.__reduce_ex__
         and not hasattr(kind, "__getnewargs__")
         and not hasattr(kind, "__getnewargs_ex__")
-        and kind.__flags__ & HEAP
         and kind.__module__.partition(".")[0] != "matplotlib"  # parts of figures know each other weakly
     )
+
+
+def _says_its_state(value: Any) -> bool:
+    kind: Any = type(value)
+    root: Any = object
+    return kind.__getstate__ is not root.__getstate__
 
 
 #: Set for classes made by a ``class`` statement; those written in C keep state that Python does not see.
@@ -234,7 +242,7 @@ def state_of(value: Any) -> Any:
         return list(value), attributes
     if isinstance(value, bytearray | array):
         return bytes(value), attributes
-    if type(value).__getstate__ is not object.__getstate__:  # type: ignore[attr-defined]
+    if _says_its_state(value):
         return value.__getstate__()
     slots = {name: getattr(value, name) for name in copyreg._slotnames(type(value)) if hasattr(value, name)}  # type: ignore[attr-defined]
     return attributes, slots
@@ -262,14 +270,20 @@ def _array_state(value: Any) -> Any:
     return value.shape, value.dtype, pickle.PickleBuffer(value)
 
 
-def put_state(value: Any, state: Any) -> None:
-    """Let a value hold what :func:`state_of` took from another of its kind.
+def check_state(value: Any, state: Any) -> None:
+    """See to it that a value can hold what :func:`state_of` took from another of its kind.
 
     Raises
     ------
     Unfit
-        It has changed in a way that cannot be repeated here.
+        The other has changed in a way that cannot be repeated here.
     """
+    if is_array(value) and state is not None and state[:2] != (value.shape, value.dtype):
+        raise Unfit(f"it changes the shape or type of an array in place ({value.shape} to {state[0]})")
+
+
+def put_state(value: Any, state: Any) -> None:
+    """Let a value hold what :func:`state_of` took from another of its kind."""
     if isinstance(value, types.FunctionType):
         attributes, value.__defaults__, value.__kwdefaults__, _ = state
         _replace(value.__dict__, attributes)
@@ -288,7 +302,7 @@ def put_state(value: Any, state: Any) -> None:
         _put_content(value, content)
         if attributes is not None:
             _replace(value.__dict__, attributes)
-    elif type(value).__getstate__ is not object.__getstate__:  # type: ignore[attr-defined]
+    elif _says_its_state(value):
         if hasattr(value, "__setstate__"):
             value.__dict__.clear()
             value.__setstate__(state)
@@ -338,8 +352,6 @@ def _put_array(value: Any, state: Any) -> None:
     if state is None:
         return
     shape, dtype, content = state
-    if (shape, dtype) != (value.shape, value.dtype):
-        raise Unfit(f"an array whose shape or type it changes in place ({value.shape} to {shape})")
     numpy = loaded("numpy")
     if not isinstance(content, numpy.ndarray):
         order = "C" if value.flags.c_contiguous else "F"

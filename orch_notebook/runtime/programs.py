@@ -14,13 +14,14 @@ from typing import Any
 
 from orch_notebook.model.cells import Wiring, late_names
 from orch_notebook.model.flows import CellFlow, CellTask
-from orch_notebook.runtime.bodies import compile_cell, evaluate
+from orch_notebook.runtime.away import Away
 from orch_notebook.runtime.calls import describe_failure
 from orch_notebook.runtime.capture import Capture, capturing
-from orch_notebook.runtime.hooks import CellHooks, PlainHooks
+from orch_notebook.runtime.hooks import CellHooks, PlainHooks, execute
 from orch_notebook.runtime.keys import Keys
 from orch_notebook.runtime.namespaces import Body, Namespaces
 from orch_notebook.runtime.results import Results
+from orch_notebook.runtime.runners.places import carrier
 
 __all__ = ["CellProgram", "Version"]
 
@@ -90,6 +91,7 @@ class CellProgram:
         self.versions: dict[Version, Any] = dict(kept)
         self._late = late_names(self._wiring, self._order)
         self._namespaces = Namespaces(environment, base, self._late)
+        self._away = Away(flow, self._hooks)
         self._keys = Keys(flow, self._base)
         self._results = results
 
@@ -129,12 +131,13 @@ class CellProgram:
         effects = self._wiring.effects[cell.name]
         alone, given = bool(effects.opaque), self._given(cell.name)
         with self._namespaces.body(cell.name, given, in_place=effects.in_place, alone=alone) as body:
-            self._execute(cell, body, capture)
+            place = self._execute(cell, body, capture)
             made = body.all_bound() if effects.rebinds else body.bound(self._made(cell.name))
             if key is not None:
                 note = self._keep(cell, key, made)
             self._publish(cell.name, made)
-        return {"note": note} if note else None
+        notes = " ".join(filter(None, (place, note)))
+        return {"note": notes} if notes else None
 
     def _given(self, task: str) -> dict[str, Any]:
         """Return what a task is given by name: versions, and what it reads late of the environment."""
@@ -146,13 +149,16 @@ class CellProgram:
             }
         return given
 
-    def _execute(self, cell: CellTask, body: Body, capture: Capture) -> None:
-        late = body.late if body.locals is not body.globals else ()
-        code, last = compile_cell(cell.body, self._hooks.filename(cell), late)
-        if code is not None:
-            evaluate(code, body.globals, body.locals)
-        if last is not None:
-            self._hooks.show(cell, evaluate(last, body.globals, body.locals), capture)
+    def _execute(self, cell: CellTask, body: Body, capture: Capture) -> str:
+        """Run the body, here or where the runner's bodies belong; return why it was here if it belongs elsewhere."""
+        place, note = carrier.get(), ""
+        if place is not None:
+            why = self._away.perform(place, cell, body, capture)
+            if not why:
+                return ""
+            note = f"Run in a thread: {why}."
+        execute(cell, body, self._hooks, capture)
+        return note
 
     def _publish(self, task: str, made: Mapping[str, Any]) -> None:
         order = self._order[task]

@@ -27,6 +27,7 @@ import dis
 import io
 import pickle
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CellType, CodeType, FunctionType
@@ -36,6 +37,7 @@ from orch_notebook.errors import NotPicklable
 from orch_notebook.runtime.originals import (
     Unfit,
     cell_contents,
+    check_state,
     fill_cell,
     has_state,
     is_array,
@@ -49,7 +51,7 @@ from orch_notebook.runtime.originals import (
 )
 from orch_notebook.runtime.pickling import reducers
 
-__all__ = ["Parcel", "Receiver", "Sender"]
+__all__ = ["WAY_OUT", "Parcel", "Receiver", "Sender"]
 
 #: Buffers from this size on travel beside the pickle; below it a message of their own costs more than the copy.
 LARGE = 1 << 16
@@ -116,6 +118,8 @@ class _Packer(pickle.Pickler):
             return _cell, (), cell_contents(obj), None, None, fill_cell
         if isinstance(obj, FunctionType) and obj.__globals__.get("__name__") == "__main__":
             return self._reduce_function(obj)
+        if isinstance(obj, CACHED) and obj.__module__ == "__main__":
+            raise Unfit(f"it uses the cache of {obj.__name__}()")
         found = self._reduce(obj)
         return self._reduce_data(obj) if found is NotImplemented else found
 
@@ -133,8 +137,8 @@ class _Packer(pickle.Pickler):
         if is_array(obj):
             return self._reduce_view(obj)
         if is_frame(obj) and is_copied_on_write():
-            if self.must_fit and (reason := unfit(obj)):  # asked now: packing it takes hold of its arrays
-                raise Unfit(reason)
+            if self.must_fit and (kind := unfit(obj)):  # asked now: packing it takes hold of its arrays
+                raise Unfit(f"it changes {kind} in place")
             # By itself: arrays that two frames share until one of them is written to must not be joined again.
             inner = _Packer(has_views=False)
             inner.dump(obj)
@@ -189,16 +193,18 @@ def _view(root: Any, dtype: Any, shape: Any, strides: Any, offset: int, is_write
     return view
 
 
+CACHED = type(lru_cache(lambda: None))
+
 # Functions travel without their globals.
 
 PARTS = ("__defaults__", "__kwdefaults__", "__annotations__", "__qualname__", "__module__", "__doc__")
 
-#: The namespace that functions are built over while a parcel is unpacked, innermost last.
-_over: list[dict[str, Any]] = []
+#: The namespace that functions are built over while a parcel is unpacked.
+_over: ContextVar[dict[str, Any]] = ContextVar("orch_over")
 
 
 def _function(code: CodeType, name: str, closure: tuple[CellType, ...] | None) -> FunctionType:
-    return FunctionType(code, _over[-1], name, None, closure)
+    return FunctionType(code, _over.get(), name, None, closure)
 
 
 def _complete(function: FunctionType, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
@@ -252,12 +258,15 @@ class Sender:
 
     Parameters
     ----------
-    namespace : MutableMapping
-        The names; what comes back is put into it, and functions that come back are built over it.
+    namespace : Mapping
+        The names as the body would see them here.
+    globals : dict
+        What functions that come back are built over.
     """
 
-    def __init__(self, namespace: dict[str, Any]) -> None:
+    def __init__(self, namespace: Mapping[str, Any], globals: dict[str, Any]) -> None:
         self._namespace = namespace
+        self._globals = globals
         self._packer = _Packer()
         #: Names that functions may read and that could not be pickled, with the reason.
         self.left_out: dict[str, str] = {}
@@ -299,7 +308,7 @@ class Sender:
         packer.must_fit = True
         for name in sent:
             if isinstance(namespace[name], type):
-                raise Unfit(f"the class {name}")
+                raise Unfit(f"it changes the class {name!r} in place")
             self._put(name, namespace[name])
         packer.must_fit = False
         if sent:
@@ -346,11 +355,11 @@ class Sender:
 
     def _check(self, packer: _Packer) -> None:
         for _, value in packer.memo.copy().values():
-            if not is_frame(value) and (reason := unfit(value)):
-                raise Unfit(reason)
+            if not is_frame(value) and (kind := unfit(value)):
+                raise Unfit(f"it changes {kind} in place")
 
     def unpack(self, parcel: Parcel) -> dict[str, Any]:
-        """Put what came back into the namespace, and changes into the originals; return the names that came.
+        """Put changes into the originals, and return the names that came back with their values.
 
         Raises
         ------
@@ -359,15 +368,16 @@ class Sender:
         """
         numbered = dict(self._packer.memo.copy().values())
         unpacker = _Unpacker(parcel, [numbered.get(number) for number in range(len(numbered))])
-        _over.append(self._namespace)
+        token = _over.set(self._globals)
         try:
             made = dict(iter(unpacker.load, None))
             states = list(iter(unpacker.load, None))
         finally:
-            _over.pop()
+            _over.reset(token)
+        for number, state in states:
+            check_state(numbered[number], state)
         for number, state in states:
             put_state(numbered[number], state)
-        self._namespace.update(made)
         return made
 
 
@@ -426,11 +436,11 @@ class Receiver:
     def unpack(self, parcel: Parcel) -> None:
         """Put what was sent into the namespace."""
         unpacker = _Unpacker(parcel)
-        _over.append(self._namespace)
+        token = _over.set(self._namespace)
         try:
             self._namespace.update(iter(unpacker.load, None))
         finally:
-            _over.pop()
+            _over.reset(token)
         self._objects = unpacker.objects()
 
     def pack(self, made: Mapping[str, Any]) -> Parcel:

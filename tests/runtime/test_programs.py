@@ -42,11 +42,15 @@ class Notebook:
         header.setdefault("cache", True if self.results else None)
         self.flow.define(CellTask(name, TaskHeader(**header), source))
 
-    def run(self, *select, last_first=False, threads=None, base=None):
+    def run(self, *select, last_first=False, threads=None, base=None, runner=None):
         """Run to the end, and return the names of the states in which the tasks ended."""
         graph = self.flow.graph.select(select)
-        runner = ThreadRunner(threads) if threads else StepRunner((lambda n: n - 1) if last_first else lambda n: 0)
-        clock = SystemClock() if threads else runner.clock
+        if threads:
+            runner = ThreadRunner(threads)
+        clock = SystemClock()
+        if runner is None:
+            runner = StepRunner((lambda n: n - 1) if last_first else lambda n: 0)
+            clock = runner.clock
         program = CellProgram(
             self.flow,
             self.names,
