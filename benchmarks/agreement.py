@@ -176,7 +176,7 @@ def copy_folder(folder: Path, target: Path) -> None:
 
 def baseline(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Return two plain executions and the cells taken out, kept from an earlier measurement where a folder is named."""
-    key = hashlib.sha256(path.read_bytes() + (HERE / "executions.py").read_bytes()).hexdigest()[:16]
+    key = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     kept = Path(options.keep) / f"{path.stem}-{key}.json" if options.keep else None
     if kept is not None and kept.exists():
         found: dict[str, Any] = json.loads(kept.read_text("utf-8"))
@@ -322,12 +322,14 @@ def main() -> int:
         Path(options.keep).mkdir(parents=True, exist_ok=True)
     verdicts: list[Verdict] = []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for verdict in pool.map(lambda path: judge(path, options), notebooks_in(options.places)):
+        judged = [pool.submit(judge, path, options) for path in notebooks_in(options.places)]
+        for each in concurrent.futures.as_completed(judged):
+            verdict = each.result()
             verdicts.append(verdict)
             show(verdict, options)
             if options.json:
                 sums = report(verdicts, options.ways)
-                found = {"sums": sums, "notebooks": [asdict(each) for each in verdicts]}
+                found = {"sums": sums, "notebooks": [asdict(verdict) for verdict in verdicts]}
                 Path(options.json).write_text(json.dumps(found, indent=1), "utf-8")
     print(json.dumps(report(verdicts, options.ways), indent=2))
     return 0

@@ -9,6 +9,7 @@ random legal order of that seed).
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 import os
@@ -109,7 +110,9 @@ def summary(outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             data = output["data"]
             shown: list[Any] = [sorted(data), mask(str(data.get("text/plain", "")))]
             if "image/png" in data:
-                shown.append(hashlib.sha1(data["image/png"].strip().encode()).hexdigest()[:12])
+                picture = data["image/png"]
+                picture = base64.b64encode(picture) if isinstance(picture, bytes) else picture.strip().encode()
+                shown.append(hashlib.sha1(picture).hexdigest()[:12])
             rich.append(shown)
     warnings = sorted({f"{kind}: {text.strip()}" for kind, text in WARNING.findall(streams["stderr"])})
     stderr = WARNING.sub("", streams["stderr"])
@@ -124,7 +127,7 @@ def summary(outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def mask(text: str) -> str:
     """Return a text without addresses, times and the place where the notebook lies."""
-    text = text.replace(str(Path.cwd()), "<folder>")
+    text = text.replace(os.environ["AGREEMENT_FOLDER"], "<folder>")
     for pattern, instead in MASKS:
         text = pattern.sub(instead, text)
     # A progress bar rewrites its line.
@@ -245,6 +248,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, end)
     signal.alarm(seconds)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    os.environ["AGREEMENT_FOLDER"] = str(Path(path).parent.absolute())
     os.chdir(Path(path).parent)
     try:
         execute(how, Path(path).absolute(), Path(result).absolute(), seconds)

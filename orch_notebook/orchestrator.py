@@ -41,7 +41,7 @@ from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
-from orch_notebook.runtime.store.sqlite import SqliteStore
+from orch_notebook.runtime.store.opening import open_store
 
 __all__ = ["Execution", "Orchestrator", "open_orchestrator"]
 
@@ -112,7 +112,7 @@ class Orchestrator:
         """The store; opened when first asked for, and runs whose owner died are ended then."""
         with self._lock:
             if self._store is None:
-                self._store = SqliteStore(self.settings.database)
+                self._store = open_store(self.settings)
                 upkeep.sweep(self._store, this_owner(), self.clock.now())
                 atexit.register(self.close)
             return self._store

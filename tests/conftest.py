@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.databases.postgres import HOW_TO_INSTALL, PostgresServer, find_postgres
 from tests.kernels import Kernel
 
 #: Not a test module but the command that runs them all.
@@ -92,6 +93,16 @@ def orch_home(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> P
 def environment(orch_home: Path) -> dict[str, str]:
     """The environment for a process this test starts: that of the session with the test's own ``ORCH_HOME``."""
     return dict(os.environ)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the whole session."""
+    if find_postgres() is None:
+        pytest.skip(f"There is no PostgreSQL here. {HOW_TO_INSTALL}")
+    server = PostgresServer()
+    yield server
+    server.close()
 
 
 def start_kernel(folder: Path) -> Kernel:

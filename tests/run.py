@@ -18,6 +18,7 @@ import venv
 from pathlib import Path
 
 from browser.chromium import HOW_TO_INSTALL, find_chromium
+from databases import postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv-test"
@@ -115,6 +116,18 @@ def make_browser() -> None:
     print(f"No Chromium: the browser tests will be skipped. {HOW_TO_INSTALL}", flush=True)
 
 
+def make_database() -> None:
+    """See to it that PostgreSQL is there; without it its tests are skipped, which CI does not accept."""
+    if postgres.find_postgres():
+        return
+    heading("PostgreSQL")
+    if apt_install("postgresql") and postgres.find_postgres():
+        return
+    if os.environ.get("CI") == "true":
+        raise Stop(f"The tests of the shared store need PostgreSQL. {postgres.HOW_TO_INSTALL}")
+    print(f"No PostgreSQL: the tests of the shared store will be skipped. {postgres.HOW_TO_INSTALL}", flush=True)
+
+
 def check_typescript() -> None:
     """Type-check and test ``js/`` with the npm on PATH, or with the one that comes as a Python wheel."""
     path = environment()["PATH"]
@@ -138,6 +151,7 @@ def main(arguments: list[str]) -> int:
             raise Stop(f"Python {'.'.join(map(str, OLDEST))} or newer is needed; this is {sys.version.split()[0]}.")
         make_environment()
         make_browser()
+        make_database()
         if not arguments:
             step("ruff check", PYTHON, "-m", "ruff", "check")
             step("ruff format", PYTHON, "-m", "ruff", "format", "--check")

@@ -30,16 +30,25 @@ STEPS = [
     "python -m pytest",
 ]
 
+NEEDED = [
+    "pyproject.toml",
+    "tests/run.py",
+    "tests/browser/__init__.py",
+    "tests/browser/chromium.py",
+    "tests/databases/__init__.py",
+    "tests/databases/postgres.py",
+]
+
 Command = Callable[..., tuple[int, list[str], str]]
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     """The test command in a checkout of its own; returns its exit code, the calls it made and what it printed."""
-    for name in ("tests/run.py", "tests/browser/__init__.py", "tests/browser/chromium.py", "pyproject.toml"):
+    for name in NEEDED:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    for tool in (".venv-test/bin/python", "bin/npm", "bin/chromium"):
+    for tool in (".venv-test/bin/python", *(f"bin/{name}" for name in ("npm", "chromium", "initdb", "postgres"))):
         path = tmp_path / tool
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(TOOL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -276,6 +277,21 @@ class DisplayRoutes:
 
         publisher.publish, publisher.clear_output = routed_publish, routed_clear
         self._shell._showtraceback = routed_traceback
+        self._load_magics_in_turn()
+
+    def _load_magics_in_turn(self) -> None:
+        """Let a magic that is loaded when first used be there for all tasks that use it at once."""
+        manager = self._shell.magics_manager
+        load = getattr(manager, "load_lazy", None)
+        if load is None or "load_lazy" in vars(manager):  # older versions of IPython load all at once
+            return
+        lock = threading.RLock()
+
+        def load_in_turn(*args: Any, **kwargs: Any) -> None:
+            with lock:
+                load(*args, **kwargs)
+
+        manager.load_lazy = load_in_turn
 
     def close(self) -> None:
         """Put the publisher back as it was."""
@@ -283,3 +299,4 @@ class DisplayRoutes:
             self._is_open = False
             # All were put on the object and hide its class's own.
             del self._publisher.publish, self._publisher.clear_output, self._shell._showtraceback
+            vars(self._shell.magics_manager).pop("load_lazy", None)

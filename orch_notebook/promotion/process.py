@@ -38,7 +38,7 @@ from orch_notebook.runtime.ledger import Journal, Ledger
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
-from orch_notebook.runtime.store.sqlite import SqliteStore
+from orch_notebook.runtime.store.opening import open_store
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -294,7 +294,7 @@ def _execute(
             kernel=plan.kernel,
             timeout=plan.timeout,
             env={
-                "ORCH_HOME": str(settings.home),
+                **settings.environment,
                 "ORCH_RUN_ID": run.run_id,
                 "ORCH_NOTEBOOK": plan.notebook,
             },
@@ -354,7 +354,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.request("the worker was stopped"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_worker, args=(stop,), daemon=True).start()
-    store = SqliteStore(settings.database)
+    store = open_store(settings)
     lease = Lease(run_id, owner, int(token), clock.now() + timedelta(seconds=settings.lease))
     try:
         return 0 if perform_run(store, settings, lease, clock=clock, stop=stop).type is StateType.COMPLETED else 1

@@ -56,7 +56,7 @@ def launch_process(settings: Settings) -> Launcher:
     def launch(lease: Lease, told: Callable[[], None]) -> Launch:
         folder = settings.folder("runs", lease.run_id)
         log_path = folder / "process.log"
-        environment = {**os.environ, "ORCH_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, **settings.environment, "PYTHONUNBUFFERED": "1"}
         environment.pop("JPY_PARENT_PID", None)  # else a kernel would watch the worker's parent instead of its own
         with os.fdopen(os.open(log_path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600), "ab") as log:
             process = subprocess.Popen(

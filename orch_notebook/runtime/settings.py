@@ -25,6 +25,7 @@ class Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("ORCH_HOME", "~/.orch", "Folder of the store, the results and the executed notebooks."),
+    Setting("ORCH_DATABASE_URL", "", "postgresql://user@host/database, where several machines share a store."),
     Setting("ORCH_THREADS", "16", "Task runs performed at once by the thread runner of one flow run."),
     Setting("ORCH_RUNNER", "threads", "Where the code of tasks runs that name no runner: threads or processes."),
     Setting("ORCH_PROCESSES", "", "Bodies performed at once by the process runner; by default one for each processor."),
@@ -43,6 +44,8 @@ class Settings:
     ----------
     home : Path
         Folder of everything that is kept.
+    database_url : str or None
+        Address of the shared database; None for the SQLite file under `home`.
     threads : int
         Width of the thread runner.
     runner : str
@@ -60,6 +63,7 @@ class Settings:
     """
 
     home: Path
+    database_url: str | None = None
     threads: int = 16
     runner: str = "threads"
     processes: int | None = None
@@ -93,6 +97,7 @@ class Settings:
             raise UsageError(f"ORCH_RUNNER must be {' or '.join(RUNNERS)}, not {values['ORCH_RUNNER']!r}.")
         return cls(
             home=Path(values["ORCH_HOME"]).expanduser().absolute(),
+            database_url=values["ORCH_DATABASE_URL"] or None,
             threads=int(number("ORCH_THREADS")) or 1,
             runner=values["ORCH_RUNNER"],
             processes=int(number("ORCH_PROCESSES")) or 1 if values["ORCH_PROCESSES"] else None,
@@ -101,6 +106,11 @@ class Settings:
             log_limit=int(number("ORCH_LOG_LIMIT")),
             parent_run_id=values["ORCH_RUN_ID"] or None,
         )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which a process that is started finds the same home and store."""
+        return {"ORCH_HOME": str(self.home), "ORCH_DATABASE_URL": self.database_url or ""}
 
     @property
     def database(self) -> Path:

@@ -10,20 +10,23 @@ import pytest
 
 from orch_notebook.runtime.clock import ManualClock
 from orch_notebook.runtime.settings import Settings
-from orch_notebook.runtime.store.sqlite import SqliteStore
+from orch_notebook.runtime.store import Store
+from orch_notebook.runtime.store.opening import open_store
 from tests.books import write_book
 
 
-@pytest.fixture
-def settings(orch_home: Path) -> Settings:
-    """Settings whose home is the test's own."""
-    return Settings(orch_home)
+@pytest.fixture(params=["sqlite", "postgres"])
+def settings(request: pytest.FixtureRequest, orch_home: Path) -> Settings:
+    """Settings whose home is the test's own, once for each kind of store."""
+    if request.param == "sqlite":
+        return Settings(orch_home)
+    return Settings(orch_home, request.getfixturevalue("postgres").url())
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[SqliteStore]:
-    """A store in a real file."""
-    opened = SqliteStore(settings.database)
+def store(settings: Settings) -> Iterator[Store]:
+    """An empty store of each kind."""
+    opened = open_store(settings)
     yield opened
     opened.close()
 

@@ -19,6 +19,7 @@ from orch_notebook.promotion.deployments import promote, trigger
 from orch_notebook.promotion.terms import Terms
 from orch_notebook.promotion.upkeep import cancel
 from orch_notebook.promotion.worker import LOOK_EVERY, Launch, Worker
+from orch_notebook.runtime.store.opening import open_store
 from orch_notebook.runtime.store.sqlite import SqliteStore
 
 RUNNING, COMPLETED, FAILED = State(StateType.RUNNING), State(StateType.COMPLETED), State(StateType.FAILED)
@@ -165,6 +166,7 @@ def test_a_launch_that_cannot_be_made_has_crashed(store, settings, clock, due):
     assert store.owned_runs() == []
 
 
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 def test_a_locked_store_does_not_end_the_worker(settings, clock, due, caplog, store):
     """While another process holds the store nothing happens and a line says so; then the work goes on."""
     due(0)
@@ -182,25 +184,24 @@ def test_a_locked_store_does_not_end_the_worker(settings, clock, due, caplog, st
     impatient.close()
 
 
-class Moody(SqliteStore):
-    """A store that fails at one call in seven, by chance."""
+def make_moody(store, rng):
+    """Let a store fail at one call in seven, by chance."""
+    connect = store._connection
 
-    def __init__(self, path, seed):
-        self.rng = None
-        super().__init__(path)
-        self.rng = random.Random(seed)
-
-    def _connection(self):
-        if self.rng is not None and self.rng.random() < 1 / 7:
+    def moody():
+        if rng.random() < 1 / 7:
             raise StoreUnavailable("The store is locked.")
-        return super()._connection()
+        return connect()
+
+    store._connection = moody
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_moody_store_loses_nothing(settings, clock, due, store, seed):
     """Whatever call fails, every run is executed once, and none is left with an owner."""
     due(*range(12))
-    moody = Moody(settings.database, seed)
+    moody = open_store(settings)
+    make_moody(moody, random.Random(seed))
     stage = Stage(store, clock, COMPLETED)
     Worker(moody, settings, slots=4, clock=clock, launcher=stage).run(until_idle=True)
     assert names(store) == {"Completed": 12}
@@ -232,7 +233,7 @@ def test_two_workers_share_sixty_due_times(settings, store, clock, book, seed):
     rng = random.Random(seed)
     start = clock.now()
     promote(store, settings, start, book, "nightly", schedules=[Interval(1.0, start)])
-    stores = [SqliteStore(settings.database) for _ in range(2)]
+    stores = [open_store(settings) for _ in range(2)]
     stages = [Stage(each, clock, COMPLETED) for each in stores]
     owners = ("one:1:1", "two:1:1")
     workers = [

@@ -8,17 +8,23 @@ from pathlib import Path
 import pytest
 
 from orch_notebook.runtime.ledger import Ledger
+from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
-from orch_notebook.runtime.store.sqlite import SqliteStore
-
-#: Every kind of store, by name; the contract holds for each.
-STORES = {"sqlite": lambda folder: SqliteStore(folder / "orch.db")}
+from orch_notebook.runtime.store.opening import open_store
 
 
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """An empty store of each kind, in a folder of this test's own."""
-    store = STORES[request.param](tmp_path)
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings that name an empty store of each kind; the contract holds for every one."""
+    if request.param == "sqlite":
+        return Settings(tmp_path)
+    return Settings(tmp_path, request.getfixturevalue("postgres").url())
+
+
+@pytest.fixture
+def store(place: Settings) -> Iterator[Store]:
+    """An empty store of each kind."""
+    store = open_store(place)
     yield store
     store.close()
 

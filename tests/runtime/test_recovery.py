@@ -142,7 +142,6 @@ def test_another_process_of_the_same_number_is_somebody_else() -> None:
 
 OWN = """
 import sys
-from pathlib import Path
 from orch_notebook.model.events import RunCreated
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.runtime.clock import SystemClock
@@ -150,10 +149,11 @@ from orch_notebook.runtime.engine import Engine
 from orch_notebook.runtime.ledger import Ledger
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.runners.threads import ThreadRunner
-from orch_notebook.runtime.store.sqlite import SqliteStore
+from orch_notebook.runtime.settings import Settings
+from orch_notebook.runtime.store.opening import open_store
 from orch_notebook.testing import make_graph, open_run
 
-store, clock, graph = SqliteStore(Path(sys.argv[1])), SystemClock(), make_graph("done >> endless >> never")
+store, clock, graph = open_store(Settings.from_environment()), SystemClock(), make_graph("done >> endless >> never")
 run, lease = open_run(store, graph, now=clock.now(), owner=this_owner())
 ledger = Ledger(store, clock=clock)
 
@@ -171,9 +171,10 @@ engine.run()
 
 
 @pytest.mark.processes
-def test_a_killed_process_is_known_to_be_dead_at_once(store, tmp_path) -> None:
+def test_a_killed_process_is_known_to_be_dead_at_once(store, place) -> None:
     """After `kill -9` nobody waits for the lease: the run ends with the next look, its tasks too."""
-    process = subprocess.Popen([sys.executable, "-c", OWN, str(store.path)], stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, **place.environment}
+    process = subprocess.Popen([sys.executable, "-c", OWN], stdout=subprocess.PIPE, text=True, env=environment)
     run_id, owner = process.stdout.readline().split()
     assert not is_dead(owner)
     os.kill(process.pid, signal.SIGKILL)

@@ -65,6 +65,7 @@ def import_from(frame: Frame, node: ast.ImportFrom) -> None:
     for alias in node.names:
         if alias.name == "*":
             frame.give_up(f"it imports everything from {module}", rebinds=True)
+            frame.summary.stars += (module,)
         else:
             frame.bind(alias.asname or alias.name, frozenset({(("path", f"{module}.{alias.name}"), False)}))
 

@@ -60,6 +60,8 @@ class Effects:
         Names it takes in only where something defines them.
     state_reads, state_changes : frozenset of str
         Hidden state: ``state:numpy.random``, ``file:data.csv`` …
+    state_resets : frozenset of str
+        Hidden state it puts back if a cell above has changed it.
     exclusive : frozenset of str
         What no two tasks may use at a time, such as ``pyplot``.
     opaque : str
@@ -83,6 +85,7 @@ class Effects:
     optional: frozenset[str] = frozenset()
     state_reads: frozenset[str] = frozenset()
     state_changes: frozenset[str] = frozenset()
+    state_resets: frozenset[str] = frozenset()
     exclusive: frozenset[str] = frozenset()
     opaque: str = ""
     rebinds: bool = False
@@ -105,6 +108,7 @@ def effects_of(summary: Summary) -> Effects:
         optional=frozenset(name for name, is_sure in summary.reads.items() if not is_sure),
         state_reads=frozenset(state for state, access in summary.states.items() if access == "read"),
         state_changes=frozenset(state for state, access in summary.states.items() if access == "change"),
+        state_resets=frozenset(state for state, access in summary.states.items() if access == "reset"),
         exclusive=frozenset(summary.exclusive),
         opaque=summary.opaque,
         rebinds=summary.rebinds,

@@ -395,7 +395,11 @@ def note_change(frame: Frame, receiver: Value, attribute: str = "") -> None:
     """Note that an attribute or element of a value is set or deleted."""
     for atom in receiver:
         if atom[0][0] == "path":
-            frame.touch(state_of(f"{atom[0][1]}.{attribute}" if attribute else atom[0][1]))
+            state = state_of(f"{atom[0][1]}.{attribute}" if attribute else atom[0][1])
+            frame.touch(state)
+            if state == "state:" + atom[0][1].partition(".")[0]:
+                # Whatever the library does afterwards may follow it, also through objects it gave before.
+                frame.touch("state:settings")
     carry(frame, receiver)
     frame.change(frozenset(atom for atom in receiver if atom[0][0] != "path"))
 

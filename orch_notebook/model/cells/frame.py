@@ -138,7 +138,10 @@ class Frame:
             known = self.known(name)
             if known.defined is not False or not known.direct:
                 self.summary.reads[name] = True
-            return self.admit(("in", name), known)
+            value = self.admit(("in", name), known)
+            if self.summary.stars and known.defined is None:
+                value |= {(("path", f"{module}.{name}"), False) for module in self.summary.stars}
+            return value
         if name in names.unsure:
             self.summary.reads.setdefault(name, False)
         return EMPTY if found is GONE else found
@@ -356,8 +359,9 @@ class Frame:
                 self.summary.contents.setdefault(base, set()).update(held)
 
     def touch(self, state: str, access: Access = "change") -> None:
-        """Note that hidden state is read or changed."""
-        if access == "change" or state not in self.summary.states:
+        """Note that hidden state is read, put back or changed."""
+        found = self.summary.states.get(state)
+        if found is None or access == "change" or (access == "reset" and found == "read"):
             self.summary.states[state] = access
 
     def give_up(self, reason: str, rebinds: bool = False) -> None:

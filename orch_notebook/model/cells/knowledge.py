@@ -28,6 +28,7 @@ __all__ = [
     "OBJECT",
     "PLAIN_ATTRIBUTES",
     "SAME_MEMORY",
+    "SETTING_VERBS",
     "USUAL_NAMES",
     "state_of",
 ]
@@ -134,6 +135,8 @@ FUNCTIONS: Mapping[str, Rule] = {
     ),
     **_each("contextlib.redirect_stdout contextlib.redirect_stderr", Rule(state=("state:stdout",), gives="holder")),
     "sys.setrecursionlimit": Rule(state=("state:sys",)),
+    **_each("decimal.getcontext decimal.localcontext", Rule(kind=(("carries", "state:settings"),))),
+    "decimal.*": PURE,
     "gc.*": PLAIN,
     # Random numbers.
     "random.*": Rule(state=("state:random",), gives="view"),
@@ -199,6 +202,21 @@ FUNCTIONS: Mapping[str, Rule] = {
         "matplotlib.pyplot.",
     ),
     **_each("matplotlib.rcParams.* matplotlib.pyplot.rcParams.*", Rule(state=(STYLE,))),
+    **_each(
+        "matplotlib_inline.backend_inline.set_matplotlib_formats IPython.display.set_matplotlib_formats "
+        "pandas.plotting.register_matplotlib_converters",
+        Rule(state=(STYLE,)),
+    ),
+    # Pylab is pyplot and NumPy in one.
+    "pylab.*": PLOTS,
+    **_each(
+        "abs arange arccos arcsin arctan array ceil concatenate cos cosh cross cumprod cumsum diag diff dot empty exp "
+        "eye floor fft ifft hstack inv linspace log log10 logspace max mean meshgrid min mod norm ones outer pi prod "
+        "real round sign sin sinh sort sqrt std sum tan tanh trapz var vstack where zeros",
+        Rule(kind=FRAME),
+        "pylab.",
+    ),
+    **_each("rand randn randint random normal uniform seed permutation choice", Rule(state=(RANDOM,)), "pylab."),
     "matplotlib.pyplot.cm.*": PURE,
     "matplotlib.pyplot.get_cmap": PURE,
     "matplotlib.pyplot.imread": Rule(reads_file=0),
@@ -246,6 +264,12 @@ FUNCTIONS: Mapping[str, Rule] = {
         "sklearn.",
     ),
     **_each("scipy.*", PURE),
+    # SymPy's expressions never change.
+    "sympy.*": PLAIN,
+    **_each("Matrix zeros ones eye diag MutableDenseMatrix SparseMatrix", PURE, "sympy."),
+    **_each("init_printing init_session interactive.*", Rule(state=("state:display",)), "sympy."),
+    **_each("lambdify Function symbols Symbol", PURE, "sympy."),
+    **_each("plot plotting.*", Rule(gives="drawing", kind=FIGURE, exclusive="pyplot", sees=(STYLE,)), "sympy."),
     **_each("joblib.dump", Rule(gives="plain", writes_file=1)),
     **_each("joblib.load", Rule(reads_file=0)),
     **_each("tqdm.* tqdm.auto.* tqdm.notebook.*", HOLDER),
@@ -361,13 +385,15 @@ METHODS: Mapping[str, Rule] = {
 }
 
 #: Line and cell magics by name: ``"nothing"`` changes nothing a task could see, ``"code"`` runs its text as Python,
-#: ``"display"`` changes how things are shown, ``"state:…"`` changes that state; what is not listed is opaque.
+#: ``"file"`` writes the file it names, ``"delete"`` takes names away, ``"backend"`` chooses how figures are drawn,
+#: ``"state:…"`` changes that state; what is not listed is opaque.
 MAGICS: Mapping[str, str] = {
     **dict.fromkeys(
         _words(
-            "matplotlib pinfo pinfo2 psearch load_ext reload_ext unload_ext autoreload lsmagic quickref magic pdoc "
+            "pinfo pinfo2 psearch load_ext reload_ext unload_ext autoreload lsmagic quickref magic pdoc "
             "pdef psource pfile page html HTML markdown latex svg SVG javascript js alias_magic doctest_mode "
-            "xmode pprint automagic tb gui history hist notebook aimport"
+            "xmode pprint automagic tb gui history hist notebook aimport "
+            "watermark"
         ),
         "nothing",
     ),
@@ -376,7 +402,9 @@ MAGICS: Mapping[str, str] = {
     "cd": "state:cwd",
     "env": "state:environ",
     "set_env": "state:environ",
-    "writefile": "file",
+    **dict.fromkeys(_words("writefile file"), "file"),
+    "matplotlib": "backend",
+    "xdel": "delete",
     "pwd": "nothing",
 }
 #: The table that everything uses unless told otherwise.
@@ -409,8 +437,14 @@ PLAIN_ATTRIBUTES: frozenset[str] = _words("shape size ndim dtype dtypes empty na
 
 #: State that any task may depend on without saying so: whoever changes it waits for all above, and all below wait.
 AMBIENT: frozenset[str] = _words(
-    "state:warnings state:logging state:locale state:cwd state:environ state:stdout state:sys state:display"
+    "state:warnings state:logging state:locale state:cwd state:environ state:stdout state:sys state:display "
+    "state:settings"
 )
+
+#: How functions begin that are called for nothing but to set something for all that comes after.
+SETTING_VERBS: tuple[str, ...] = (
+    "set", "init", "use", "enable", "disable", "register", "configure", "activate", "setup", "reset", "seed",
+)  # fmt: skip
 
 #: Where attributes of modules that can be changed keep their state.
 ATTRIBUTE_STATE: Mapping[str, str] = {

@@ -10,7 +10,7 @@ import re
 
 from orch_notebook.model.cells.following import Arguments, bind_arguments, call_special, call_tagged, perform
 from orch_notebook.model.cells.frame import CLOSURE, Frame
-from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES, OBJECT, state_of
+from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES, OBJECT, SETTING_VERBS, state_of
 from orch_notebook.model.cells.rules import Rule
 from orch_notebook.model.cells.values import EMPTY, Atom, Base, Entry, FunctionCode, Tag, Value, join_texts, union
 
@@ -32,6 +32,8 @@ def call_library(frame: Frame, path: str, given: Arguments) -> Value:
             frame.change(everything, deep=True)
             if "." in path:
                 frame.touch(state_of(path))
+            if path.rpartition(".")[2].startswith(SETTING_VERBS):
+                frame.touch("state:settings")
         elif "." in path:
             frame.touch(state_of(path), "read")
         last = path.rpartition(".")[2]

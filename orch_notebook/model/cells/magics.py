@@ -38,12 +38,19 @@ def call_magic(frame: Frame, node: ast.Call, magic: str, line: str, body: str, *
         frame.give_up(f"it uses the magic {sign}{magic}", rebinds=magic in BINDING or is_cell)
     elif what == "code":
         run_text(frame, magic, line, body)
+    elif what == "backend":
+        # The usual one is in force from the beginning: naming it again changes something only after another was.
+        frame.touch("state:matplotlib.rcParams", "reset" if line.split()[:1] in ([], ["inline"]) else "change")
+    elif what == "delete":
+        for word in line.split():
+            if word.isidentifier():
+                frame.unbind(word)
     elif what == "file":
         words = line.split()
         frame.touch("file:" + (words[-1].strip("'\"") if words else "*"))
     elif what != "nothing" and (line or magic == "cd"):
         frame.touch(what)
-    return EMPTY if what in ("nothing", "file") else frame.new(node)
+    return EMPTY if what in ("nothing", "file", "backend", "delete") else frame.new(node)
 
 
 #: Magics that may bind any name.

@@ -161,7 +161,8 @@ class Entry:
 
 NOTHING_KNOWN = Entry()
 
-Access = Literal["read", "change"]
+#: ``"reset"`` puts back what others have changed, and does nothing where nobody has.
+Access = Literal["read", "reset", "change"]
 
 
 @dataclass(slots=True)
@@ -186,7 +187,7 @@ class Summary:
     returned : Value
         What a function gives back.
     states : dict
-        Hidden state touched, ``"read"`` or ``"change"``.
+        Hidden state touched, ``"read"``, ``"reset"`` or ``"change"``.
     exclusive : set of str
         What only one task may use at a time.
     opaque : str
@@ -195,6 +196,8 @@ class Summary:
         Whether the opaque part may bind any name.
     needs : dict
         The entries this summary rests on.
+    stars : tuple of str
+        Modules of which everything was imported, the latest last.
     indirect : set of str
         Globals named by functions that are made or called here, in class bodies and in comprehensions.
     in_place : bool
@@ -213,6 +216,7 @@ class Summary:
     opaque: str = ""
     rebinds: bool = False
     needs: dict[str, Entry] = field(default_factory=dict)
+    stars: tuple[str, ...] = ()
     indirect: set[str] = field(default_factory=set)
     in_place: bool = False
     late: dict[str, frozenset[str]] = field(default_factory=dict)

@@ -90,6 +90,8 @@ class _Wirer:
         self.since_barrier = 0
         self.anything = False
         self.anything_by: str | None = None
+        #: Modules of which everything was imported: a name that nothing else binds may be theirs.
+        self.stars: tuple[str, ...] = ()
         self.epoch = 0
 
     # What names are known to be.
@@ -106,7 +108,11 @@ class _Wirer:
             return found
         if self._is_known(name):
             return OUTSIDE
-        return found if self.anything else UNDEFINED
+        return self._from_stars(name, found) if self.anything else UNDEFINED
+
+    def _from_stars(self, name: str, found: Entry) -> Entry:
+        paths = frozenset((("path", f"{module}.{name}"), False) for module in self.stars)
+        return replace(found, direct=found.direct | paths) if paths else found
 
     def _is_known(self, name: str) -> bool:
         self.asked.add(name)
@@ -139,6 +145,7 @@ class _Wirer:
         if effects.opaque and effects.rebinds:
             self.anything = True
             self.anything_by = task
+            self.stars = tuple(dict.fromkeys([*self.stars, *summary.stars]))
             for name, version in list(self.versions.items()):
                 if task is not None and not version.is_deleted:
                     self.versions[name] = Version(name, task, version.roots, version.direct)
@@ -271,6 +278,9 @@ class _Wirer:
         for state in sorted(effects.state_changes | effects.state_reads):
             if state not in AMBIENT:
                 self._touch(task, state, is_change=state in effects.state_changes)
+        for state in sorted(effects.state_resets):
+            if state in self.states and self.states[state].writer is not None:
+                self._touch(task, state, is_change=True)
         for state in AMBIENT & effects.state_changes:
             writer, start = self.ambient.get(state, (None, 0))
             for other in self.tasks[start:]:

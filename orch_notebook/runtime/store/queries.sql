@@ -1,5 +1,6 @@
--- Every statement the SQLite store runs.  Each says why it is safe when several processes run it at once.
--- All writes happen inside BEGIN IMMEDIATE, so between a read and the write that follows nobody else writes.
+-- Every statement the stores run, in the part of SQL that SQLite and PostgreSQL share.  Each says why it is safe when
+-- several processes run it at once.  SQLite lets one process write at a time; on PostgreSQL, what a transaction has
+-- updated nobody else updates until it ends, and whatever is counted before it is written is counted under a lock.
 
 -- name: create_run!
 -- Safe: the primary key and the two unique indexes decide; a second insert of the same due time or retry is ignored.
@@ -60,7 +61,7 @@ WHERE run_id = :run_id AND lease_token = :token AND owner IS NOT NULL;
 UPDATE runs SET owner = :owner, worker = :worker, lease_token = lease_token + 1, lease_expires_at = :expires_at,
     state_type = 'PENDING', state_name = 'Pending', state_message = ''
 WHERE run_id = :run_id AND owner IS NULL AND state_type = 'SCHEDULED' AND (
-    NOT :is_limited OR concurrency IS NULL OR concurrency > (
+    0 = :is_limited OR concurrency IS NULL OR concurrency > (
         SELECT count(*) FROM runs AS other WHERE other.deployment = runs.deployment AND other.owner IS NOT NULL
     )
 );
@@ -78,7 +79,7 @@ UPDATE runs SET owner = NULL, lease_expires_at = NULL WHERE run_id = :run_id AND
 -- Safe: reads; who gets a run is decided by claim_run.
 SELECT run_id FROM runs
 WHERE state_type = 'SCHEDULED' AND owner IS NULL AND plan IS NOT NULL AND due_at <= :now
-  AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+  AND (:queues IS NULL OR :queues LIKE '%|' || queue || '|%')
   AND (concurrency IS NULL OR concurrency > (
         SELECT count(*) FROM runs AS other WHERE other.deployment = runs.deployment AND other.owner IS NOT NULL))
 ORDER BY priority DESC, due_at, run_id LIMIT :limit;
@@ -99,7 +100,7 @@ UPDATE runs SET state_name = 'AwaitingConcurrencySlot' WHERE run_id = :run_id AN
 -- name: select_next_due_at$
 -- Safe: reads.
 SELECT min(due_at) FROM runs WHERE state_type = 'SCHEDULED' AND owner IS NULL AND plan IS NOT NULL
-    AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)));
+    AND (:queues IS NULL OR :queues LIKE '%|' || queue || '|%');
 
 -- name: mark_late!
 -- Safe: touches only runs nobody owns, and only their name.
@@ -125,7 +126,7 @@ INSERT INTO task_runs (run_id, task, spec, attempt, state_type, state_name, stat
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (run_id, task) DO UPDATE SET
     attempt = excluded.attempt, state_type = excluded.state_type, state_name = excluded.state_name,
-    state_message = excluded.state_message, started_at = coalesce(excluded.started_at, started_at),
+    state_message = excluded.state_message, started_at = coalesce(excluded.started_at, task_runs.started_at),
     ended_at = excluded.ended_at, details = excluded.details;
 
 -- name: select_events
@@ -134,8 +135,10 @@ SELECT * FROM events WHERE run_id = :run_id AND seq > :after ORDER BY seq;
 
 -- name: select_last_seq$
 -- Safe: reads, in the transaction that takes the run over.
-SELECT max(coalesce((SELECT max(seq) FROM events WHERE run_id = :run_id), 0),
-           coalesce((SELECT max(seq) FROM logs WHERE run_id = :run_id), 0));
+SELECT max(seq) FROM (
+    SELECT max(seq) AS seq FROM events WHERE run_id = :run_id
+    UNION ALL SELECT max(seq) AS seq FROM logs WHERE run_id = :run_id
+) AS found;
 
 -- name: select_task_runs
 -- Safe: reads.
@@ -151,30 +154,30 @@ SELECT * FROM (
     SELECT * FROM logs
     WHERE run_id = :run_id AND seq > :after AND (:task IS NULL OR task = :task)
     ORDER BY seq DESC LIMIT :limit
-) ORDER BY seq;
+) AS newest ORDER BY seq;
 
 -- name: insert_request!
 -- Safe: requests only add up; the run's owner takes each once.
 INSERT INTO requests (run_id, kind, created_at) VALUES (:run_id, :kind, :now);
 
--- name: select_requests
+-- name: count_open_requests$
 -- Safe: reads.
-SELECT request_id, run_id, kind FROM requests WHERE run_id = :run_id AND taken_at IS NULL ORDER BY request_id;
+SELECT count(*) FROM requests WHERE run_id = :run_id AND taken_at IS NULL;
 
 -- name: count_requests$
 -- Safe: reads.
 SELECT count(*) FROM requests WHERE run_id = :run_id AND kind = :kind;
 
--- name: take_requests!
--- Safe: only the owner of a run asks for its requests.
-UPDATE requests SET taken_at = :now WHERE run_id = :run_id AND taken_at IS NULL;
+-- name: take_requests
+-- Safe: one statement, so what is asked meanwhile is taken the next time.
+UPDATE requests SET taken_at = :now WHERE run_id = :run_id AND taken_at IS NULL RETURNING request_id, kind;
 
 -- name: upsert_deployment!
 -- Safe: one statement; the version counts up under the write lock.
 INSERT INTO deployments (
     name, version, flow, plan, parameters, schema, is_paused, created_at, updated_at, catch_up
 ) VALUES (:name, 1, :flow, :plan, :parameters, :schema, 0, :now, :now, :catch_up)
-ON CONFLICT (name) DO UPDATE SET version = version + 1, flow = excluded.flow, plan = excluded.plan,
+ON CONFLICT (name) DO UPDATE SET version = deployments.version + 1, flow = excluded.flow, plan = excluded.plan,
     parameters = excluded.parameters, schema = excluded.schema, updated_at = excluded.updated_at,
     catch_up = excluded.catch_up;
 
@@ -216,12 +219,12 @@ WHERE :deployment IS NULL OR s.deployment = :deployment ORDER BY s.deployment, s
 -- name: select_schedules_due
 -- Safe: reads; whose due times become rows is decided by advance_schedule.
 SELECT s.*, d.is_paused FROM schedules s JOIN deployments d ON d.name = s.deployment
-WHERE s.next_at <= :now AND NOT d.is_paused ORDER BY s.next_at, s.schedule_id;
+WHERE s.next_at <= :now AND d.is_paused = 0 ORDER BY s.next_at, s.schedule_id;
 
 -- name: select_next_schedule_at$
 -- Safe: reads.
 SELECT min(s.next_at) FROM schedules s JOIN deployments d ON d.name = s.deployment
-WHERE s.next_at > :now AND NOT d.is_paused;
+WHERE s.next_at > :now AND d.is_paused = 0;
 
 -- name: advance_schedule!
 -- Safe: only forward, in the transaction that inserts the rows of the due times passed; if another worker was here

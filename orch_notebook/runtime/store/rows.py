@@ -76,6 +76,8 @@ def storable(text: str) -> str:
     >>> storable("caf\\udce9 ☕")
     'caf\\\\udce9 ☕'
     """
+    if "\0" in text:  # PostgreSQL knows no such character
+        text = text.replace("\0", "\\x00")
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

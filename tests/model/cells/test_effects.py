@@ -179,6 +179,7 @@ get_ipython().run_cell_magic('time', '', 'y = x')  | x              | y         
 get_ipython().run_cell_magic('timeit', '', 'y = x') | x             |              |
 get_ipython().run_cell_magic('capture', 'out', 'y = x') | x         | out y        |
 get_ipython().run_line_magic('matplotlib', 'inline') |              |              |
+get_ipython().run_line_magic('xdel', 'x')          | x              |              |
 x = get_ipython().getoutput('ls')                  |                | x            |
 """
 
@@ -246,8 +247,13 @@ import matplotlib.pyplot as plt¶plt.style.use('x')         | state:matplotlib.r
 import seaborn as sns¶sns.set_theme()                      | state:matplotlib.rcParams!
 import matplotlib.pyplot as plt¶plt.plot(x)                | state:matplotlib.rcParams
 import torch¶torch.manual_seed(0)                          | state:torch!
-import mylib¶mylib.configure(1)                            | state:mylib!
-import mylib¶mylib.level = 3                               | state:mylib!
+import mylib¶mylib.configure(1)                            | state:mylib! state:settings!
+import mylib¶mylib.level = 3                               | state:mylib! state:settings!
+import mylib¶mylib.show(1)                                 | state:mylib!
+from sympy import init_printing¶init_printing()            | state:display!
+from decimal import getcontext¶getcontext().prec = 4       | state:settings!
+get_ipython().run_line_magic('matplotlib', 'notebook')     | state:matplotlib.rcParams!
+get_ipython().run_cell_magic('file', 'f.py', 'x')          | file:f.py!
 import pandas as pd¶df = pd.read_csv('a.csv')              | file:a.csv
 import pandas as pd¶p = 'a.csv'¶df = pd.read_csv(p)        | file:a.csv
 import pandas as pd¶df = pd.read_csv(p)                    | file:*

@@ -51,6 +51,25 @@ PROGRAMS = {
         "a: x = make()\nb: v = x[:2]\nc: v[0] = 9\nd: print(x)",
         "a>b read-after-write x, b>c read-after-write v, a>d read-after-write x, c>d alias x",
     ),
+    "the usual figure backend, named again, changes nothing": (
+        "a: import matplotlib.pyplot as plt\nb: plt.plot(1)\nc: get_ipython().run_line_magic('matplotlib', 'inline')",
+        "a>b read-after-write plt",
+    ),
+    "the usual figure backend, named after another, is put back": (
+        "a: get_ipython().run_line_magic('matplotlib', 'qt')\nb: get_ipython().run_line_magic('matplotlib', 'inline')",
+        "a>b hidden-state state:matplotlib.rcParams",
+    ),
+    "a name from a star import is known by its module": (
+        "a: from sympy import *\nb: init_printing()\nc: print(1)",
+        "a>b barrier it imports everything from sympy, a>c barrier it imports everything from sympy, "
+        "a>b read-after-write init_printing, a>b hidden-state state:display, a>c read-after-write print, "
+        "b>c hidden-state state:display",
+    ),
+    "what a library is set to holds for all that comes after": (
+        "a: import mylib\nb: print(1)\nc: mylib.set_mode(2)\nd: print(2)",
+        "a>c read-after-write mylib, a>c hidden-state state:settings, b>c hidden-state state:settings, "
+        "c>d hidden-state state:settings",
+    ),
     "a copy shares nothing": (
         "a: x = [1]\nb: y = x.copy()\nc: y.append(2)\nd: print(x)",
         "a>b read-after-write x, b>c read-after-write y, a>d read-after-write x",

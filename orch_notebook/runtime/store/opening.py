@@ -1,0 +1,33 @@
+"""Which store: the one place that knows every kind."""
+
+from __future__ import annotations
+
+from orch_notebook.errors import UsageError
+from orch_notebook.runtime.settings import Settings
+from orch_notebook.runtime.store import Store
+from orch_notebook.runtime.store.postgres import PostgresStore
+from orch_notebook.runtime.store.sqlite import SqliteStore
+
+__all__ = ["open_store"]
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the store that the settings name: a PostgreSQL database, else the SQLite file under the home.
+
+    Raises
+    ------
+    StoreUnavailable
+        It cannot be opened; the message says what to do.
+    UsageError
+        The address names no kind of store that there is.
+    """
+    url = settings.database_url
+    if url is None:
+        return SqliteStore(settings.database)
+    if url.startswith(("postgresql://", "postgres://")):
+        return PostgresStore(url)
+    kind = url.partition(":")[0]
+    raise UsageError(
+        f"ORCH_DATABASE_URL names a {kind!r} database. It may be postgresql://user@host/database; without it the store "
+        "is a SQLite file under ORCH_HOME."
+    )
