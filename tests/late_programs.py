@@ -269,6 +269,13 @@ LATE: dict[str, tuple[str, list[str], dict[str, Any]]] = {
         ["k = 1", "a = f()", "exec('k = 2')\nb = f()", "c = f()", "k = 3", "d = eval('f()')"],
         {"a": 1, "b": 2, "c": 2, "d": 3},
     ),
+    "names asked for as a dictionary": (
+        "def f(): return globals().get('k', 0) + globals()['k']",
+        ["k = 1", "a = f()", "globals()['k'] = 5\nb = f() + k",
+         "c = ('k' in globals(), 'k' in locals(), globals()['k'])",
+         "del k", "d = ('k' in globals(), 'k' in locals())"],
+        {"a": 2, "b": 15, "c": (True, True, 5), "d": (False, False)},
+    ),
     "a library that calls by attribute": (
         "import string\nmark = '-'\nclass Show(string.Formatter):\n"
         "    def get_value(self, key, args, kwargs): return mark\nshow = Show()",

@@ -19,7 +19,8 @@ retries = st.builds(
 def graphs(draw: st.DrawFn, largest: int = 7) -> Graph:
     """Draw a graph whose tasks may share things, be retried, and wait for each other for either reason."""
     names = [f"t{number}" for number in range(draw(st.integers(0, largest)))]
-    things = st.lists(st.sampled_from(("pyplot", "file")), max_size=2, unique=True).map(tuple)
+    thing = st.sampled_from(("pyplot", "file", "n@1", "n@2"))
+    things = st.lists(thing, max_size=2, unique_by=lambda each: each[:2]).map(tuple)
     tasks = tuple(Task(name, retry=draw(retries), exclusive=draw(things)) for name in names)
     edges = []
     for position, after in enumerate(names):

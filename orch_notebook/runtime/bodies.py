@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 import io
+import threading
 import tokenize
 from collections.abc import Collection, Coroutine
 from types import CodeType
@@ -15,6 +16,10 @@ __all__ = ["compile_cell", "evaluate"]
 
 TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 SILENT_TOKENS = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.DEDENT})
+
+# CPython 3.11 counts the depth of syntax trees for all threads together, and raises a SystemError where two of them
+# take turns while it makes one (python/cpython#106905).
+_compiling = threading.Lock()
 
 
 def compile_cell(source: str, filename: str, late: Collection[str] = ()) -> tuple[CodeType | None, CodeType | None]:
@@ -37,14 +42,15 @@ def compile_cell(source: str, filename: str, late: Collection[str] = ()) -> tupl
     >>> compile_cell("1;", "<cell>")[1] is None
     True
     """
-    tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT)
     last: CodeType | None = None
-    if late:
-        _declare(tree, late)
-    if tree.body and isinstance(tree.body[-1], ast.Expr) and not _is_silenced(source):
-        value = tree.body.pop().value
-        last = compile(ast.Expression(value), filename, "eval", TOP_LEVEL_AWAIT)
-    body = compile(tree, filename, "exec", TOP_LEVEL_AWAIT) if tree.body else None
+    with _compiling:
+        tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT)
+        if late:
+            _declare(tree, late)
+        if tree.body and isinstance(tree.body[-1], ast.Expr) and not _is_silenced(source):
+            value = tree.body.pop().value
+            last = compile(ast.Expression(value), filename, "eval", TOP_LEVEL_AWAIT)
+        body = compile(tree, filename, "exec", TOP_LEVEL_AWAIT) if tree.body else None
     return body, last
 
 

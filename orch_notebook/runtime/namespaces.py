@@ -82,15 +82,13 @@ class Namespaces:
     ----------
     live : dict
         The live namespace; what tasks leave is published there.
-    base : Mapping
-        What every task sees besides the versions it is given.
     late : Mapping
         For every task the names that it reaches by way of functions.
 
     Examples
     --------
     >>> live = {"n": 0, "f": lambda: n}
-    >>> spaces = Namespaces(live, dict(live), {"a": ["n"], "b": []})
+    >>> spaces = Namespaces(live, {"a": ["n"], "b": []})
     >>> with spaces.body("a", {"n": 5}) as body:
     ...     exec("m = n", body.globals, body.locals)
     ...     spaces.publish(body.bound(["m"]))
@@ -98,9 +96,8 @@ class Namespaces:
     (5, 0)
     """
 
-    def __init__(self, live: dict[str, Any], base: Mapping[str, Any], late: Mapping[str, Collection[str]]) -> None:
+    def __init__(self, live: dict[str, Any], late: Mapping[str, Collection[str]]) -> None:
         self._live = live
-        self._base = base
         self._late = late
         self._lock = threading.Lock()
         #: By late name: the tasks that need it as it is, and what stands there when they are done.
@@ -118,7 +115,7 @@ class Namespaces:
         task : str
             Its name.
         given : Mapping
-            The versions it is given, by name; also those of the environment among its late names.
+            What it takes in, by name: versions, and what the environment held when the run began.
         in_place : bool
             It runs in the live namespace itself, and its late names are all that it binds.
         alone : bool
@@ -130,7 +127,8 @@ class Namespaces:
             if alone or in_place:
                 body = Body(self._live, self._live, late, given, dict(self._live) if alone else {})
             else:
-                own = {name: value for name, value in {**self._base, **given}.items() if name not in late}
+                # Nothing else: what it may bind and has not bound would be taken for its work.
+                own = {name: value for name, value in given.items() if name not in late}
                 body = Body(self._live, own, late, given)
             try:
                 yield body

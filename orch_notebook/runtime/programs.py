@@ -89,8 +89,7 @@ class CellProgram:
         self._last = frozenset(last.items())
         #: The versions that are alive: those some task can still read, and the last of each name.
         self.versions: dict[Version, Any] = dict(kept)
-        self._late = late_names(self._wiring, self._order)
-        self._namespaces = Namespaces(environment, base, self._late)
+        self._namespaces = Namespaces(environment, late_names(self._wiring, self._order))
         self._away = Away(flow, self._hooks)
         self._keys = Keys(flow, self._base)
         self._results = results
@@ -140,13 +139,16 @@ class CellProgram:
         return {"note": notes} if notes else None
 
     def _given(self, task: str) -> dict[str, Any]:
-        """Return what a task is given by name: versions, and what it reads late of the environment."""
-        late, bound = self._late[task], self._wiring.bindings[task]
-        given = {name: self._base[name] for name in late if name in bound and name in self._base}
+        """Return what a task takes in, by name: versions, and what the environment held when the run began."""
+        given = {
+            name: self._base[name]
+            for name, maker in self._wiring.bindings[task].items()
+            if maker is None and name in self._base
+        }
         with self._lock:
-            given |= {
-                name: self.versions[version] for name, version in self._bound(task).items() if version in self.versions
-            }
+            for name, version in self._bound(task).items():
+                if version in self.versions:
+                    given[name] = self.versions[version]
         return given
 
     def _execute(self, cell: CellTask, body: Body, capture: Capture) -> str:

@@ -223,6 +223,18 @@ def test_a_task_waits_until_all_its_things_are_free() -> None:
     assert play(machine, started("a"), started("b"), completed("a"), completed("b"))[2:] == [[], ["start both 1"]]
 
 
+def test_tasks_share_a_thing_at_one_version() -> None:
+    """Those that use the same version overlap; another version waits for all of them, and so does the thing as such."""
+    versions = {"one": "n@a", "two": "n@a", "other": "n@b", "whole": "n"}
+    machine = RunMachine(make_graph("", *[Task(name, exclusive=(thing,)) for name, thing in versions.items()]))
+    assert brief(machine.begin()) == ["start one 1", "start two 1"]
+    machine.take(run_became("RUNNING"))
+    assert play(machine, started("one"), started("two"), completed("one")) == [[], [], []]
+    assert play(machine, completed("two"), started("other"), completed("other")) == [
+        ["start other 1"], [], ["start whole 1"],
+    ]  # fmt: skip
+
+
 # Tasks that appear while the flow runs
 
 

@@ -86,8 +86,13 @@ class World:
         return True
 
     def check_exclusive(self):
-        things = [thing for task in self.running for thing in self.machine._stands[task].task.exclusive]
-        assert len(things) == len(set(things)), f"{list(self.running)} share a thing."
+        used: dict[str, str] = {}
+        for task in self.running:
+            for thing in self.machine._stands[task].task.exclusive:
+                name, _, version = thing.partition("@")
+                assert used.setdefault(name, version or task) == (version or task), (
+                    f"{list(self.running)} share {name}."
+                )
 
     def check_end(self):
         assert self.machine.is_over, "Nothing can happen any more, and the run has not ended."

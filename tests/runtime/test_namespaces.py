@@ -74,7 +74,7 @@ def test_a_failed_task_leaves_no_global_behind(source, plain, above) -> None:
 def test_what_running_tasks_need_stays_while_others_publish() -> None:
     """A name that a body reaches by way of functions keeps its version until the body is done."""
     live = {"n": 1}
-    spaces = Namespaces(live, dict(live), {"a": ["n"], "b": ["n"], "c": []})
+    spaces = Namespaces(live, {"a": ["n"], "b": ["n"], "c": []})
     with spaces.body("a", {"n": 2}), spaces.body("b", {"n": 2}):
         spaces.publish({"n": 3, "m": 4})
         assert live == {"n": 2, "m": 4}
@@ -86,7 +86,7 @@ def test_what_running_tasks_need_stays_while_others_publish() -> None:
 def test_a_name_that_is_absent_is_absent_for_functions() -> None:
     """What only a lower task defines is not there, and comes back when the body is done."""
     live = {"n": 1}
-    spaces = Namespaces(live, {}, {"a": ["n"]})
+    spaces = Namespaces(live, {"a": ["n"]})
     with spaces.body("a", {}):
         assert "n" not in live
     assert live == {"n": 1}
@@ -95,7 +95,7 @@ def test_a_name_that_is_absent_is_absent_for_functions() -> None:
 def test_leaving_twice_does_no_harm() -> None:
     """A stop may come in between; who leaves again changes nothing."""
     live = {"n": 1}
-    spaces = Namespaces(live, {}, {"a": ["n"]})
+    spaces = Namespaces(live, {"a": ["n"]})
     with spaces.body("a", {"n": 2}):
         spaces.leave("a")
         live["n"] = 5

@@ -42,14 +42,15 @@ class Notebook:
         header.setdefault("cache", True if self.results else None)
         self.flow.define(CellTask(name, TaskHeader(**header), source))
 
-    def run(self, *select, last_first=False, threads=None, base=None, runner=None):
+    def run(self, *select, last_first=False, threads=None, pick=None, base=None, hooks=None, runner=None):
         """Run to the end, and return the names of the states in which the tasks ended."""
         graph = self.flow.graph.select(select)
+        pick = pick or ((lambda n: n - 1) if last_first else lambda n: 0)
         if threads:
             runner = ThreadRunner(threads)
         clock = SystemClock()
         if runner is None:
-            runner = StepRunner((lambda n: n - 1) if last_first else lambda n: 0)
+            runner = StepRunner(pick)
             clock = runner.clock
         program = CellProgram(
             self.flow,
@@ -59,6 +60,7 @@ class Notebook:
             kept=self.kept,
             line=lambda task, attempt, level, text: self.lines.append((task, text)),
             run_id="r1",
+            hooks=hooks,
             results=self.results,
         )
         self.recorded, routes = RecordedEvents(), Routes()

@@ -112,6 +112,7 @@ def read_attribute(frame: Frame, node: ast.Attribute) -> Value:
 
 def read_subscript(frame: Frame, node: ast.Subscript) -> Value:
     if (name := namespace_key(node)) is not None:
+        frame.reach_around()
         return frame.load_global(name)
     value = evaluate(frame, node.value)
     index = node.slice
@@ -309,6 +310,7 @@ def read_compare(frame: Frame, node: ast.Compare) -> Value:
             and is_namespace(comparator)
             and isinstance(node.left, ast.Constant)
         ):
+            frame.reach_around()
             frame.read_if_there(str(node.left.value))
             continue
         value = evaluate(frame, comparator)
@@ -378,6 +380,7 @@ def assign(frame: Frame, target: ast.AST, value: Value) -> None:
         frame.store(receiver, value)
     elif isinstance(target, ast.Subscript):
         if (name := namespace_key(target)) is not None:
+            frame.reach_around()
             frame.bind_global(name, value)
             return
         receiver = evaluate(frame, target.value)

@@ -364,6 +364,10 @@ class Frame:
         if found is None or access == "change" or (access == "reset" and found == "read"):
             self.summary.states[state] = access
 
+    def reach_around(self) -> None:
+        """Note that names are found or bound here in another way than by being named."""
+        self.summary.in_place |= self.code is None
+
     def give_up(self, reason: str, rebinds: bool = False) -> None:
         """Note that nothing certain can be said of this body."""
         self.summary.opaque = self.summary.opaque or reason

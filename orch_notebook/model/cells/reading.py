@@ -176,7 +176,7 @@ class Reader:
         except (SyntaxError, ValueError):
             frame.give_up("it runs text that is not plain Python")
             return
-        frame.summary.in_place |= frame.code is None
+        frame.reach_around()
         execute(frame, tree.body)
 
     def function_code(self, node: ast.AST, enclosing: frozenset[str]) -> FunctionCode:

@@ -201,7 +201,7 @@ class Summary:
     indirect : set of str
         Globals named by functions that are made or called here, in class bodies and in comprehensions.
     in_place : bool
-        Whether text is executed here, which binds names where it stands.
+        Whether a cell executes text, or asks for its names as a dictionary.
     """
 
     reads: dict[str, bool] = field(default_factory=dict)

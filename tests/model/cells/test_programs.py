@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import types
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -28,8 +28,6 @@ def keep_what_runs(cells: list[Cell]) -> list[Cell]:
     return kept
 
 
-#: A nightly run asks for more: ORCH_EXAMPLES=5000.
-EXAMPLES = int(os.environ.get("ORCH_EXAMPLES", "300"))
 HIDDEN = ("__builtins__", "__name__")
 UNSHOWN = (types.FunctionType, types.ModuleType, types.MethodType, type, types.GeneratorType)
 
@@ -53,7 +51,9 @@ def picture(names: dict[str, Any]) -> dict[str, object]:
     return shown
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+# The nightly profile looks at 5,000 examples.
+@pytest.mark.timeout(3600)
+@settings(suppress_health_check=list(HealthCheck))
 @given(programs(), st.integers(0, 2**16))
 def test_any_legal_order_gives_what_top_to_bottom_gives(cells: list[Cell], seed: int) -> None:
     """Printed text, values at the end and which names share an object are the same in any order the edges allow."""
