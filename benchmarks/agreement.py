@@ -6,8 +6,9 @@ and on 16 threads; every execution in a process of its own, in a fresh copy of t
 
 A cell agrees when its texts (without addresses, times and the places of warnings), its error, its figures and the
 values of the names it was the last to make are those of the plain execution.  A cell that differs between the two
-plain executions does not count.  A cell that fails counts, by its error.  What it leaves is not defined, however, so
-one on which others depend is taken out of the notebook before anything is compared, and so is one that is no Python.
+plain executions, or in a third one that is made when flows disagree, does not count.  A cell that fails counts, by its
+error.  What it leaves is not defined, however, so one on which others depend is taken out of the notebook before
+anything is compared, and so is one that is no Python.
 """
 
 from __future__ import annotations
@@ -228,6 +229,18 @@ def judge(path: Path, options: argparse.Namespace) -> Verdict:
             continue
         verdict.longest, verdict.opaque = found["longest"], found["opaque"]
         compare(verdict, how, plain, found, steady)
+    doubtful = {each["cell"] for each in verdict.differences if each["cell"] in steady}
+    if doubtful:
+        # Two executions may be alike by chance.
+        again = execute(path, "plain", out, options)
+        chance = {name for name in doubtful if differences(again["tasks"][name], tasks[name])}
+        left = {made for made, value in plain[0]["names"].items() if again["names"].get(made) != value}
+        chance |= {e["cell"] for e in verdict.differences if e["what"].startswith("left") and e["name"] in left}
+        verdict.unsteady += len(chance)
+        for how in verdict.of:
+            verdict.of[how] -= len(chance)
+            verdict.agreed[how] -= len(chance - {e["cell"] for e in verdict.differences if e["how"] == how})
+        verdict.differences = [each for each in verdict.differences if each["cell"] not in chance]
     verdict.counted = max(verdict.of.values(), default=0)
     return verdict
 
@@ -239,6 +252,7 @@ def compare(
     expected = plain[0]["tasks"]
     counted = [name for name in expected if name in steady]
     wrong: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name in counted:
         what = differences(expected[name], found["tasks"][name])
         if found["tasks"][name]["state"] == "UpstreamFailed":
@@ -255,11 +269,14 @@ def compare(
         if by in counted:
             assert by is not None
             wrong.setdefault(by, f"left {made!r}: {str(first)[:60]} became {str(third)[:60]}")
+            names.setdefault(by, made)
         elif by is None:
             verdict.differences.append({"how": how, "cell": "?", "what": f"{made!r}: {first} became {third}"})
     verdict.of[how] = len(counted)
     verdict.agreed[how] = len(counted) - len(wrong)
-    verdict.differences += [{"how": how, "cell": name, "what": what} for name, what in wrong.items()]
+    verdict.differences += [
+        {"how": how, "cell": name, "what": what, "name": names.get(name, "")} for name, what in wrong.items()
+    ]
 
 
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:

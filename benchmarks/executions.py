@@ -33,7 +33,8 @@ MASKS = [
     (re.compile(r"0x[0-9a-fA-F]{6,}"), "0x…"),
     (re.compile(r"\bid=\d+|\b\d{13,}\b"), "…"),
     # What %time, %timeit and progress bars measure.
-    (re.compile(r"^.*(?: per loop|Wall time:|CPU times:|it/s|s/it|The slowest run took).*$", re.MULTILINE), "…"),
+    (re.compile(r"^(?:The slowest run took|This could mean that an intermediate).*\n?", re.MULTILINE), ""),
+    (re.compile(r"^.*(?: per loop|Wall time:|CPU times:|it/s|s/it).*$", re.MULTILINE), "…"),
     (re.compile(r"\d+(?:\.\d+)?(?:e-\d+)? ?(?:s|ms|µs|us|ns|sec|secs|seconds|minutes)\b"), "… s"),
     (re.compile(r"\b\d\d?:\d\d:\d\d(?:\.\d+)?\b"), "…"),
     (re.compile(r"(?:<ipython-input-\S+|\S*ipykernel_\S+|<task cell-\d+>|<cell>|Cell In ?\[\d+\])"), "<cell>"),
@@ -150,7 +151,6 @@ def write_names(shell: Any, result: str, names: Mapping[str, Any] | None = None)
 
 def run_flow(shell: Any, notebook: str, how: str, result: str) -> None:
     """Run every cell of a notebook as a task, here in its kernel, and write what came of them."""
-    from orch_notebook.jupyter.hooks import KernelHooks
     from orch_notebook.jupyter.session import NotebookSession
     from orch_notebook.orchestrator import Orchestrator
     from orch_notebook.promotion.reading import read_flow
@@ -165,7 +165,8 @@ def run_flow(shell: Any, notebook: str, how: str, result: str) -> None:
     session = NotebookSession(shell, orchestrator)
     session.open()
     flow = read_flow(notebook, all_cells=True)
-    hooks = KernelHooks(shell, {}, {}, lambda task, capture: None, put_out)
+    hooks = session._hooks
+    hooks._begun, hooks._put_out = lambda task, capture: None, put_out
     base = session._environment(flow)
     runner = ThreadRunner(16) if how == "threads" else OnePlace(pick_of(how))
     handle = orchestrator.start(flow, shell.user_ns, base=base, hooks=hooks, runner=runner)

@@ -28,12 +28,14 @@ from orch_notebook.promotion.terms import Given, Terms, Timed
 from orch_notebook.promotion.worker import Launch, launch_process
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
+from orch_notebook.runtime.copies import Copies, folder_name, remove_orphans
 from orch_notebook.runtime.engine import Engine
 from orch_notebook.runtime.handles import RunHandle
 from orch_notebook.runtime.hooks import CellHooks
 from orch_notebook.runtime.ledger import Ledger
 from orch_notebook.runtime.owners import this_owner
-from orch_notebook.runtime.programs import CellProgram, Version
+from orch_notebook.runtime.planning import Prepared, check, prepare
+from orch_notebook.runtime.programs import CellProgram
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.mixed import MixedRunner
@@ -42,6 +44,7 @@ from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
 from orch_notebook.runtime.store.opening import open_store
+from orch_notebook.runtime.versions import Kept
 
 __all__ = ["Execution", "Orchestrator", "open_orchestrator"]
 
@@ -101,6 +104,7 @@ class Orchestrator:
         self._lock = threading.RLock()
         self._store: Store | None = None
         self._ledger: Ledger | None = None
+        self._copies: Copies | None = None
         self._handles: dict[str, RunHandle] = {}
         self._processes: ProcessPool | None = None
         self._watchers: list[Callable[[str], object]] = []
@@ -146,6 +150,7 @@ class Orchestrator:
             handles = [handle for handle in self._handles.values() if not handle.is_over]
             ledger, store, self._ledger, self._store = self._ledger, self._store, None, None
             processes, self._processes = self._processes, None
+            copies, self._copies = self._copies, None
         for handle in handles:
             handle.cancel()
         for handle in handles:
@@ -156,6 +161,8 @@ class Orchestrator:
             ledger.close()
         if store is not None:
             store.close()
+        if copies is not None:
+            copies.close()
         self.routes.close()
 
     # running
@@ -167,7 +174,9 @@ class Orchestrator:
         *,
         base: Mapping[str, Any] | None = None,
         select: Collection[str] = (),
-        kept: Mapping[Version, Any] | None = None,
+        only_stale: bool = False,
+        everything: bool = False,
+        kept: Kept | None = None,
         parameters: Mapping[str, Any] | None = None,
         hooks: CellHooks | None = None,
         runner: Runner | str | None = None,
@@ -183,9 +192,14 @@ class Orchestrator:
         base : Mapping, optional
             What tasks see besides the versions they read; by default the live namespace as it stands.
         select : collection of str
-            Which tasks (see :meth:`Graph.select`); what they need and nobody has kept runs too.
-        kept : Mapping, optional
-            Versions that earlier runs left.
+            Which tasks run (see :meth:`Graph.select`), and with them what they come from as far as it is stale; by
+            default all that are stale.
+        only_stale : bool
+            Of the selected tasks run only those that are stale.
+        everything : bool
+            Run the tasks whether they are stale or not.
+        kept : Kept, optional
+            What earlier runs left; what this one leaves is added.
         parameters : mapping, optional
             Noted with the run.
         hooks : CellHooks, optional
@@ -201,10 +215,11 @@ class Orchestrator:
             The run cannot be recorded.
         """
         flow = flow.copy()
-        base = dict(environment if base is None else base)
-        flow.know(base.keys(), flow.tools)
-        flow.check()
-        graph = flow.choose(select, kept or {})
+        base = environment if base is None else base
+        kept = self.keep(is_lasting=False) if kept is None else kept
+        prepared = self.prepare(flow, base, kept, select=select, only_stale=only_stale, everything=everything)
+        check(prepared.plan)
+        graph = prepared.graph
         now = self.clock.now()
         run = FlowRun(
             run_id=new_run_id(now),
@@ -219,9 +234,8 @@ class Orchestrator:
         program = CellProgram(
             flow,
             environment,
-            base,
-            selected=frozenset(graph.by_name),
-            kept=kept or {},
+            prepared,
+            kept,
             line=lambda task, attempt, level, text: journal.record(
                 LogWritten(self.clock.now(), task, attempt, level, text)
             ),
@@ -232,7 +246,7 @@ class Orchestrator:
         )
         self.routes.open()
         engine = Engine(
-            RunMachine(graph),
+            RunMachine(graph, fresh={task: kept.records[task].made_by for task in prepared.plan.fresh}),
             program.perform,
             self._runner(graph, runner),
             self.ledger,
@@ -263,6 +277,36 @@ class Orchestrator:
             "processes": lambda: ProcessRunner(self.processes),
         }
         return MixedRunner(names.__getitem__, makers)
+
+    def prepare(
+        self,
+        flow: CellFlow,
+        base: Mapping[str, Any],
+        kept: Kept,
+        *,
+        select: Collection[str] = (),
+        only_stale: bool = False,
+        everything: bool = False,
+    ) -> Prepared:
+        """Say what a run would do; see :meth:`start`.
+
+        Raises
+        ------
+        UsageError
+            The flow has no tasks, a selector matches none, or a task reads what nothing defines.
+        """
+        flow.know(base.keys(), flow.tools)
+        flow.check()
+        return prepare(flow, base, kept, self.results, select=select, only_stale=only_stale, everything=everything)
+
+    def keep(self, *, is_lasting: bool = True) -> Kept:
+        """Return a place where runs leave what later runs begin from, for one flow of a session."""
+        with self._lock:
+            if self._copies is None:
+                folder = self.settings.home / "copies"
+                remove_orphans(folder)
+                self._copies = Copies(folder / folder_name(this_owner()), self.settings.copies)
+            return Kept(self._copies, is_lasting=is_lasting)
 
     def _create(self, run: FlowRun) -> Lease:
         owner, expires_at = this_owner(), run.created_at + timedelta(seconds=self.settings.lease)

@@ -25,6 +25,8 @@ from orch_notebook.model.views import dot, explanation_text, paint
 from orch_notebook.model.zones import find_zone
 from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.reading import read_flow
+from orch_notebook.promotion.taskify import taskify as make_tasks
+from orch_notebook.promotion.taskify import write_taskified
 from orch_notebook.promotion.terms import Terms, read_schedules
 from orch_notebook.promotion.worker import Worker
 from orch_notebook.runtime.layout import layout
@@ -384,6 +386,48 @@ def graph(
         svg.write_text(paint(layout(dot(flow.graph)), flow.graph), "utf-8")
     else:
         say(explanation_text(explain(flow)))
+
+
+@app.command()
+def taskify(
+    notebook: Notebook,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; NOTEBOOK-tasks.ipynb by default.")
+    ] = None,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Change the notebook itself.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write an ordinary notebook with its cells made tasks.
+
+    Running the result gives the same outputs in the same cells. What was in the file stays as it was, outputs too.
+    """
+    if output is not None and in_place:
+        raise UsageError("--in-place and --output exclude each other.")
+    target = notebook if in_place else output or notebook.with_name(f"{notebook.stem}-tasks.ipynb")
+    if not in_place and target.exists() and notebook.exists() and target.samefile(notebook):
+        raise UsageError(f"{target} is the notebook itself. Say --in-place to change it.")
+    made = make_tasks(notebook)
+    write_taskified(made, target, replaces=in_place or force)
+    shift, plan = made.shift, made.plan
+    if as_json:
+        print_json(
+            {
+                "notebook": str(target),
+                "tasks": [{"name": name, "cell_index": index + shift} for index, name in plan.tasks.items()],
+                "parameters": None if plan.parameters is None else plan.parameters + shift,
+                "kept": [{"cell_index": index + shift, "why": why} for index, why in plan.kept.items()],
+            }
+        )
+        return
+    say(f"Wrote {target}: {len(plan.tasks)} task{'s' if len(plan.tasks) > 1 else ''}.")
+    for index, name in plan.tasks.items():
+        say(f"  cell {index + shift + 1:<4} {name}")
+    if plan.parameters is not None:
+        say(f"Cell {plan.parameters + shift + 1} is tagged 'parameters': set its values with 'orch run -p NAME=VALUE'.")
+    for index, why in plan.kept.items():
+        say(f"Cell {index + shift + 1} has to be executed at its place ({why}); all above it stay plain cells.")
+    say(f"Run it: orch run {target}    Look at it: orch graph {target}")
 
 
 @app.command()

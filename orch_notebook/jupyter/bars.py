@@ -40,8 +40,16 @@ for _name in ("__contains__", "__iter__", "__len__", "add", "clear", "copy", "di
     setattr(_Bars, _name, _pass_on(_name))
 
 
-def route_bars() -> None:
-    """Let every task have its own bars, from the moment tqdm is there."""
+def route_bars(*, as_text: bool = False) -> None:
+    """Let every task have its own bars, from the moment tqdm is there.
+
+    Parameters
+    ----------
+    as_text : bool
+        ``tqdm.auto`` draws with characters, since nobody is there to see widgets and nothing of them is kept.
+    """
+    if as_text and _auto.module is None:
+        _auto.wait()
     if _tqdm.module is None:
         _tqdm.wait()
         return
@@ -55,9 +63,17 @@ def route_bars() -> None:
 def unroute_bars() -> None:
     """Give tqdm its own set back."""
     _tqdm.forget()
+    _auto.forget()
     kind = getattr(_tqdm.module, "tqdm", None)
     if isinstance(bars := getattr(kind, "_instances", None), _Bars):
         kind._instances = bars.outside  # type: ignore[union-attr]
 
 
+def _draw_as_text() -> None:
+    for name in ("tqdm", "trange"):
+        setattr(_auto.module, name, getattr(_tqdm.module, name))
+
+
 _tqdm = WhenImported("tqdm.std", route_bars)
+#: Where ``tqdm.auto`` takes its bars from, once, when it is imported.
+_auto = WhenImported("tqdm.autonotebook", _draw_as_text)

@@ -11,18 +11,23 @@ from orch_notebook.model.tasks import RUNNERS
 
 __all__ = ["COMMANDS", "command_help", "read_command"]
 
-SELECT = ("select", {"nargs": "*", "metavar": "SELECT", "help": "task, task+, +task or tag:word; all when left out"})
+SELECT = ("select", {"nargs": "*", "metavar": "SELECT", "help": "task, task+, +task or tag:word"})
 FLOW: tuple[str, dict[str, Any]] = ("--flow", {"metavar": "NAME", "help": "which, where the notebook has several"})
 
 #: Command → one line of help, and its arguments as argparse takes them.
 COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
     "panel": ("show the panel: run, cancel, watch (also plain %flow)", [FLOW]),
     "run": (
-        "run the tasks, in parallel where their data allows",
+        "run what is stale, in parallel where the data allows; what is selected runs in any case",
         [
             SELECT,
+            ("--all", {"action": "store_true", "dest": "everything", "help": "all of them, whether stale or fresh"}),
+            ("--stale", {"action": "store_true", "help": "of what is selected, only what is stale"}),
             ("--background", {"action": "store_true", "help": "return at once; go on while other cells run"}),
-            ("--runner", {"choices": RUNNERS, "help": "where the code of tasks runs that name no runner"}),
+            (
+                "--runner",
+                {"choices": RUNNERS, "metavar": "NAME", "help": "threads or processes, for tasks that name neither"},
+            ),
             ("--quiet", {"action": "store_true", "help": "show no summary; badges change all the same"}),
             FLOW,
         ],

@@ -6,6 +6,8 @@ that list is chosen by context: each task has its own, and code outside of tasks
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -57,11 +59,30 @@ def route_figures() -> None:
         _helpers.wait()
     elif not isinstance(registry.figs, _Figures):
         registry.figs = _Figures(registry.figs)
+    _parse_in_turn()
+
+
+def _parse_in_turn() -> None:
+    """Let formulas be read one at a time: all threads share one parser.  This stays, and nobody notices."""
+    parser = getattr(_formulas.module, "MathTextParser", None)
+    if parser is None:
+        _formulas.wait()
+    elif not hasattr(parser.parse, "in_turn"):
+        parse, lock = parser.parse, threading.RLock()
+
+        @functools.wraps(parse)
+        def parse_in_turn(*args: Any, **kwargs: Any) -> Any:
+            with lock:
+                return parse(*args, **kwargs)
+
+        parse_in_turn.in_turn = True  # type: ignore[attr-defined]
+        parser.parse = parse_in_turn
 
 
 def unroute_figures() -> None:
     """Give pyplot its own list back."""
     _helpers.forget()
+    _formulas.forget()
     registry = _registry()
     if registry is not None and isinstance(registry.figs, _Figures):
         registry.figs = registry.figs.outside
@@ -88,3 +109,4 @@ def close_figures() -> None:
 
 #: The module that holds the list.
 _helpers = WhenImported("matplotlib._pylab_helpers", route_figures)
+_formulas = WhenImported("matplotlib.mathtext", _parse_in_turn)

@@ -278,6 +278,21 @@ class DisplayRoutes:
         publisher.publish, publisher.clear_output = routed_publish, routed_clear
         self._shell._showtraceback = routed_traceback
         self._load_magics_in_turn()
+        self._show_in_turn()
+
+    def _show_in_turn(self) -> None:
+        """Let values be put into words and pictures one at a time.
+
+        Libraries set options for as long as they do so (pandas), or draw (SymPy), for the whole process.
+        """
+        formatter, lock = self._shell.display_formatter, threading.RLock()
+        format_ = formatter.format
+
+        def format_in_turn(*args: Any, **kwargs: Any) -> Any:
+            with lock:
+                return format_(*args, **kwargs)
+
+        formatter.format = format_in_turn
 
     def _load_magics_in_turn(self) -> None:
         """Let a magic that is loaded when first used be there for all tasks that use it at once."""
@@ -300,3 +315,4 @@ class DisplayRoutes:
             # All were put on the object and hide its class's own.
             del self._publisher.publish, self._publisher.clear_output, self._shell._showtraceback
             vars(self._shell.magics_manager).pop("load_lazy", None)
+            del self._shell.display_formatter.format

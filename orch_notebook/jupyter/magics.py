@@ -103,6 +103,8 @@ class OrchMagics(Magics):  # type: ignore[misc]
             flow=given.flow,
             background=given.background,
             summary=not given.quiet,
+            only_stale=given.stale,
+            everything=given.everything,
             runner=given.runner,
         )
 

@@ -22,13 +22,14 @@ from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks
 from orch_notebook.jupyter.outlets import open_outlet
 from orch_notebook.jupyter.postmortem import Postmortem
 from orch_notebook.jupyter.questions import QuestionRoutes
-from orch_notebook.model.flows import CellFlow, CellTask, PlainCell, name_for
+from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
 from orch_notebook.model.headers import parse_header
+from orch_notebook.model.naming import name_for
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.runtime.bodies import compile_cell
 from orch_notebook.runtime.handles import RunHandle
-from orch_notebook.runtime.programs import Version
+from orch_notebook.runtime.versions import Kept
 
 __all__ = ["NotebookSession"]
 
@@ -57,8 +58,8 @@ class NotebookSession:
         #: The flow of tasks that name none; it bears the notebook's name.
         self.main = self.file.stem
         self._flows = {self.main: CellFlow(self.main)}
-        #: By flow: the versions that its runs of this session left, by name and task.
-        self._kept: dict[str, dict[Version, Any]] = {}
+        #: By flow: what its runs of this session left.
+        self._kept: dict[str, Kept] = {}
         self.handle: RunHandle | None = None
         self._sources: dict[str, str] = {}
         self._counts: dict[str, int] = {}
@@ -81,7 +82,8 @@ class NotebookSession:
         self._display_routes.open()
         self._question_routes.open()
         figures.route_figures()
-        bars.route_bars()
+        bars.route_bars(as_text=self.is_executed_by_worker)
+        self._take_in_history()
         self.shell.events.register("post_run_cell", self._cell_ran)
         self._end_watch = self.orchestrator.watch(self._changed)
 
@@ -153,7 +155,8 @@ class NotebookSession:
         # IPython takes blank lines at the top away; tracebacks count them, and the header too.
         above = len(body) - len(body.lstrip("\n \t"))
         blank = "\n" * body.count("\n", 0, above)
-        source = f"# %%task {line}\n{blank}" + self.shell.input_transformer_manager.transform_cell(body)
+        code = self.shell.input_transformer_manager.transform_cell(body)
+        source = f"# %%task {line}\n{blank}{code}"
         raw = f"%%task {line}\n{body}"
         # As the prompt shows it: newer versions of IPython count on before they execute, older ones after.
         number = self.shell.displayhook.prompt_count
@@ -161,7 +164,7 @@ class NotebookSession:
         compile_cell(source, filename)  # a syntax error belongs to the person now, not to the run
         before = self._of_cell(here.cell_id)
         taken = {task.name for flow in self._flows.values() for task in flow}
-        name = header.name or (before[1] if before else name_for(body, taken))
+        name = header.name or (before[1] if before else name_for(code, taken))
         flow = self._flow_for(header.flow)
         others = [other.name for other in self._homes(name) if other is not flow and (other.name, name) != before]
         if others:
@@ -212,13 +215,23 @@ class NotebookSession:
         raw = getattr(result.info, "raw_cell", "") or ""
         if not raw.strip() or raw.lstrip().startswith("%%") or not getattr(result.info, "store_history", True):
             return
+        label = self.outlet.here().cell_id or f"execution {self.shell.execution_count}"
+        self._take_in(label, raw)
+
+    def _take_in(self, label: str, raw: str) -> None:
         try:
             source = self.shell.input_transformer_manager.transform_cell(raw)
-            label = self.outlet.here().cell_id or f"execution {self.shell.execution_count}"
             for flow in self._flows.values():
                 flow.define(PlainCell(label, source))
         except (SyntaxError, OrchError) as error:
             logger.debug("A plain cell is not taken into the flow: %s", error)
+
+    def _take_in_history(self) -> None:
+        """Take in the plain cells from before the extension was loaded: tasks may call the functions they define."""
+        history = getattr(self.shell.history_manager, "input_hist_raw", [])
+        for number, raw in enumerate(history[:-1]):  # the last one is being executed
+            if raw.strip() and not raw.lstrip().startswith("%%"):
+                self._take_in(f"execution {number}", raw)
 
     def _environment(self, flow: CellFlow) -> dict[str, Any]:
         """Return the live namespace without what the flow's tasks published and without IPython's own names."""
@@ -242,20 +255,26 @@ class NotebookSession:
         flow: str | None = None,
         background: bool = False,
         summary: bool = True,
+        only_stale: bool = False,
+        everything: bool = False,
         runner: str | None = None,
     ) -> RunHandle:
-        """Run a flow, or the selected part of it.
+        """Run what is stale in a flow, or the selected part of it.
 
         Parameters
         ----------
         select : collection of str
-            ``name``, ``name+``, ``+name``, ``tag:word``; none means all.
+            ``name``, ``name+``, ``+name``, ``tag:word``: what they name runs, fresh or not.
         flow : str, optional
             Its name, where the notebook has several.
         background : bool
             Return at once.
         summary : bool
             Show a summary in the cell that is being executed.
+        only_stale : bool
+            Of what is selected run only what is stale.
+        everything : bool
+            Run it all, fresh or not.
         runner : str, optional
             Where the code of tasks runs that name no runner.
 
@@ -266,7 +285,9 @@ class NotebookSession:
         FlowRunFailed, FlowRunCancelled
             How it ended, unless it runs in the background.
         """
-        handle = self.begin(self.flow(flow), select, summary=summary, runner=runner)
+        handle = self.begin(
+            self.flow(flow), select, summary=summary, only_stale=only_stale, everything=everything, runner=runner
+        )
         if background:
             return handle
         try:
@@ -279,9 +300,16 @@ class NotebookSession:
         return handle
 
     def begin(
-        self, flow: CellFlow, select: Collection[str] = (), *, summary: bool = False, runner: str | None = None
+        self,
+        flow: CellFlow,
+        select: Collection[str] = (),
+        *,
+        summary: bool = False,
+        only_stale: bool = False,
+        everything: bool = False,
+        runner: str | None = None,
     ) -> RunHandle:
-        """Begin a run and return at once.
+        """Begin a run and return at once; see :meth:`run`.
 
         Raises
         ------
@@ -296,8 +324,6 @@ class NotebookSession:
                     f"Flow {self.handle.run.flow!r} is running already. Wait for it, or cancel it with '%flow cancel'."
                 )
             self._arrange(flow)
-            # All of it runs anew: what the last run left need not stay in memory beside what this one makes.
-            kept = self._kept.pop(flow.name, {})
             self._postmortem.clear()
             summary_id = f"orch-{os.getpid()}-{next(self._display_ids)}" if summary else ""
             with self.display.held():
@@ -306,17 +332,24 @@ class NotebookSession:
                     self.shell.user_ns,
                     base=self._environment(flow),
                     select=select,
-                    kept=kept if select else {},
+                    only_stale=only_stale,
+                    everything=everything,
+                    kept=self._kept_of(flow),
                     hooks=self._hooks,
                     runner=runner,
                 )
                 self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
-        threading.Thread(target=self._keep, args=(handle,), name="orch-keep", daemon=True).start()
+        threading.Thread(target=self._after, args=(handle,), name="orch-after", daemon=True).start()
         return handle
 
-    def _keep(self, handle: RunHandle) -> None:
+    def _kept_of(self, flow: CellFlow) -> Kept:
+        if flow.name not in self._kept:
+            # Whoever executes a notebook by itself runs its flow once: copies for later runs would be for nothing.
+            self._kept[flow.name] = self.orchestrator.keep(is_lasting=not self.is_executed_by_worker)
+        return self._kept[flow.name]
+
+    def _after(self, handle: RunHandle) -> None:
         handle.wait()
-        self._kept[handle.run.flow] = handle.take_versions()
         self._postmortem.leave()
         self._tell()
 

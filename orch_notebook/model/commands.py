@@ -29,11 +29,15 @@ class AwaitRetry:
 
 @dataclass(frozen=True, slots=True)
 class EndTask:
-    """Record that the task ends in this state without being performed; `culprit` is the task at fault."""
+    """Record that the task ends in this state without being performed.
+
+    `culprit` is the task at fault, `origin` the task run whose outcome still holds.
+    """
 
     task: str
     state: State
     culprit: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ class TaskExplanation:
     uses, changes : tuple of str
         Hidden state and files it reads and changes, such as ``state:numpy.random`` and ``file:sales.csv``.
     exclusive : tuple of str
-        What no other task may use at the same time, such as ``pyplot``; it makes no edge.
+        What it does not share with tasks at the same time, such as ``pyplot``, or ``scale@load``: functions that it
+        calls look for ``scale``, and another task may not need another version meanwhile.  It makes no edge.
     opaque : str
         Why its source cannot be followed, or empty.
     undefined : tuple of str
@@ -137,7 +138,7 @@ def explain(flow: CellFlow, graph: Graph | None = None) -> Explanation:
                 bindings={name: bindings[name] for name in reads},
                 uses=tuple(sorted(effects.state_reads)),
                 changes=tuple(sorted(effects.state_changes)),
-                exclusive=tuple(sorted(effects.exclusive)),
+                exclusive=task.exclusive,
                 opaque=effects.opaque,
                 undefined=undefined,
                 problems=(*_refusals(flow, task.name), *wiring.notes.get(task.name, ())),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -20,7 +19,7 @@ from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.headers import TaskHeader
 from orch_notebook.model.tasks import Task
 
-__all__ = ["CellFlow", "CellTask", "PlainCell", "name_for", "shown"]
+__all__ = ["CellFlow", "CellTask", "PlainCell", "shown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,45 +252,6 @@ class CellFlow:
             self._graph = Graph(tasks, tuple(wiring.edges))
         return self._graph
 
-    def choose(self, select: Collection[str], kept: Collection[tuple[str, str]] = ()) -> Graph:
-        """Return the graph of the selected tasks, and of those they need whose versions nobody kept.
-
-        Parameters
-        ----------
-        select : collection of str
-            As :meth:`Graph.select` takes it; none means all.
-        kept : collection of (str, str)
-            The versions that earlier runs left: a name, and the task that made it.
-
-        Raises
-        ------
-        NotFound
-            The flow has no tasks.
-        UnknownTask
-            A selector matches none.
-
-        Examples
-        --------
-        >>> flow = CellFlow("demo")
-        >>> flow.define(CellTask("load", TaskHeader(), "x = [1, 2]"))
-        >>> flow.define(CellTask("total", TaskHeader(), "s = sum(x)"))
-        >>> [task.name for task in flow.choose(["total"]).tasks]
-        ['load', 'total']
-        >>> [task.name for task in flow.choose(["total"], [("x", "load")]).tasks]
-        ['total']
-        """
-        if not len(self):
-            raise NotFound("This notebook has no tasks yet. Begin a cell with '%%task NAME'.")
-        bindings = self.wiring.bindings
-        chosen = set(self.graph.select(select).by_name)
-        todo = list(chosen)
-        while todo:
-            for name, maker in bindings[todo.pop()].items():
-                if maker is not None and maker not in chosen and (name, maker) not in kept:
-                    chosen.add(maker)
-                    todo.append(maker)
-        return self.graph.restrict(chosen)
-
     def _task(self, cell: CellTask, wiring: Wiring, held: tuple[str, ...]) -> Task:
         effects, bindings = wiring.effects[cell.name], wiring.bindings[cell.name]
         made = self._made.get(cell.name)
@@ -321,9 +281,13 @@ class CellFlow:
 
         Raises
         ------
+        NotFound
+            There are no tasks at all.
         UndefinedName
             A task reads a name that nothing above it defines.
         """
+        if not names and not len(self):
+            raise NotFound("This notebook has no tasks yet. Begin a cell with '%%task NAME'.")
         wiring, _ = self.wiring, self.graph
         for task in self:
             if names and task.name not in names:
@@ -385,27 +349,3 @@ def tool_names(source: str) -> frozenset[str]:
 
 def _label(cell: CellTask | PlainCell) -> tuple[bool, str]:
     return isinstance(cell, CellTask), cell.name if isinstance(cell, CellTask) else cell.label
-
-
-def name_for(body: str, taken: Collection[str]) -> str:
-    """Return a name for a task cell that bears none: from its first comment, its first output, or a number.
-
-    Examples
-    --------
-    >>> name_for("# Load the data\\ndf = 1", ())
-    'load_the_data'
-    >>> name_for("df = read()", {"df"})
-    'df_2'
-    """
-    comment = re.search(r"^\s*#\s*(.+)$", body, re.MULTILINE)
-    first = re.search(r"^([^\W\d]\w*)\s*(?::[^=]+)?=[^=]", body, re.MULTILINE)
-    if comment and body.lstrip().startswith("#"):
-        base = re.sub(r"\W+", "_", comment.group(1).lower()).strip("_")[:30].strip("_")
-    else:
-        base = first.group(1) if first else ""
-    base = base or "task"
-    number, name = 1, base
-    while name in taken:
-        number += 1
-        name = f"{base}_{number}"
-    return name

@@ -209,7 +209,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("--outputs", "outputs", "NAME[,…]", "the names it binds, instead of those the code shows", _variables, True),
     Option("--mutates", "mutates", "NAME[,…]", "names it changes in place", _some_variables, repeats=True),
     Option("--tag", "tags", "WORD[,…]", "words to select it by", _tags, repeats=True),
-    Option("--runner", "runner", "NAME", "where its code runs: threads of this process, or processes", _runner),
+    Option("--runner", "runner", "NAME", "where its code runs: threads or processes", _runner),
     Option("--flow", "flow", "NAME", "the flow it belongs to", _name),
     Option("--run", "run", "", "run it now, after those it needs that have not run yet"),
 )

@@ -7,7 +7,8 @@ of retries can be replayed in a test, and a run is picked up after a crash by fe
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from orch_notebook.errors import ImpossibleEvent
 from orch_notebook.model.commands import AwaitRetry, Command, EndRun, EndTask, StartTask, StopTask
@@ -23,6 +24,8 @@ __all__ = ["AwaitRetry", "Command", "EndRun", "EndTask", "RunMachine", "StartTas
 ORDER_ONLY = frozenset({"write-after-read", "hidden-state"})
 
 T = StateType
+
+STILL_GOOD = State(T.COMPLETED, "Cached", "Nothing it depends on has changed.")
 
 
 class _Stand:
@@ -63,6 +66,8 @@ class RunMachine:
     ----------
     graph : Graph
         What is known beforehand.
+    fresh : mapping
+        Tasks that need not be performed, because what an earlier task run left still holds: by name that task run.
     is_open : bool
         More tasks may still appear (:class:`~orch_notebook.model.events.TaskAdded`); the run then does not end before
         :meth:`close`.
@@ -81,8 +86,9 @@ class RunMachine:
     [StartTask(task='clean', attempt=1)]
     """
 
-    def __init__(self, graph: Graph, *, is_open: bool = False) -> None:
+    def __init__(self, graph: Graph, *, fresh: Mapping[str, str] = MappingProxyType({}), is_open: bool = False) -> None:
         self.run_type: StateType = T.PENDING
+        self._fresh = fresh
         self._is_open = is_open
         self._stands: dict[str, _Stand] = {}
         self._unsettled = 0
@@ -176,6 +182,9 @@ class RunMachine:
             elif stand.type in (T.SCHEDULED, T.FAILED, T.CRASHED):
                 # After a replay: the wait for a retry was cut short, or nobody lived to begin it.
                 commands.append(self._retry(stand, stand.attempt + 1))
+            elif name in self._fresh:
+                stand.is_ending = True
+                commands.append(EndTask(name, STILL_GOOD, origin=self._fresh[name]))
             elif stand.type is T.PENDING and (stand.culprit or not stand.waiting):
                 commands.extend(self._start_or_end(name, stand))
         return commands or self._end_if_over()

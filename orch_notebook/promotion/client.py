@@ -53,6 +53,8 @@ __import__("faulthandler").enable(open({log!r}, "a"), all_threads=False)
 #: A carriage return takes the line back to its start: of a progress bar only the last state is kept.
 OVERWRITTEN = re.compile(r"[^\n]*\r+(?=[^\r\n])")
 
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
 OUTPUTS = frozenset({"stream", "display_data", "execute_result", "error"})
 ROUTED = OUTPUTS | {"clear_output", "update_display_data"}
 
@@ -218,6 +220,8 @@ class RoutingClient(PapermillNotebookClient):  # type: ignore[misc]
                 if any(badge is output for output in cell.outputs):
                     return badge
         output = output_from_msg(msg)
+        if "data" in output:
+            _leave_out_view(output["data"])
         cell.outputs.append(output)
         if display_id := _display_id(msg):
             self.homes.setdefault(display_id, (index, cell))
@@ -252,6 +256,7 @@ class RoutingClient(PapermillNotebookClient):  # type: ignore[misc]
     def _update(self, msg: dict[str, Any]) -> None:
         for output in self.shown.get(_display_id(msg), ()):
             output["data"] = NotebookNode(msg["content"]["data"])
+            _leave_out_view(output["data"])
             output["metadata"] = NotebookNode(msg["content"].get("metadata") or {})
 
     def _clear(self, index: int, cell: NotebookNode, owner: str, *, wait: bool) -> None:
@@ -263,6 +268,12 @@ class RoutingClient(PapermillNotebookClient):  # type: ignore[misc]
         kept = self.shown.get(owner, []) if owner else []
         cell.outputs[:] = [output for output in cell.outputs if any(output is each for each in kept)]
         self.kept[index] = 0
+
+
+def _leave_out_view(data: NotebookNode) -> None:
+    # No state of widgets is kept, and without it a view shows as an error, whatever stands beside it.
+    if data.pop(WIDGET_VIEW, None) and not data:
+        data["text/plain"] = "[a widget]"
 
 
 def _owner(msg: Mapping[str, Any]) -> str:

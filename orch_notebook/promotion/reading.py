@@ -9,11 +9,12 @@ from pathlib import Path
 
 from orch_notebook.errors import NotebookError
 from orch_notebook.model.cells import parse
-from orch_notebook.model.flows import CellFlow, CellTask, PlainCell, name_for
+from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
 from orch_notebook.model.headers import TaskHeader, parse_header, split_task_cell
-from orch_notebook.promotion.notebooks import code_cells, read_notebook
+from orch_notebook.model.naming import name_for
+from orch_notebook.promotion.notebooks import code_cells, read_notebook, tags_of
 
-__all__ = ["read_flow"]
+__all__ = ["as_python", "read_flow"]
 
 #: What cells contain that mean more to IPython than to Python: magics, shell lines, help, prompts pasted along.
 _IPYTHON = re.compile(r"[%!?]|\bIn \[")
@@ -70,14 +71,21 @@ def read_flow(path: str | Path, *, flow: str | None = None, all_cells: bool = Fa
             continue
         elif all_cells:
             cells.append(CellTask(f"cell-{index}", TaskHeader(), _python(path, index, source), cell.id, index))
-        else:
+        elif not ("raises-exception" in tags_of(cell) and _is_broken(source)):
             cells.append(PlainCell(cell.id, _python(path, index, source)))
     found = CellFlow(flow or Path(path).stem, cells)
     found.know({"get_ipython", "display"}, {"get_ipython", "display"})
     return found
 
 
-def _python(path: str | Path, index: int, source: str) -> str:
+def as_python(source: str) -> str:
+    """Return a cell's source as IPython hands it to Python, magics as calls of ``get_ipython()``.
+
+    Raises
+    ------
+    SyntaxError
+        It is no Python.
+    """
     if not _IPYTHON.search(source):
         # IPython's transformer takes a third of a millisecond a cell; most cells have nothing for it to do.
         text = _BLANK_TOP.sub("", source)
@@ -87,9 +95,21 @@ def _python(path: str | Path, index: int, source: str) -> str:
             pass  # perhaps one of its rarer spellings
         else:
             return text if text.endswith("\n") else text + "\n"
+    text = _transformer()(source)
+    parse(text)
+    return text
+
+
+def _python(path: str | Path, index: int, source: str) -> str:
     try:
-        text = _transformer()(source)
-        parse(text)
+        return as_python(source)
     except SyntaxError as error:
         raise NotebookError(f"{path}: cell {index + 1}, line {error.lineno}: {error.msg}.", cell_index=index) from None
-    return text
+
+
+def _is_broken(source: str) -> bool:
+    try:
+        as_python(source)
+    except SyntaxError:
+        return True
+    return False

@@ -10,7 +10,6 @@ from __future__ import annotations
 import locale
 import logging
 import os
-import random
 import sys
 import warnings
 from collections.abc import Callable, Collection, Mapping
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from orch_notebook.model.cells.knowledge import AMBIENT
+from orch_notebook.runtime.generators import GENERATORS, put_generator, take_generator
 from orch_notebook.runtime.originals import loaded
 
 __all__ = ["CARRIED", "OUTSIDE", "put_states", "take_states"]
@@ -39,14 +39,10 @@ def library(name: str) -> Any:
     return import_module(name)
 
 
-def _take_numpy_random() -> Any:
-    numpy = loaded("numpy")
-    return numpy.random.get_state(legacy=False) if numpy is not None else None
-
-
-def _put_numpy_random(state: Any) -> None:
+def _put_generator(name: str, state: Any) -> None:
     if state is not None:
-        library("numpy").random.set_state(state)
+        library(GENERATORS[name][0])
+        put_generator(name, state)
 
 
 def _put_environ(values: Mapping[str, str]) -> None:
@@ -179,8 +175,7 @@ def _put_style(style: dict[str, Any]) -> None:
 
 #: What can be taken along, by the name that the analysis gives it.
 CARRIED: Mapping[str, Carrier] = {
-    "state:random": Carrier(random.getstate, random.setstate),
-    "state:numpy.random": Carrier(_take_numpy_random, _put_numpy_random),
+    **{name: Carrier(partial(take_generator, name), partial(_put_generator, name)) for name in GENERATORS},
     "state:environ": Carrier(lambda: dict(os.environ), _put_environ),
     "state:cwd": Carrier(_take_cwd, _put_cwd),
     "state:locale": Carrier(partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)),

@@ -34,8 +34,12 @@ from orch_notebook.runtime.shipping import Parcel, Receiver
 
 __all__ = ["Answer", "CellJob", "replay", "serve"]
 
-#: Text that comes in a burst goes out this often (seconds); what comes alone goes at once.
+#: A line goes out at once, so that it is heard whatever becomes of the process; of a flood, one message in so many
+#: seconds.  Text without an end of line waits as long for one.
 PAUSE = 0.02
+
+#: Messages that may go out at once before it counts as a flood.
+BURST = 50
 
 #: Seconds between two looks whether the parent lives; its end is also heard through the pipe.
 WATCH = 1.0
@@ -133,7 +137,8 @@ class SentCapture(Capture):
         super().__init__(lambda level, text: None)
         self._tell = tell
         self._acts: list[tuple[Any, ...]] = []
-        self._told_at = 0.0
+        self._told_at = monotonic()
+        self._allowed = float(BURST)
         self._waiting: threading.Timer | None = None
 
     def write(self, stream: str, text: str) -> int:
@@ -157,18 +162,26 @@ class SentCapture(Capture):
                 self._acts[-1] = (*act[:2], last[2] + act[2])
             else:
                 self._acts.append(act)
-            if self._waiting is not None:
-                return
-            if (pause := self._told_at + PAUSE - monotonic()) <= 0:
+            is_whole = act[0] != "write" or "\n" in act[2]
+            if is_whole and self._may_tell():
                 self._flush()
-                return
-            self._waiting = threading.Timer(pause, self.finish)
-            self._waiting.daemon = True
-            self._waiting.start()
+            elif self._waiting is None:
+                self._waiting = threading.Timer(PAUSE, self.finish)
+                self._waiting.daemon = True
+                self._waiting.start()
+
+    def _may_tell(self) -> bool:
+        now = monotonic()
+        self._allowed = min(BURST, self._allowed + (now - self._told_at) / PAUSE)
+        self._told_at = now
+        self._allowed -= self._allowed >= 1
+        return self._allowed >= 1
 
     def _flush(self) -> None:
-        acts, self._acts, self._waiting = self._acts, [], None
-        self._told_at = monotonic()
+        acts, self._acts = self._acts, []
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
         if acts:
             self._tell(acts)
 

@@ -189,8 +189,8 @@ class Engine:
                         kept = call
                     else:
                         self._runner.start(call)
-                case EndTask(task, state, culprit):
-                    details = {"culprit": culprit} if culprit else None
+                case EndTask(task, state, culprit, origin):
+                    details = {"culprit": culprit} if culprit else {"cached_from": origin} if origin else None
                     attempt = self._machine.attempt_of(task)
                     commands.extend(self._apply(TaskStateChanged(self._clock.now(), task, attempt, state, details)))
                 case AwaitRetry() as retry:

@@ -1,12 +1,18 @@
-"""Files that are there whole or not at all, and that only their owner may read.  In: a path and its bytes."""
+"""Files that are there whole or not at all, that only their owner may read; and how to tell whether one has changed."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["make_private_folder", "write_whole"]
+__all__ = ["file_fingerprint", "make_private_folder", "write_whole"]
+
+#: Up to this size the bytes of a file count, above it when it was changed: hashing 8 MB takes 5 ms.
+READ_LIMIT = 8_000_000
 
 
 def write_whole(path: Path, data: bytes) -> Path:
@@ -60,3 +66,26 @@ def make_private_folder(folder: Path) -> Path:
     for each in reversed(missing):
         each.mkdir(mode=0o700, exist_ok=True)
     return folder
+
+
+def file_fingerprint(path: str | Path) -> str:
+    """Return what tells a file from a changed one: its bytes, or for large files its size and when it was changed.
+
+    A folder stands for the names in it; what is not there is ``gone``.
+    """
+    path = Path(path)
+    try:
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            names = sorted(entry.name for entry in path.iterdir())
+            return "folder " + hashlib.sha256("\0".join(names).encode()).hexdigest()
+        if stat.S_ISREG(found.st_mode) and found.st_size <= READ_LIMIT:
+            return _content(path.absolute(), found.st_ino, found.st_size, found.st_mtime_ns)
+        return f"{found.st_size} {found.st_mtime_ns}"
+    except (OSError, ValueError):
+        return "gone"
+
+
+@lru_cache(maxsize=1000)
+def _content(path: Path, inode: int, size: int, changed_at: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, FlowRunFailed
 from orch_notebook.model.live import LiveRun
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import StateType
 from orch_notebook.runtime.engine import Engine
-from orch_notebook.runtime.programs import CellProgram, Version
+from orch_notebook.runtime.programs import CellProgram
 
 __all__ = ["RunHandle", "check_outcome"]
 
@@ -47,8 +46,11 @@ class RunHandle:
             self.error = error
         finally:
             self._tell_ended(self)
-            self._engine = None  # it holds the bodies, and with them the data they worked on
+            # They hold the bodies, and with them the data they worked on.
+            program, self._engine, self._program = self._program, None, None
             self._ended.set()
+            if program is not None:
+                program.clear_away()
 
     @property
     def run(self) -> FlowRun:
@@ -71,11 +73,6 @@ class RunHandle:
         engine = self._engine
         if engine is not None:
             engine.cancel()
-
-    def take_versions(self) -> dict[Version, Any]:
-        """Hand over what the tasks left, by name and task; once, because nothing here should keep it alive."""
-        program, self._program = self._program, None
-        return program.versions if program is not None else {}
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; False if it has not come within `timeout` seconds."""

@@ -1,7 +1,9 @@
 """The key of a task: the same key means that running it again would give the same.
 
-A key is made of the source (as Python reads it, so comments and spacing do not count), the keys of the versions it
-reads, and fingerprints of what it takes from the environment: functions with what they use, constants, parameters.
+A task's *recipe* holds what its outcome depends on besides the versions other tasks give it: its source (as Python
+reads it, so comments and spacing do not count), files that nobody in the flow writes, and what it takes from the
+environment: functions with what they use, constants, parameters.  Its key is made of that and of the keys of the tasks
+it comes from.
 """
 
 from __future__ import annotations
@@ -11,23 +13,20 @@ import hashlib
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
+from pathlib import Path
 from typing import Any
 
-from orch_notebook.model.flows import CellFlow
-from orch_notebook.runtime.pickling import to_bytes
+from orch_notebook.model.cells.wiring import may_overlap
+from orch_notebook.model.flows import CellFlow, PlainCell
+from orch_notebook.model.freshness import Recipe, needs
+from orch_notebook.runtime.files import file_fingerprint
+from orch_notebook.runtime.fingerprints import Fingerprints, kind_of
 
-__all__ = ["Keys"]
-
-SIZE_LIMIT = 50_000_000
-
-
-class Unknown(Exception):
-    """A value that has no fingerprint; the message names it."""
+__all__ = ["Keys", "own_files"]
 
 
 class Keys:
-    """Computes the keys of one flow's tasks, each once.
+    """Computes the recipes and keys of one flow's tasks, each once.
 
     Parameters
     ----------
@@ -35,12 +34,20 @@ class Keys:
         The tasks.
     environment : Mapping
         The values of plain cells, as they stood when the run began.
+    fingerprints : Fingerprints, optional
+        Those taken before in this session.
     """
 
-    def __init__(self, flow: CellFlow, environment: Mapping[str, Any]) -> None:
+    def __init__(
+        self, flow: CellFlow, environment: Mapping[str, Any], fingerprints: Fingerprints | None = None
+    ) -> None:
         self._flow = flow
         self._environment = environment
+        self._fingerprints = fingerprints or Fingerprints()
+        self._recipes: dict[str, Recipe] = {}
         self._found: dict[str, tuple[str | None, str]] = {}
+        #: For every task the tasks it comes from, each with a name that it gets from there.
+        self.needs = needs(flow.wiring, [task.name for task in flow])
 
     def age(self, made_at: datetime) -> float:
         """Return the seconds since `made_at`."""
@@ -49,122 +56,98 @@ class Keys:
     def key(self, task: str) -> tuple[str | None, str]:
         """Return the key of a task, or None and the reason why it has none."""
         if task not in self._found:
-            try:
-                self._found[task] = self._compute(task), ""
-            except Unknown as error:
-                self._found[task] = None, f"Not kept, so it always runs: {error}"
+            self._found[task] = self._key(task)
         return self._found[task]
 
-    def _compute(self, task: str) -> str:
-        cell = self._flow[task]
-        digest = hashlib.sha256(f"{sys.version_info[:2]}".encode())
-        digest.update(ast.dump(ast.parse(cell.body)).encode())
-        if self._flow.wiring.effects[task].opaque:
-            raise Unknown(f"its source cannot be analysed ({self._flow.wiring.effects[task].opaque}).")
-        for name, maker in sorted(self._flow.wiring.bindings[task].items()):
-            if maker is None:
-                part = self._of_environment(name, set())
-            else:
-                key, reason = self.key(maker)
-                if key is None:
-                    raise Unknown(f"it needs {maker!r}, which has no key. {reason}")
-                part = f"{maker}:{key}"
-            digest.update(f"|{name}={part}".encode())
-        return digest.hexdigest()
-
-    # `seen` holds names and objects that are being looked at: recursion comes back to them.
-
-    def _of_environment(self, name: str, seen: set[object]) -> str:
-        if name in seen or name not in self._environment:
-            return ""
-        seen.add(name)
-        return self._of_value(name, self._environment[name], seen)
-
-    def _of_value(self, name: str, value: Any, seen: set[object]) -> str:
-        if isinstance(value, ModuleType):
-            return f"module {value.__name__} {getattr(value, '__version__', '')}"
-        if isinstance(value, FunctionType) and value.__module__ == "__main__":
-            return self._of_function(value, seen)
-        if isinstance(value, type) and value.__module__ == "__main__":
-            return self._of_class(value, seen)
-        if callable(value) and hasattr(value, "__qualname__"):
-            return f"{value.__module__}.{value.__qualname__}"
-        try:
-            data = to_bytes(value)
-        except Exception:  # noqa: BLE001 - pickling runs the value's own code
-            raise Unknown(f"it reads {name!r}, whose value cannot be pickled.") from None
-        if len(data) > SIZE_LIMIT:
-            raise Unknown(f"it reads {name!r} from a plain cell, which is too big to compare; make it a task.")
-        return hashlib.sha256(data).hexdigest()
-
-    def _of_function(self, function: FunctionType, seen: set[object]) -> str:
-        if id(function) in seen:
-            return ""
-        seen.add(id(function))
+    def _key(self, task: str) -> tuple[str | None, str]:
+        recipe = self.recipe(task)
+        if recipe.unkept:
+            return None, f"Not kept, so it always runs: {recipe.unkept}"
         digest = hashlib.sha256()
-        names = _add_code(digest, function.__code__)
-        carried = {f"default {number}": value for number, value in enumerate(function.__defaults__ or ())}
-        carried |= function.__kwdefaults__ or {}
-        for free, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            try:
-                carried[free] = cell.cell_contents
-            except ValueError:  # not bound yet
-                pass
-        for name, value in carried.items():
-            digest.update(f"|{name}:{self._of_value(name, value, seen)}".encode())
+        for part, fingerprint in recipe.parts.items():
+            digest.update(f"|{part}={fingerprint}".encode())
+        for source, name in sorted(self.needs[task].items()):
+            key, reason = self.key(source)
+            if key is None:
+                return None, f"Not kept, so it always runs: it needs {source!r}, which has no key. {reason}"
+            digest.update(f"|{source}.{name}:{key}".encode())
+        return digest.hexdigest(), ""
+
+    def recipes(self) -> dict[str, Recipe]:
+        """Return the recipe of every task."""
+        return {task.name: self.recipe(task.name) for task in self._flow}
+
+    def recipe(self, task: str) -> Recipe:
+        """Return what a task's outcome depends on, besides the versions it is given."""
+        if task not in self._recipes:
+            self._recipes[task] = self._recipe(task)
+        return self._recipes[task]
+
+    def _recipe(self, task: str) -> Recipe:
+        cell, wiring = self._flow[task], self._flow.wiring
+        effects, header = wiring.effects[task], cell.header
+        parts = {"its source": _digest(ast.dump(_parse(cell.body)))}
+        if header.inputs is not None or header.outputs is not None or header.mutates:
+            parts["its header"] = _digest(repr((header.inputs, header.outputs, header.mutates)))
+        shown: dict[str, str] = {}
+        unkept = f"its source cannot be analysed ({effects.opaque})." if effects.opaque else ""
+        bindings = wiring.bindings[task]
+        parts |= {"what makes " + name: maker for name, maker in sorted(bindings.items()) if maker is not None}
+        names = {name for name, maker in bindings.items() if maker is None and name in self._environment}
+        if effects.opaque:
+            names |= self._plain_names() & self._environment.keys()
         for name in sorted(names):
-            if name in self._environment:
-                digest.update(f"|{name}={self._of_environment(name, seen)}".encode())
-        return digest.hexdigest()
+            value = self._environment[name]
+            found = self._fingerprints.of(name, self._environment)
+            label = f"{kind_of(value)} {name}".strip()
+            parts[label] = found.digest
+            unkept = unkept or found.unkept
+            if isinstance(value, bool | int | float | str) and len(text := repr(value)) <= 40:
+                shown[label] = text
+        for path in sorted(self._outside_files(task)):
+            parts[f"file {path}"] = file_fingerprint(path)
+        parts["Python"] = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        return Recipe(parts, shown, unkept)
 
-    def _of_class(self, kind: type, seen: set[object]) -> str:
-        if id(kind) in seen:
-            return ""
-        seen.add(id(kind))
-        digest = hashlib.sha256(b"class")
-        for base in kind.__bases__:
-            digest.update(self._of_value(base.__name__, base, seen).encode())
-        for name, member in sorted(vars(kind).items()):
-            if name in OF_EVERY_CLASS or name.startswith("_abc_"):
-                continue
-            parts = _parts(member)
-            digest.update(f"|{name}={[self._of_member(name, part, seen) for part in parts]}".encode())
-        return digest.hexdigest()
+    def _plain_names(self) -> set[str]:
+        effects = self._flow.wiring.effects
+        cells = [cell for cell in self._flow.cells if isinstance(cell, PlainCell)]
+        return {name for cell in cells for name in effects[cell.label].writes}
 
-    def _of_member(self, name: str, member: Any, seen: set[object]) -> str:
-        if isinstance(member, FunctionType):
-            return self._of_function(member, seen)
-        if isinstance(member, MemberDescriptorType | GetSetDescriptorType):
-            return "slot"
-        return self._of_value(name, member, seen)
-
-
-#: What stands in the namespace of every class and says nothing of what it does.
-OF_EVERY_CLASS = frozenset(
-    {"__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__", "__static_attributes__"}
-)
+    def _outside_files(self, task: str) -> set[str]:
+        """Return the files that a task reads and no task of the flow writes."""
+        effects = self._flow.wiring.effects
+        written = [
+            state for other in self._flow for state in effects[other.name].state_changes if state.startswith("file:")
+        ]
+        return {
+            state[5:]
+            for state in effects[task].state_reads
+            if is_known_file(state) and not any(may_overlap(state, other) for other in written)
+        }
 
 
-def _parts(member: Any) -> list[Any]:
-    """Return the functions that a member of a class is made of, or the member itself."""
-    if isinstance(member, staticmethod | classmethod):
-        return [member.__func__]
-    if isinstance(member, property):
-        return [member.fget, member.fset, member.fdel]
-    return [member]
+def own_files(flow: CellFlow, task: str) -> dict[str, str]:
+    """Return the files with known paths that a task writes, by their absolute path as they are called in its source."""
+    states = flow.wiring.effects[task].state_changes
+    return {str(Path(state[5:]).absolute()): state[5:] for state in sorted(states) if is_known_file(state)}
 
 
-def _add_code(digest: Any, code: CodeType) -> set[str]:
-    # The instructions hold only positions in these lists: without the names `sum(v)` and `max(v)` are the same.
-    digest.update(code.co_code + code.co_exceptiontable)
-    counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
-    digest.update(repr((counts, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)).encode())
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names |= _add_code(digest, constant)
-        else:
-            # A set's order changes from process to process.
-            members = sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant
-            digest.update(repr(members).encode())
-    return names
+def is_known_file(state: str) -> bool:
+    """Whether a hidden state is a file whose path is known in full.
+
+    Examples
+    --------
+    >>> is_known_file("file:out.csv"), is_known_file("file:out/*.csv"), is_known_file("state:random")
+    (True, False, False)
+    """
+    return state.startswith("file:") and "*" not in state and "://" not in state
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _parse(source: str) -> ast.AST:
+    tree: ast.AST = compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    return tree

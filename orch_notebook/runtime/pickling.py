@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["from_bytes", "reducers", "to_bytes"]
+__all__ = ["from_bytes", "reducers", "to_bytes", "write_to"]
 
 
 def to_bytes(value: Any) -> bytes:
@@ -21,6 +21,19 @@ def to_bytes(value: Any) -> bytes:
 
     data: bytes = cloudpickle.dumps(value)
     return data
+
+
+def write_to(value: Any, file: Any) -> None:
+    """Pickle a value into a file, piece by piece, so that nothing of its size is made beside it.
+
+    Raises
+    ------
+    Exception
+        Whatever the value or the file itself raises.
+    """
+    import cloudpickle
+
+    cloudpickle.dump(value, file)
 
 
 def from_bytes(data: bytes) -> Any:

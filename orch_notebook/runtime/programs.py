@@ -2,30 +2,37 @@
 
 A version is one binding of a name by one task (``df@load``, ``df@clean``).  A body sees exactly the versions that
 running the cells top to bottom would show it, whatever else runs meanwhile; what it binds becomes new versions when it
-completes, and nothing does when it fails.
+completes, and nothing does when it fails.  What it was about to change in place is put back as it was then.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from orch_notebook.model.cells import Wiring, late_names
+from orch_notebook.errors import OrchError
+from orch_notebook.model.cells import late_names
 from orch_notebook.model.flows import CellFlow, CellTask
+from orch_notebook.model.freshness import Plan, Version, before
 from orch_notebook.runtime.away import Away
 from orch_notebook.runtime.calls import describe_failure
 from orch_notebook.runtime.capture import Capture, capturing
+from orch_notebook.runtime.copies import NotCopied, check_faithful
+from orch_notebook.runtime.files import file_fingerprint
+from orch_notebook.runtime.generators import GENERATORS, put_generator, take_generator
 from orch_notebook.runtime.hooks import CellHooks, PlainHooks, execute
-from orch_notebook.runtime.keys import Keys
+from orch_notebook.runtime.keys import own_files
 from orch_notebook.runtime.namespaces import Body, Namespaces
+from orch_notebook.runtime.planning import Prepared
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners.places import carrier
+from orch_notebook.runtime.versions import Kept
 
-__all__ = ["CellProgram", "Version"]
-
-Version = tuple[str, str]
+__all__ = ["CellProgram"]
 
 
 class CellProgram:
@@ -37,13 +44,11 @@ class CellProgram:
         As it stood when the run began.
     environment : dict
         The live namespace, where functions find their globals, and to which what tasks bind is published.
-    base : dict
-        What every task sees besides the versions it reads.  Taken once for the whole run: a plain cell executed while
-        it goes on must not change what its tasks see.
-    selected : collection of str
-        The tasks that run; the others' versions come from `kept`.
-    kept : Mapping
-        Versions that earlier runs of this session left.
+    prepared : Prepared
+        What the run does, and what every task sees besides the versions it reads.  That is taken once for the whole
+        run: a plain cell executed while it goes on must not change what its tasks see.
+    kept : Kept
+        What earlier runs of this session left; what this one leaves is added as it is made.
     line : callable
         ``line(task, attempt, level, text)`` records one line of output.
     hooks : CellHooks
@@ -58,10 +63,9 @@ class CellProgram:
         self,
         flow: CellFlow,
         environment: dict[str, Any],
-        base: dict[str, Any],
+        prepared: Prepared,
+        kept: Kept,
         *,
-        selected: frozenset[str],
-        kept: Mapping[Version, Any],
         line: Callable[[str, int, int, str], object],
         run_id: str = "",
         hooks: CellHooks | None = None,
@@ -69,38 +73,64 @@ class CellProgram:
         log_limit: int = 1_000_000,
     ) -> None:
         self._flow = flow
-        self._wiring: Wiring = flow.wiring
-        self._base = base
+        self._wiring = flow.wiring
+        self._environment = environment
+        self._base = dict(prepared.base)
+        self._plan: Plan = prepared.plan
+        self._keys = prepared.keys
+        self._kept = kept
         self._line = line
         self._run_id = run_id
         self._hooks = hooks or PlainHooks()
+        self._results = results
         self._log_limit = log_limit
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._order = {task.name: order for order, task in enumerate(flow)}
         self._published: dict[str, int] = {}
+        self._shared: set[str] = set()
+        #: For tasks whose attempt has changed its inputs, why these could not be put back.
+        self._spoilt: dict[str, str] = {}
+        self._stands: dict[tuple[str, str], Any] = {}
         self._readers: Counter[Version] = Counter()
-        for name in selected:
-            for version in self._bound(name).values():
+        for name in self._plan.runs:
+            for version in self._bound(name):
                 self._readers[version] += 1
         last: dict[str, str] = {}
         for task in flow:
             for written in self._made(task.name):
                 last[written] = task.name
         self._last = frozenset(last.items())
-        #: The versions that are alive: those some task can still read, and the last of each name.
-        self.versions: dict[Version, Any] = dict(kept)
         self._namespaces = Namespaces(environment, late_names(self._wiring, self._order))
         self._away = Away(flow, self._hooks)
-        self._keys = Keys(flow, self._base)
-        self._results = results
+        self._begin()
 
-    def _bound(self, task: str) -> dict[str, Version]:
-        """Return the versions a task is given, by name."""
-        return {
-            name: (name, maker)
-            for name, maker in self._wiring.bindings[task].items()
-            if maker is not None and ":" not in name
-        }
+    def _begin(self) -> None:
+        """Let go of what is made anew, and show what is not."""
+        kept = self._kept
+        if kept.copies is not None:
+            copies = {source.copy for sources in self._plan.sources.values() for source in sources.values()}
+            kept.copies.held = frozenset(copies)
+        kept.begin(self._plan.runs)
+        for version in [each for each in kept.versions if each[1] and not self._is_needed(each)]:
+            kept.leave(version, is_wanted=version not in self._wiring.sharing.bonds)
+        shown = {}
+        for name, maker in self._last:
+            if maker in self._plan.steady and (name, maker) in kept.versions:
+                self._published[name] = self._order[maker]
+                value = kept.versions[name, maker]
+                if maker in self._plan.fresh and self._environment.get(name, self) is not value:
+                    shown[name] = value
+        self._namespaces.publish(shown)
+        kept.publish(shown)
+
+    def _is_needed(self, version: Version) -> bool:
+        return self._readers[version] > 0 or version in self._last
+
+    def _bound(self, task: str) -> list[Version]:
+        """Return the versions a task is given; those of plain cells only where somebody may have changed them."""
+        bonds = self._wiring.sharing.bonds
+        found = [(name, maker or "") for name, maker in self._wiring.bindings[task].items() if ":" not in name]
+        return [version for version in found if version[1] or version in bonds]
 
     def _made(self, task: str) -> list[str]:
         """Return the names of which a task makes a version."""
@@ -110,11 +140,21 @@ class CellProgram:
     def perform(self, task: str, attempt: int) -> dict[str, Any] | None:
         """Run one attempt of a task; what it binds is published when it completes."""
         cell = self._flow[task]
+        if attempt > 1 and task in self._spoilt:
+            raise OrchError(
+                f"Not tried again: {task!r} had begun to change what it starts from, and that could not be put back "
+                f"({self._spoilt[task]}).",
+                retriable=False,
+            )
         capture = Capture(lambda level, text: self._line(task, attempt, level, text), self._log_limit)
         with capturing(capture):
+            self._kept.clear_away()
+            # Nothing is put out then, so what an earlier performance left under the cell stays.
+            if task in self._plan.loads and (loaded := self._load(cell)) is not None:
+                return loaded
             self._hooks.begin(cell, capture)
             try:
-                details = self._run(cell, capture)
+                details = self._run(cell, capture, attempt)
             except BaseException as error:
                 capture.finish()
                 self._hooks.end(cell, capture, error)
@@ -123,19 +163,19 @@ class CellProgram:
             self._hooks.end(cell, capture, None)
             return details
 
-    def _run(self, cell: CellTask, capture: Capture) -> dict[str, Any] | None:
-        key, note = self._key(cell)
-        if key is not None and (found := self._reuse(cell, key)) is not None:
-            return found
+    def _run(self, cell: CellTask, capture: Capture, attempt: int) -> dict[str, Any] | None:
         effects = self._wiring.effects[cell.name]
         alone, given = bool(effects.opaque), self._given(cell.name)
-        with self._namespaces.body(cell.name, given, in_place=effects.in_place, alone=alone) as body:
-            place = self._execute(cell, body, capture)
+        self._put_generators(cell.name, attempt)
+        with (
+            self._changing(cell),
+            self._namespaces.body(cell.name, given, in_place=effects.in_place, alone=alone) as body,
+        ):
+            began = time.monotonic()
+            note = self._execute(cell, body, capture)
             made = body.all_bound() if effects.rebinds else body.bound(self._made(cell.name))
-            if key is not None:
-                note = self._keep(cell, key, made)
-            self._publish(cell.name, made)
-        notes = " ".join(filter(None, (place, note)))
+            self._publish(cell.name, made, f"{self._run_id}/{cell.name}", time.monotonic() - began)
+        notes = " ".join(filter(None, (note, self._keep(cell, made))))
         return {"note": notes} if notes else None
 
     def _given(self, task: str) -> dict[str, Any]:
@@ -145,11 +185,83 @@ class CellProgram:
             for name, maker in self._wiring.bindings[task].items()
             if maker is None and name in self._base
         }
-        with self._lock:
-            for name, version in self._bound(task).items():
-                if version in self.versions:
-                    given[name] = self.versions[version]
+        sources = self._plan.sources.get(task, {})
+        borrowed: dict[str, dict[Version, Any]] = {}
+        try:
+            for version in self._bound(task):
+                source = sources.get(version)
+                if source is not None and not source.is_shared:
+                    if source.copy not in borrowed:
+                        borrowed[source.copy] = self._kept.borrow(source.copy)
+                    given[version[0]] = borrowed[source.copy][version]
+                    continue
+                if source is not None:
+                    self._share(source.copy)
+                try:
+                    given[version[0]] = self._kept.get(version)
+                except KeyError:
+                    pass  # perhaps it is bound, perhaps not: the body will say
+        except NotCopied as error:
+            raise OrchError(f"What {task!r} starts from was kept and is lost: {error}. Run the flow again.") from None
         return given
+
+    def _share(self, copy: str) -> None:
+        """Let the rest of the run go on from a copy."""
+        with self._lock:
+            if copy not in self._shared:
+                self._shared.add(copy)
+                self._show_again(self._kept.restore(copy, copy.removeprefix("before ")))
+
+    def _show_again(self, replaced: Mapping[Version, tuple[Any, Any]]) -> None:
+        """Publish under its name what has taken a shown value's place."""
+        with self._lock:
+            for (name, _), (old, new) in replaced.items():
+                is_published = self._kept.published(name, old)
+                if old is not None and (is_published or self._environment.get(name, self) is old):
+                    self._namespaces.publish({name: new})
+                    if is_published:
+                        self._kept.publish({name: new})
+
+    @contextmanager
+    def _changing(self, cell: CellTask) -> Iterator[None]:
+        """Keep what a body is about to change in place, and put it back if the body fails."""
+        task, effects = cell.name, self._wiring.effects[cell.name]
+        touched = self._touched(task)
+        if not touched:
+            yield
+            return
+        copy, why = before(task), ""
+        sources = {source.copy for source in self._plan.sources.get(task, {}).values()}
+        if effects.opaque:
+            why = "its source does not tell what it changes"
+        elif not (sources == {copy} and copy in self._shared):
+            why = self._kept.save(copy, touched, whatever=cell.header.retry.retries > 0)
+            self._shared.add(copy)
+        self._kept.spend(touched, task)
+        try:
+            yield
+        except BaseException:
+            if why:
+                self._spoilt[task] = why
+            else:
+                try:
+                    self._show_again(self._kept.restore(copy, task))
+                except NotCopied as error:
+                    self._spoilt[task] = str(error)
+            raise
+
+    def _touched(self, task: str) -> list[Version]:
+        """Return the versions in memory that a task may change in place."""
+        sharing = self._wiring.sharing
+        if self._wiring.effects[task].opaque:
+            return [version for version in self._bound(task) if version in self._kept.versions]
+        bonds = sharing.changers.get(task, frozenset())
+        place = self._order[task]
+        return [
+            version
+            for version in list(self._kept.versions)
+            if sharing.bonds.get(version) in bonds and self._order.get(version[1], -1) < place
+        ]
 
     def _execute(self, cell: CellTask, body: Body, capture: Capture) -> str:
         """Run the body, here or where the runner's bodies belong; return why it was here if it belongs elsewhere."""
@@ -162,22 +274,27 @@ class CellProgram:
         execute(cell, body, self._hooks, capture)
         return note
 
-    def _publish(self, task: str, made: Mapping[str, Any]) -> None:
+    def _publish(self, task: str, made: Mapping[str, Any], made_by: str, seconds: float) -> None:
         order = self._order[task]
+        kept, effects = self._kept, self._wiring.effects[task]
         with self._lock:
-            rebinds = self._wiring.effects[task].rebinds
-            alive = [name for name in made if rebinds or self._readers[(name, task)] or (name, task) in self._last]
-            self.versions.update({(name, task): made[name] for name in alive})
+            for name, value in made.items():
+                if effects.rebinds or self._is_needed((name, task)):
+                    kept.put((name, task), value, made_by)
+            for state in effects.state_changes & GENERATORS.keys():
+                kept.generators[state, task] = take_generator(state)
+            kept.wrote(self._flow, task)
             # A task higher up that ends later must not cover what a lower one has published.
             shown = [name for name in made if order >= self._published.get(name, -1)]
-            self._published.update(dict.fromkeys(shown, order))
-            gone = [
-                name
-                for name in self._wiring.effects[task].deletes
-                if name not in made and order >= self._published.get(name, -1)
-            ]
-            self._published.update(dict.fromkeys(gone, order))
+            gone = [name for name in effects.deletes if name not in made and order >= self._published.get(name, -1)]
+            self._published.update(dict.fromkeys([*shown, *gone], order))
             self._namespaces.publish({name: made[name] for name in shown}, gone)
+            kept.publish({name: made[name] for name in shown}, gone)
+            kept.complete(task, self._keys.recipe(task), made_by, self._keys.needs[task], made, seconds)
+
+    def clear_away(self) -> None:
+        """Copy what the run has let go of and a later one may want."""
+        self._kept.clear_away()
 
     def describe(self, error: BaseException) -> dict[str, Any]:
         """Return what is recorded of a failure, with cells called as people call them."""
@@ -186,32 +303,76 @@ class CellProgram:
     def settled(self, task: str) -> None:
         """Free the versions that only this task still had to read; call it when no attempt will follow."""
         self._namespaces.leave(task)
+        if task not in self._plan.runs:
+            return
         with self._lock:
-            for version in self._bound(task).values():
+            for version in self._bound(task):
                 self._readers[version] -= 1
-                if self._readers[version] <= 0 and version not in self._last:
-                    self.versions.pop(version, None)
+                if version[1] and not self._is_needed(version):
+                    self._kept.leave(version, is_wanted=version not in self._wiring.sharing.bonds)
+
+    # Hidden generators
+
+    def _put_generators(self, task: str, attempt: int) -> None:
+        """Let random generators go on from where the tasks above left them."""
+        effects = self._wiring.effects[task]
+        for state in (effects.state_changes | effects.state_reads) & GENERATORS.keys():
+            above = [
+                other
+                for other, order in self._order.items()
+                if order < self._order[task] and state in self._wiring.effects[other].state_changes
+            ]
+            if above and (state, above[-1]) in self._kept.generators:
+                put_generator(state, self._kept.generators[state, above[-1]])
+            elif attempt == 1:
+                self._stands[state, task] = take_generator(state)
+            else:
+                put_generator(state, self._stands.get((state, task)))
 
     # What --cache keeps
 
-    def _key(self, cell: CellTask) -> tuple[str | None, str]:
-        if not cell.header.cache or self._results is None:
-            return None, ""
-        return self._keys.key(cell.name)
-
-    def _reuse(self, cell: CellTask, key: str) -> dict[str, Any] | None:
+    def _load(self, cell: CellTask) -> dict[str, Any] | None:
+        """Take a task's result from the store, where each name says what its value is; None if it cannot be read."""
         assert self._results is not None
-        found = self._results.load(key)
-        limit = cell.header.cache
-        if found is None or (limit is not True and limit is not None and self._keys.age(found.made_at) > limit):
+        key, _ = self._keys.key(cell.name)
+        found = self._results.load(key or "")
+        if found is None:
             return None
-        self._publish(cell.name, found.values)
+        made, replaced = {}, {}
+        for name, value in found.values.items():
+            if name.startswith("state:"):
+                self._kept.generators[name, cell.name] = value
+                put_generator(name, value)
+            elif "@" in name:
+                version = name.partition("@")[0], name.partition("@")[2]
+                if version in self._kept.versions:
+                    replaced[version] = self._kept.versions[version], value
+                    self._kept.replace(version, value, cell.name)
+            else:
+                made[name] = value
+        self._show_again(replaced)
+        self._publish(cell.name, made, found.made_by, 0.0)
         return {"cached_from": found.made_by, "note": "Same source and same inputs as when it was kept."}
 
-    def _keep(self, cell: CellTask, key: str, made: Mapping[str, Any]) -> str:
-        assert self._results is not None
+    def _keep(self, cell: CellTask, made: Mapping[str, Any]) -> str:
+        if not cell.header.cache or self._results is None:
+            return ""
+        key, why = self._keys.key(cell.name)
+        if key is None:
+            return why
+        # Under other names may stand what shares memory with what the task has changed: it belongs to the outcome.
+        touched = [] if self._wiring.effects[cell.name].opaque else self._touched(cell.name)
+        shared = {version: self._kept.versions[version] for version in touched}
+        bound = {(name, cell.name): value for name, value in made.items()}
+        values: dict[str, Any] = {**made, **{"@".join(version): value for version, value in shared.items()}}
+        for state in self._wiring.effects[cell.name].state_changes & GENERATORS.keys():
+            values[state] = self._kept.generators.get((state, cell.name))
         try:
-            self._results.keep(key, made, f"{self._run_id}/{cell.name}")
+            bonded = {version for version in bound if version in self._wiring.sharing.bonds}
+            if len(bonded) + len(shared) > 1:
+                check_faithful({**bound, **shared})
+            files = {path: file_fingerprint(path) for path in own_files(self._flow, cell.name)}
+            self._results.keep(key, values, f"{self._run_id}/{cell.name}", files)
         except Exception as error:  # noqa: BLE001 - what cannot be kept is no failure: the task always runs
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             return f"Not kept, so it always runs: {reason[:200]}"

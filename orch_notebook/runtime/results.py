@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 import secrets
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from orch_notebook.errors import StoreUnavailable
-from orch_notebook.runtime.files import make_private_folder, write_whole
+from orch_notebook.runtime.files import file_fingerprint, make_private_folder, write_whole
 from orch_notebook.runtime.pickling import from_bytes, to_bytes
 
 __all__ = ["Result", "Results"]
@@ -76,8 +77,19 @@ class Results:
     def _path(self, key: str) -> Path:
         return self._folder / hashlib.sha256(key.encode()).hexdigest()[:40]
 
-    def keep(self, key: str, values: Mapping[str, Any], made_by: str) -> None:
+    def keep(self, key: str, values: Mapping[str, Any], made_by: str, files: Mapping[str, str] | None = None) -> None:
         """Keep values under a key, replacing what is there.
+
+        Parameters
+        ----------
+        key : str
+            What the values depend on.
+        values : mapping
+            By name; what they share among themselves they share when they are loaded.
+        made_by : str
+            The task run that made them.
+        files : mapping, optional
+            Files that belong to the result: their fingerprints by path.
 
         Raises
         ------
@@ -90,9 +102,27 @@ class Results:
         try:
             make_private_folder(self._folder)
             signature = hmac.digest(self._secret(), data, "sha256")
+            beside = self._path(key).with_suffix(".files")
+            if files:
+                write_whole(beside, json.dumps(dict(files)).encode())
+            else:
+                beside.unlink(missing_ok=True)
             write_whole(self._path(key), MAGIC + signature + data)
         except OSError as error:
             raise StoreUnavailable(f"The result store {self._folder} cannot be written: {error.strerror}.") from None
+
+    def kept_at(self, key: str) -> datetime | None:
+        """Return when something was kept under a key, without reading it; None if nothing was, or its files changed."""
+        path = self._path(key)
+        try:
+            made_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        except OSError:
+            return None
+        try:
+            files = json.loads(path.with_suffix(".files").read_text("utf-8"))
+        except (OSError, ValueError):
+            files = {}
+        return made_at if all(file_fingerprint(file) == mark for file, mark in files.items()) else None
 
     def load(self, key: str) -> Result | None:
         """Return what is kept under a key; None if nothing is, or if it was not written by this installation."""

@@ -32,6 +32,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ORCH_LEASE", "9", "Seconds without a heartbeat after which a run counts as lost."),
     Setting("ORCH_LATE", "15", "Seconds past its due time after which a run that has not started is Late."),
     Setting("ORCH_LOG_LIMIT", "1000000", "Characters of output kept per attempt of a task; the rest is counted."),
+    Setting("ORCH_COPIES", "2000000000", "Bytes of disk that a session may use for copies of versions changed since."),
     Setting("ORCH_RUN_ID", "", "Set by a worker in the kernel it starts: the run that this notebook execution is."),
 )
 
@@ -58,6 +59,8 @@ class Settings:
         Seconds past its due time after which a waiting run is Late.
     log_limit : int
         Characters of output kept per attempt.
+    copies : int
+        Bytes of disk that a session may use for copies of versions.
     parent_run_id : str or None
         The run a worker started this process for.
     """
@@ -70,6 +73,7 @@ class Settings:
     lease: float = 9.0
     late: float = 15.0
     log_limit: int = 1_000_000
+    copies: int = 2_000_000_000
     parent_run_id: str | None = None
 
     @classmethod
@@ -104,6 +108,7 @@ class Settings:
             lease=number("ORCH_LEASE"),
             late=number("ORCH_LATE"),
             log_limit=int(number("ORCH_LOG_LIMIT")),
+            copies=int(number("ORCH_COPIES")),
             parent_run_id=values["ORCH_RUN_ID"] or None,
         )
 

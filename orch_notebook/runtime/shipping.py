@@ -26,6 +26,7 @@ from __future__ import annotations
 import dis
 import io
 import pickle
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -305,6 +306,7 @@ class Sender:
         self.left_out = {}
         namespace = self._namespace
         sent = [name for name in sorted(changed) if name in namespace]
+        packer.dump(sent)
         packer.must_fit = True
         for name in sent:
             if isinstance(namespace[name], type):
@@ -374,6 +376,7 @@ class Sender:
             states = list(iter(unpacker.load, None))
         finally:
             _over.reset(token)
+        states = [(number, state) for number, state in states if has_state(numbered[number])]
         for number, state in states:
             check_state(numbered[number], state)
         for number, state in states:
@@ -408,8 +411,9 @@ class _AnswerPacker(_Packer):
             self._content_of[number] = None
         return number
 
-    def add_contents(self) -> None:
-        """Add the contents of what was told by number, and of what those tell by number."""
+    def add_contents(self, changed: Iterable[int]) -> None:
+        """Add the contents of these, of what was told by number, and of what those contents tell by number."""
+        self._content_of |= dict.fromkeys(changed)
         done: set[int] = set()
         while todo := [number for number in self._content_of if number not in done]:
             for number in todo:
@@ -432,16 +436,27 @@ class Receiver:
     def __init__(self, namespace: dict[str, Any]) -> None:
         self._namespace = namespace
         self._objects: list[Any] = []
+        #: The numbers of what the body may change, even where nothing leads there afterwards.
+        self._changed: list[int] = []
 
     def unpack(self, parcel: Parcel) -> None:
         """Put what was sent into the namespace."""
         unpacker = _Unpacker(parcel)
         token = _over.set(self._namespace)
         try:
+            changed = unpacker.load()
+            self._namespace.update(unpacker.load() for _ in changed)
+            count = len(unpacker.memo.copy()) if changed else 0
             self._namespace.update(iter(unpacker.load, None))
         finally:
             _over.reset(token)
         self._objects = unpacker.objects()
+        del unpacker
+        for number in range(count):
+            value = self._objects[number]
+            # What nothing but our list, the name here and the call that counts refers to was only needed on the way.
+            if has_state(value) and sys.getrefcount(value) > 3:
+                self._changed.append(number)
 
     def pack(self, made: Mapping[str, Any]) -> Parcel:
         """Return these values for the way back, with what the body changed in what it was sent.
@@ -464,7 +479,7 @@ class Receiver:
                     retriable=False,
                 ) from None
         packer.dump(None)
-        packer.add_contents()
+        packer.add_contents(self._changed)
         packer.dump(None)
         return packer.parcel()
 

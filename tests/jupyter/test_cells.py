@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -77,6 +78,31 @@ def test_a_task_without_a_body_is_refused(kernel: Kernel) -> None:
         assert kernel.run(cell).error.startswith("UsageError: This task has nothing to do yet"), cell
 
 
+#: The body of a task in whose versions `x` is 1, and what it prints; outside, `x` is 5.
+MAGICS = [
+    ("%%time\ny = x + 1\nprint(y)", "2\n"),
+    ("%time y = x + 1\nprint(y)", "2\n"),
+    ("%%capture said\nprint('said', x)", ""),
+    ("%%timeit -n 1 -r 1\nassert x == 1", ""),
+    ("%who int", ".*\\bx\t.*\n"),
+    ("names = !echo $x\nprint(*names)", "1\n"),
+    ("!echo {x}", "1\r?\n"),
+    ("print(get_ipython().user_ns['x'], get_ipython().ev('x'))", "1 1\n"),
+]
+
+
+@pytest.mark.parametrize(("body", "printed"), MAGICS)
+def test_magics_see_the_names_of_their_task(kernel: Kernel, body: str, printed: str) -> None:
+    """They read its versions, bind names for it, and leave what is outside alone until it completes."""
+    for cell in ("%reload_ext orch_notebook", "%%task one\nx = 1", f"%%task two\n{body}", "%%task three\nx = 5"):
+        kernel.run(cell)
+    shown = kernel.run("%flow run --quiet")
+    assert shown.error == ""
+    text = "".join(line for line in shown.stream().splitlines(True) if "time" not in line and "loop" not in line)
+    assert re.fullmatch(printed, text.replace("CPU", "")), text
+    assert kernel.run("x").data() == ["5"]
+
+
 STUCK = "%%task stuck\nfrom time import sleep\nslept = sleep(3)"
 
 
@@ -113,6 +139,7 @@ def test_a_value_that_cannot_be_shown_tells_so_under_its_task() -> None:
     class Shell:
         display_pub = SimpleNamespace(publish=None, clear_output=None)
         magics_manager = SimpleNamespace()
+        display_formatter = SimpleNamespace(format=None)
 
         def _showtraceback(self, kind: type, error: BaseException, lines: list[str]) -> None:
             told.append(kind.__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orch_notebook.errors import CycleError, UndefinedName, UnknownTask
-from orch_notebook.model.flows import CellFlow, CellTask, PlainCell, imported_names, name_for
+from orch_notebook.model.flows import CellFlow, CellTask, PlainCell, imported_names
 from orch_notebook.model.headers import TaskHeader
 
 
@@ -159,24 +159,6 @@ def test_options_go_into_the_task() -> None:
     found = flow.graph.by_name["a"]
     assert (found.retry.retries, found.retry.delays, found.retry.jitter) == (2, (1.0,), 0.5)
     assert (found.timeout, found.tags, found.cell_id, found.writes) == (9.0, ("gpu",), "id-a", ("x",))
-
-
-NAMED = {
-    "its first comment": ("# Load the data!\nx = 1", (), "load_the_data"),
-    "its first output": ("x = 1\ny = 2", (), "x"),
-    "an annotated output": ("x: int = 1", (), "x"),
-    "a number": ("print(1)", (), "task"),
-    "what is free": ("x = 1", ("x", "x_2"), "x_3"),
-    "not a comparison": ("x == 1", (), "task"),
-    "a long comment": ("# " + "word " * 20, (), "word_word_word_word_word_word"),
-    "a comment in another script": ("# Größe messen", (), "größe_messen"),
-}
-
-
-@pytest.mark.parametrize("body, taken, expected", NAMED.values(), ids=NAMED)
-def test_a_cell_without_a_name_gets_one(body, taken, expected) -> None:
-    """From what a person would call it."""
-    assert name_for(body, taken) == expected
 
 
 def test_imports_are_found_wherever_they_stand() -> None:

@@ -255,9 +255,12 @@ def test_an_expected_error_is_no_failure(success):
 
 
 def test_no_widget_state_is_stored(success):
-    """Widgets leave their view and no state."""
+    """Widgets leave their words: a view without its state would show as an error."""
     _, notebook, _, _ = success
     assert "widgets" not in notebook.metadata
+    (slider,) = cell_of(notebook, 13).outputs
+    assert list(slider.data) == ["text/plain"]
+    assert slider.data["text/plain"].startswith("IntSlider(")
 
 
 def test_a_failing_cell_ends_the_notebook(tmp_path):

@@ -48,7 +48,7 @@ def test_a_flow_that_runs_again_gives_the_same(plain, cells, expected, way) -> N
     notebook.run()
     exec(compile(plain, "<plain>", "exec"), notebook.names)
     base = {name: value for name, value in notebook.names.items() if name in above}
-    assert notebook.run(base=base, **way) == ["Completed"] * len(cells)
+    assert notebook.run(base=base, everything=True, **way) == ["Completed"] * len(cells)
     assert {name: notebook.names[name] for name in expected} == expected
 
 

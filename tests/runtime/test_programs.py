@@ -17,9 +17,11 @@ from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.clock import SystemClock
 from orch_notebook.runtime.engine import Engine
 from orch_notebook.runtime.ledger import Ledger
+from orch_notebook.runtime.planning import check, prepare
 from orch_notebook.runtime.programs import CellProgram
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners.threads import ThreadRunner
+from orch_notebook.runtime.versions import Kept
 from orch_notebook.testing import START, RecordedEvents, StepRunner, open_run, temporary_store
 
 PATIENCE = 20.0
@@ -28,13 +30,14 @@ PATIENCE = 20.0
 class Notebook:
     """Cells, a live namespace, and a way to run them."""
 
-    def __init__(self, *cells, plain="", results=None, **given):
+    def __init__(self, *cells, plain="", results=None, copies=None, **given):
         self.names = {"__name__": "__main__", **given}
         exec(compile(plain, "<plain>", "exec"), self.names)
         self.flow = CellFlow("demo")
         self.flow.know([name for name in self.names if name != "__builtins__"])
         self.flow.define(PlainCell("plain", plain))
-        self.results, self.lines, self.kept = results, [], {}
+        self.results, self.lines, self.count = results, [], 0
+        self.kept = Kept(copies)
         for number, source in enumerate(cells):
             self.define(f"t{number}", source)
 
@@ -42,9 +45,8 @@ class Notebook:
         header.setdefault("cache", True if self.results else None)
         self.flow.define(CellTask(name, TaskHeader(**header), source))
 
-    def run(self, *select, last_first=False, threads=None, pick=None, base=None, hooks=None, runner=None):
+    def run(self, *select, last_first=False, threads=None, pick=None, base=None, hooks=None, runner=None, **how):
         """Run to the end, and return the names of the states in which the tasks ended."""
-        graph = self.flow.graph.select(select)
         pick = pick or ((lambda n: n - 1) if last_first else lambda n: 0)
         if threads:
             runner = ThreadRunner(threads)
@@ -52,14 +54,19 @@ class Notebook:
         if runner is None:
             runner = StepRunner(pick)
             clock = runner.clock
+        flow = self.flow.copy()
+        if base is None:
+            base = {name: value for name, value in self.names.items() if name not in flow.makes()}
+        prepared = prepare(flow, base, self.kept, self.results, select=select, **how)
+        check(prepared.plan)
+        self.plan, graph, self.count = prepared.plan, prepared.graph, self.count + 1
         program = CellProgram(
-            self.flow,
+            flow,
             self.names,
-            dict(self.names) if base is None else base,
-            selected=frozenset(graph.by_name),
-            kept=self.kept,
+            prepared,
+            self.kept,
             line=lambda task, attempt, level, text: self.lines.append((task, text)),
-            run_id="r1",
+            run_id=f"r{self.count}",
             hooks=hooks,
             results=self.results,
         )
@@ -69,16 +76,24 @@ class Notebook:
             ledger.subscribe(self.recorded)
             _, lease = open_run(store, graph, now=clock.now())
             routes.open()
-            machine = RunMachine(graph)
-            engine = Engine(machine, program.perform, runner, ledger, lease, clock, settled=program.settled)
+            machine = RunMachine(graph, fresh={task: self.kept.records[task].made_by for task in prepared.plan.fresh})
+            engine = Engine(
+                machine, program.perform, runner, ledger, lease, clock,
+                settled=program.settled, describe=program.describe,
+            )  # fmt: skip
             self.engine = engine
             engine.journal.record(RunCreated(START, "demo", graph))
             engine.run()
+            program.clear_away()
             ledger.close()
             routes.close()
-        self.kept, self.program = program.versions, program
         states = {e.task: e.state.name for e in self.recorded.events if isinstance(e, TaskStateChanged)}
         return [states[task.name] for task in graph.tasks]
+
+    def execute(self, source, label="plain"):
+        """Execute a plain cell, as a person does."""
+        exec(compile(source, "<plain>", "exec"), self.names)
+        self.flow.define(PlainCell(label, source))
 
 
 #: Cells, the plain cells above them, and what names must hold at the end; "out" collects what cells say.

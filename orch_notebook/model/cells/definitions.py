@@ -53,6 +53,7 @@ def import_module(frame: Frame, node: ast.Import) -> None:
     """Bind what ``import a.b as c`` binds."""
     for alias in node.names:
         name, path = alias.name.partition(".")[0], alias.name
+        frame.summary.imports.add(name)
         if alias.asname:
             frame.bind(alias.asname, frozenset({(("path", path), False)}))
         else:
@@ -62,6 +63,7 @@ def import_module(frame: Frame, node: ast.Import) -> None:
 def import_from(frame: Frame, node: ast.ImportFrom) -> None:
     """Bind what ``from a import b`` binds; a star makes the cell unreadable."""
     module = "." * node.level + (node.module or "")
+    frame.summary.imports.add(module.partition(".")[0])
     for alias in node.names:
         if alias.name == "*":
             frame.give_up(f"it imports everything from {module}", rebinds=True)

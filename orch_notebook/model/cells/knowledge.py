@@ -111,6 +111,8 @@ FUNCTIONS: Mapping[str, Rule] = {
     "logging.getLogger": PURE,
     "logging.*": Rule(state=("state:logging",)),
     **_each("logging.debug logging.info logging.warning logging.error logging.exception", PLAIN),
+    "asyncio.sleep": Rule(gives="view"),
+    **_each("tqdm.tqdm.pandas tqdm.auto.tqdm.pandas tqdm.notebook.tqdm.pandas", Rule(state=("state:tqdm.pandas",))),
     **_each("rich.print rich.print_json rich.inspect tqdm.tqdm.write tqdm.auto.tqdm.write", PLAIN),
     "locale.*": Rule(state=("state:locale",)),
     "os.chdir": Rule(state=("state:cwd",)),
@@ -164,7 +166,9 @@ FUNCTIONS: Mapping[str, Rule] = {
     **_each(
         "asarray asanyarray ascontiguousarray atleast_1d atleast_2d atleast_3d broadcast_to broadcast_arrays diagonal "
         "expand_dims flip fliplr flipud moveaxis ravel real imag reshape rollaxis rot90 squeeze swapaxes transpose "
-        "array_split split hsplit vsplit dsplit lib.stride_tricks.sliding_window_view nan_to_num require",
+        "array_split split hsplit vsplit dsplit lib.stride_tricks.sliding_window_view lib.stride_tricks.as_strided "
+        "nan_to_num require frombuffer asmatrix mat ma.array ma.masked_array ma.masked_where ma.masked_equal "
+        "ma.asarray nditer squeeze",
         VIEW,
         "numpy.",
     ),
@@ -230,6 +234,13 @@ FUNCTIONS: Mapping[str, Rule] = {
         "seaborn.",
     ),
     **_each("load_dataset color_palette get_dataset_names", Rule(kind=FRAME), "seaborn."),
+    # Points are moved aside by chance.
+    **_each(
+        "stripplot catplot regplot lmplot palplot dogplot",
+        Rule(changes=("ax",), exclusive="pyplot", sees=(STYLE,), state=(RANDOM,), gives="drawing", kind=FIGURE),
+        "seaborn.",
+    ),
+    "pandas.plotting.bootstrap_plot": Rule(exclusive="pyplot", state=("state:random",), gives="drawing", kind=FIGURE),
     # scikit-learn and friends.
     "sklearn.*": Rule(gives="holder"),
     **_each("sklearn.metrics.* sklearn.datasets.* sklearn.preprocessing.* sklearn.feature_extraction.*", PURE),
@@ -243,27 +254,67 @@ FUNCTIONS: Mapping[str, Rule] = {
         Rule(gives="new"),
         "sklearn.model_selection.",
     ),
+    # Those that draw from NumPy's generator when they are fitted and nobody gives them one.
     **_each(
-        "ensemble.RandomForestClassifier ensemble.RandomForestRegressor ensemble.ExtraTreesClassifier "
+        "cluster.AffinityPropagation cluster.BisectingKMeans cluster.KMeans cluster.MiniBatchKMeans "
+        "cluster.SpectralBiclustering cluster.SpectralClustering cluster.SpectralCoclustering "
+        "covariance.EllipticEnvelope covariance.MinCovDet decomposition.DictionaryLearning decomposition.FastICA "
+        "decomposition.LatentDirichletAllocation decomposition.MiniBatchDictionaryLearning "
+        "decomposition.MiniBatchNMF decomposition.MiniBatchSparsePCA decomposition.NMF decomposition.PCA "
+        "decomposition.SparsePCA decomposition.TruncatedSVD ensemble.AdaBoostClassifier ensemble.AdaBoostRegressor "
+        "ensemble.BaggingClassifier ensemble.BaggingRegressor ensemble.ExtraTreesClassifier "
         "ensemble.ExtraTreesRegressor ensemble.GradientBoostingClassifier ensemble.GradientBoostingRegressor "
-        "ensemble.BaggingClassifier ensemble.BaggingRegressor ensemble.AdaBoostClassifier ensemble.AdaBoostRegressor "
-        "ensemble.IsolationForest ensemble.RandomTreesEmbedding ensemble.HistGradientBoostingClassifier "
-        "ensemble.HistGradientBoostingRegressor cluster.KMeans cluster.MiniBatchKMeans cluster.SpectralClustering "
-        "cluster.BisectingKMeans tree.DecisionTreeClassifier tree.DecisionTreeRegressor tree.ExtraTreeClassifier "
-        "mixture.GaussianMixture mixture.BayesianGaussianMixture decomposition.PCA decomposition.TruncatedSVD "
-        "decomposition.NMF decomposition.FastICA decomposition.LatentDirichletAllocation decomposition.SparsePCA "
-        "manifold.TSNE manifold.MDS manifold.SpectralEmbedding manifold.LocallyLinearEmbedding manifold.Isomap "
-        "neural_network.MLPClassifier neural_network.MLPRegressor neural_network.BernoulliRBM "
-        "linear_model.SGDClassifier linear_model.SGDRegressor "
-        "linear_model.Perceptron linear_model.RANSACRegressor svm.SVC svm.LinearSVC "
-        "model_selection.KFold model_selection.StratifiedKFold model_selection.RandomizedSearchCV "
-        "model_selection.ShuffleSplit model_selection.StratifiedShuffleSplit "
-        "random_projection.GaussianRandomProjection random_projection.SparseRandomProjection "
-        "preprocessing.QuantileTransformer feature_selection.mutual_info_classif",
+        "ensemble.HistGradientBoostingClassifier ensemble.HistGradientBoostingRegressor ensemble.IsolationForest "
+        "ensemble.RandomForestClassifier ensemble.RandomForestRegressor ensemble.RandomTreesEmbedding "
+        "feature_selection.mutual_info_classif feature_selection.mutual_info_regression "
+        "inspection.permutation_importance kernel_approximation.Nystroem kernel_approximation.PolynomialCountSketch "
+        "kernel_approximation.RBFSampler kernel_approximation.SkewedChi2Sampler linear_model.ElasticNet "
+        "linear_model.ElasticNetCV linear_model.Lasso linear_model.LassoCV linear_model.MultiTaskLasso "
+        "linear_model.PassiveAggressiveClassifier linear_model.PassiveAggressiveRegressor linear_model.Perceptron "
+        "linear_model.RANSACRegressor linear_model.SGDClassifier linear_model.SGDOneClassSVM "
+        "linear_model.SGDRegressor linear_model.TheilSenRegressor manifold.Isomap manifold.LocallyLinearEmbedding "
+        "manifold.MDS manifold.SpectralEmbedding manifold.TSNE mixture.BayesianGaussianMixture "
+        "mixture.GaussianMixture model_selection.KFold model_selection.RandomizedSearchCV "
+        "model_selection.GroupShuffleSplit model_selection.RepeatedKFold model_selection.RepeatedStratifiedKFold "
+        "model_selection.ShuffleSplit model_selection.StratifiedKFold model_selection.StratifiedShuffleSplit "
+        "multiclass.OutputCodeClassifier multioutput.ClassifierChain multioutput.RegressorChain "
+        "neural_network.BernoulliRBM neural_network.MLPClassifier neural_network.MLPRegressor "
+        "preprocessing.QuantileTransformer random_projection.GaussianRandomProjection "
+        "random_projection.SparseRandomProjection svm.LinearSVC svm.LinearSVR svm.NuSVC svm.SVC "
+        "tree.DecisionTreeClassifier tree.DecisionTreeRegressor tree.ExtraTreeClassifier tree.ExtraTreeRegressor",
         Rule(gives="holder", kind=SEEDED, unless="random_state"),
         "sklearn.",
     ),
+    **_each(
+        "linear_model.LogisticRegression linear_model.LogisticRegressionCV linear_model.Ridge "
+        "linear_model.RidgeClassifier",
+        Rule(gives="holder", kind=SEEDED, unless="random_state", when="solver"),
+        "sklearn.",
+    ),
+    # Networks: nobody can be sure what changes one, but drawing and looking does not.
+    **_each(
+        "draw draw_networkx draw_circular draw_kamada_kawai draw_random draw_spectral draw_spring draw_shell "
+        "draw_planar draw_networkx_nodes draw_networkx_edges draw_networkx_labels draw_networkx_edge_labels",
+        Rule(gives="drawing", kind=FIGURE, exclusive="pyplot", sees=(STYLE,), state=(RANDOM,), unless="pos"),
+        "networkx.",
+    ),
+    **_each(
+        "spring_layout fruchterman_reingold_layout random_layout erdos_renyi_graph fast_gnp_random_graph "
+        "gnp_random_graph gnm_random_graph binomial_graph watts_strogatz_graph newman_watts_strogatz_graph "
+        "connected_watts_strogatz_graph barabasi_albert_graph powerlaw_cluster_graph random_regular_graph "
+        "random_geometric_graph random_tree configuration_model stochastic_block_model planted_partition_graph "
+        "random_partition_graph double_edge_swap average_clustering",
+        Rule(state=(RANDOM, "state:random"), unless="seed", kind=(OBJECT,)),
+        "networkx.",
+    ),
     **_each("scipy.*", PURE),
+    # Whatever a distribution draws.
+    **_each("*.rvs", Rule(state=(RANDOM,), unless="random_state")),
+    **_each("scipy.stats.bootstrap scipy.stats.permutation_test", Rule(state=(RANDOM,), unless="random_state")),
+    **_each(
+        "differential_evolution basinhopping dual_annealing", Rule(state=(RANDOM,), unless="seed"), "scipy.optimize."
+    ),
+    "scipy.cluster.vq.*": Rule(state=(RANDOM,), unless="seed"),
     # SymPy's expressions never change.
     "sympy.*": PLAIN,
     **_each("Matrix zeros ones eye diag MutableDenseMatrix SparseMatrix", PURE, "sympy."),
@@ -336,7 +387,7 @@ METHODS: Mapping[str, Rule] = {
     # Look, and change nothing.
     **_each(
         "abs agg aggregate all any apply applymap argmax argmin argsort assign asfreq astype between bfill capitalize "
-        "casefold center choice clip combine combine_first compare copy corr corrwith count cov cummax cummin cumprod "
+        "casefold center choice clip combine combine_first compare corr corrwith count cov cummax cummin cumprod "
         "cumsum decode describe diff div dot drop drop_duplicates droplevel dropna duplicated encode endswith eq "
         "equals eval ewm expandtabs explode ffill fillna filter find first flatten floordiv format format_map ge "
         "get_dummies gt head hexdigest idxmax idxmin index info insert_ infer_objects interpolate intersection "
@@ -364,6 +415,10 @@ METHODS: Mapping[str, Rule] = {
         VIEW,
     ),
     **_each("get __getitem__", Rule(gives="either")),
+    # A copy is another container of the same elements, except that frames and arrays have none of their own.
+    "copy": COPY,
+    "frame.copy": Rule(kind=FRAME),
+    "rvs": Rule(state=(RANDOM,), unless="random_state"),
     **_each("iteritems iterrows itertuples", Rule(gives="holder", kind=ITERATOR)),
     "sample": Rule(state=(RANDOM,), unless="random_state"),
     **_each(
@@ -381,22 +436,23 @@ METHODS: Mapping[str, Rule] = {
         Rule(gives="plain", writes_file=0),
     ),
     "to_sql": Rule(gives="plain", changes=(1, "con")),
+    **_each("progress_apply progress_map progress_transform", Rule(sees=("state:tqdm.pandas",))),
     "tofile": Rule(gives="plain", writes_file=0),
 }
 
-#: Line and cell magics by name: ``"nothing"`` changes nothing a task could see, ``"code"`` runs its text as Python,
-#: ``"file"`` writes the file it names, ``"delete"`` takes names away, ``"backend"`` chooses how figures are drawn,
-#: ``"state:…"`` changes that state; what is not listed is opaque.
+#: Line and cell magics by name: ``"nothing"`` changes nothing a task could see, ``"names"`` looks at the names it is
+#: given, ``"code"`` runs its text as Python, ``"file"`` writes the file it names, ``"delete"`` takes names away,
+#: ``"backend"`` chooses how figures are drawn, ``"state:…"`` changes that state; what is not listed is opaque.
 MAGICS: Mapping[str, str] = {
     **dict.fromkeys(
         _words(
-            "pinfo pinfo2 psearch load_ext reload_ext unload_ext autoreload lsmagic quickref magic pdoc "
-            "pdef psource pfile page html HTML markdown latex svg SVG javascript js alias_magic doctest_mode "
-            "xmode pprint automagic tb gui history hist notebook aimport "
-            "watermark"
+            "psearch load_ext reload_ext unload_ext autoreload lsmagic quickref magic page html HTML markdown latex "
+            "svg SVG javascript js alias_magic doctest_mode xmode pprint automagic tb gui history hist notebook "
+            "aimport watermark"
         ),
         "nothing",
     ),
+    **dict.fromkeys(_words("pinfo pinfo2 pdoc pdef psource pfile"), "names"),
     **dict.fromkeys(_words("time timeit prun capture memit mprun lprun"), "code"),
     **dict.fromkeys(_words("precision config colors"), "state:display"),
     "cd": "state:cwd",

@@ -99,6 +99,7 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
     if "out" in given.keywords:
         frame.change(given.keywords["out"])
     is_settled = bool(rule.unless) and (rule.unless in given.keywords or bool(given.rest))
+    is_settled = is_settled or bool(rule.when and rule.when not in given.keywords and not given.rest)
     carries = tuple(tag for tag in rule.kind if tag[0] != "carries" or not is_settled)
     if not is_settled:
         for state in rule.state:

@@ -38,6 +38,10 @@ def call_magic(frame: Frame, node: ast.Call, magic: str, line: str, body: str, *
         frame.give_up(f"it uses the magic {sign}{magic}", rebinds=magic in BINDING or is_cell)
     elif what == "code":
         run_text(frame, magic, line, body)
+    elif what == "names":
+        for word in line.split():
+            if (name := word.strip("?").partition(".")[0]).isidentifier():
+                frame.read_if_there(name)
     elif what == "backend":
         # The usual one is in force from the beginning: naming it again changes something only after another was.
         frame.touch("state:matplotlib.rcParams", "reset" if line.split()[:1] in ([], ["inline"]) else "change")
@@ -50,7 +54,7 @@ def call_magic(frame: Frame, node: ast.Call, magic: str, line: str, body: str, *
         frame.touch("file:" + (words[-1].strip("'\"") if words else "*"))
     elif what != "nothing" and (line or magic == "cd"):
         frame.touch(what)
-    return EMPTY if what in ("nothing", "file", "backend", "delete") else frame.new(node)
+    return EMPTY if what in ("nothing", "file", "names", "backend", "delete") else frame.new(node)
 
 
 #: Magics that may bind any name.
@@ -74,6 +78,8 @@ def run_text(frame: Frame, magic: str, line: str, body: str) -> None:
     """Read the code that ``%time`` and its kin run."""
     words = line.split()
     if magic == "capture":
+        # It puts another stdout in place for the whole process.
+        frame.touch("state:stdout")
         if words and not words[0].startswith("-"):
             frame.bind(words[0], frame.new(ast.Name(words[0])))
         line = ""

@@ -18,6 +18,8 @@ class Watcher(Protocol):
     """Who keeps the order of accesses to memory."""
 
     versions: dict[str, Version]
+    #: Every version there ever was.
+    made: list[Version]
     #: Counts changes to what lies in regions that were there before.
     epoch: int
 
@@ -107,3 +109,4 @@ class Placement:
             if is_sure:
                 made[name] = Version(name, task, is_deleted=True)
         versions.update(made)
+        self.wirer.made.extend(made.values())

@@ -37,6 +37,8 @@ class Rule:
         Hidden state it depends on.
     unless : str
         The keyword that makes it independent of `state`.
+    when : str
+        The keyword without which it is independent of `state`.
     reads_file, writes_file : int or None
         Position of the argument that names the file.
     exclusive : str
@@ -56,6 +58,7 @@ class Rule:
     state: tuple[str, ...] = ()
     sees: tuple[str, ...] = ()
     unless: str = ""
+    when: str = ""
     reads_file: int | None = None
     writes_file: int | None = None
     exclusive: str = ""
@@ -100,12 +103,12 @@ class Knowledge:
         )
 
     def function(self, path: str) -> Rule | None:
-        """Return the rule for a dotted path, by the longest match."""
+        """Return the rule for a dotted path: its own, that of its last name, or the longest match."""
         try:
             return self._found[path]
         except KeyError:
             pass
-        rule = self.functions.get(path)
+        rule = self.functions.get(path) or self.functions.get("*." + path.rpartition(".")[2])
         stem = path
         while rule is None and stem:
             stem = stem.rpartition(".")[0]

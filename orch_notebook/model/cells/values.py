@@ -196,6 +196,8 @@ class Summary:
         Whether the opaque part may bind any name.
     needs : dict
         The entries this summary rests on.
+    imports : set of str
+        Modules and packages that are imported.
     stars : tuple of str
         Modules of which everything was imported, the latest last.
     indirect : set of str
@@ -216,6 +218,7 @@ class Summary:
     opaque: str = ""
     rebinds: bool = False
     needs: dict[str, Entry] = field(default_factory=dict)
+    imports: set[str] = field(default_factory=set)
     stars: tuple[str, ...] = ()
     indirect: set[str] = field(default_factory=set)
     in_place: bool = False

@@ -19,10 +19,11 @@ from orch_notebook.model.cells.placement import Placement
 from orch_notebook.model.cells.reading import Reader, analyse, library_entry
 from orch_notebook.model.cells.regions import Region, Version, describe
 from orch_notebook.model.cells.rules import Knowledge
+from orch_notebook.model.cells.sharing import Sharing
 from orch_notebook.model.cells.values import Entry, Summary, Value
 from orch_notebook.model.graph import Edge
 
-__all__ = ["Wiring", "wire"]
+__all__ = ["Wiring", "may_overlap", "wire"]
 
 UNDEFINED = Entry(defined=False)
 OUTSIDE = Entry(defined=True)
@@ -64,6 +65,7 @@ class Wiring:
     effects: Mapping[str, Effects] = field(default_factory=dict)
     undefined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sharing: Sharing = field(default_factory=Sharing, compare=False, repr=False)
 
 
 class _Wirer:
@@ -84,6 +86,9 @@ class _Wirer:
         self.undefined: dict[str, tuple[str, ...]] = {}
         self.notes: dict[str, tuple[str, ...]] = {}
         self.versions: dict[str, Version] = {}
+        #: Every version there ever was, and for each task the memory it changes.
+        self.made: list[Version] = []
+        self.changed: dict[str, dict[Region, None]] = {}
         self.states: dict[str, Region] = {}
         self.ambient: dict[str, tuple[str | None, int]] = {}
         self.barrier: tuple[str, str] | None = None
@@ -140,6 +145,7 @@ class _Wirer:
         Placement(self, task, summary, bound).perform()
         if task is not None:
             self._touch_states(task, effects)
+            self._touch_modules(task, summary.imports)
             self._keep_order(cell, effects)
             self.tasks.append(task)
         if effects.opaque and effects.rebinds:
@@ -149,6 +155,7 @@ class _Wirer:
             for name, version in list(self.versions.items()):
                 if task is not None and not version.is_deleted:
                     self.versions[name] = Version(name, task, version.roots, version.direct)
+                    self.made.append(self.versions[name])
 
     def _override(self, cell: Cell, summary: Summary, effects: Effects) -> tuple[Summary, Effects]:
         notes: list[str] = []
@@ -227,6 +234,7 @@ class _Wirer:
             found = library_entry(name)
             version = Version(name, None, () if found.direct else (Region(),), found.direct)
             self.versions[name] = version
+            self.made.append(version)
             return version
         return None
 
@@ -271,6 +279,7 @@ class _Wirer:
                 self._edge(reader, task, "write-after-read" if through == name else "alias", name)
         region.writer = task
         region.readers = {}
+        self.changed.setdefault(task, {})[region] = None
 
     # Order without data.
 
@@ -291,6 +300,13 @@ class _Wirer:
         for state, (writer, _) in self.ambient.items():
             if writer is not None and writer != task:
                 self._edge(writer, task, "hidden-state", state)
+
+    def _touch_modules(self, task: str, imports: Collection[str]) -> None:
+        """Let a task wait for those that write the modules it imports."""
+        for module in sorted(imports):
+            state = f"file:{module}.py"
+            if state in self.states:
+                self._touch(task, state, is_change=False)
 
     def _touch(self, task: str, state: str, *, is_change: bool) -> None:
         rule = "file" if state.startswith("file:") else "hidden-state"
@@ -331,6 +347,7 @@ class _Wirer:
             MappingProxyType(dict(self.effects)),
             MappingProxyType(dict(self.undefined)),
             MappingProxyType(dict(self.notes)),
+            Sharing(self.made, len(self.made), self.changed, frozenset(self.tasks)),
         )
 
 

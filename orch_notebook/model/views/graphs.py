@@ -101,7 +101,7 @@ def _facts(task: TaskExplanation) -> Iterable[tuple[str, list[str]]]:
         ("deletes", [plain(name) for name in task.deletes]),
         ("uses", [plain(name) for name in task.uses]),
         ("changes", [plain(name) for name in task.changes]),
-        ("alone with", [plain(name) for name in task.exclusive]),
+        ("holds", [plain(name) for name in task.exclusive]),
         ("barrier:", [plain(task.opaque)] if task.opaque else []),
     ):
         if listed:

@@ -38,20 +38,20 @@ GRACE = 1.0
 WATCH = 1.0
 
 
-def usable_processors() -> int:
-    """Return how many processors this process may use: those of the machine, its affinity mask and its cgroup."""
-    from loky import cpu_count
+def start_method() -> tuple[Any, int]:
+    """Return what starts processes, and how many may run at once: by the machine, the affinity mask and the cgroup."""
+    # Loaded first so that its own hook at the end of the program, which waits for processes, comes after ours.
+    import multiprocessing.util  # noqa: F401
 
-    return int(cpu_count())
+    from loky.backend import context
+
+    return context.get_context("loky"), int(context.cpu_count())
 
 
 class _Process:
     """One process and the pipe to it."""
 
-    def __init__(self, number: int) -> None:
-        from loky.backend import get_context
-
-        context = get_context("loky")
+    def __init__(self, context: Any, number: int) -> None:
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs,), name=f"orch-process-{number}")
         self._process.start()
@@ -130,13 +130,13 @@ class ProcessPool:
     """
 
     def __init__(self, size: int | None = None) -> None:
-        self.size = size or usable_processors()
+        self._context, processors = start_method()
+        self.size = size or processors
         self._lock = threading.Lock()
         self._idle: list[_Process] = []
         self._all: set[_Process] = set()
         self._numbers = count(1)
         self._is_closed = False
-        # Behind that of multiprocessing, which waits for processes that do not end by themselves.
         atexit.register(self.close)
 
     @property
@@ -153,7 +153,7 @@ class ProcessPool:
                 if process.is_alive:
                     return process
                 self._forget(process)
-        process = _Process(next(self._numbers))
+        process = _Process(self._context, next(self._numbers))
         with self._lock:
             self._all.add(process)
         return process

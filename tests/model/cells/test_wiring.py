@@ -39,6 +39,14 @@ PROGRAMS = {
         "a: x = [1]\nb: print(x)\nc: x.append(2)\nd: print(x)",
         "a>b read-after-write x, a>c read-after-write x, b>c write-after-read x, c>d read-after-write x",
     ),
+    "asking what a name is reads it": (
+        "a: x = 1\nb: get_ipython().run_line_magic('pinfo', 'x.real')\nc: get_ipython().run_line_magic('pinfo2', 'y')",
+        "a>b read-after-write x",
+    ),
+    "what is captured is captured alone": (
+        "a: print(1)\nb: get_ipython().run_cell_magic('capture', '', 'print(2)')\nc: print(3)",
+        "a>b hidden-state state:stdout, b>c hidden-state state:stdout",
+    ),
     "readers need not wait for each other": (
         "a: x = [1]\nb: print(x)\nc: print(x)",
         "a>b read-after-write x, a>c read-after-write x",
@@ -50,6 +58,17 @@ PROGRAMS = {
     "a view shares with what it looks at": (
         "a: x = make()\nb: v = x[:2]\nc: v[0] = 9\nd: print(x)",
         "a>b read-after-write x, b>c read-after-write v, a>d read-after-write x, c>d alias x",
+    ),
+    "what a library's method does is set for all": (
+        "(e): from tqdm import tqdm¶df = frame()\na: tqdm.pandas(desc='a')¶x = df.progress_apply(abs)\n"
+        "b: tqdm.pandas(desc='b')¶y = df.progress_apply(abs)\nc: z = df.progress_apply(abs)",
+        "a>b hidden-state state:tqdm.pandas, b>c hidden-state state:tqdm.pandas",
+    ),
+    "printing and sleeping through a library is no hidden state": (
+        "(e): import rich, asyncio, time¶from tqdm import tqdm\n"
+        "a: rich.print(1)¶await asyncio.sleep(1)¶tqdm.write('a')\n"
+        "b: rich.print(2)¶await asyncio.sleep(1)¶time.sleep(1)¶tqdm.write('b')",
+        "",
     ),
     "the usual figure backend, named again, changes nothing": (
         "a: import matplotlib.pyplot as plt\nb: plt.plot(1)\nc: get_ipython().run_line_magic('matplotlib', 'inline')",
@@ -69,6 +88,10 @@ PROGRAMS = {
         "a: import mylib\nb: print(1)\nc: mylib.set_mode(2)\nd: print(2)",
         "a>c read-after-write mylib, a>c hidden-state state:settings, b>c hidden-state state:settings, "
         "c>d hidden-state state:settings",
+    ),
+    "a module that a cell writes is imported afterwards": (
+        "a: get_ipython().run_cell_magic('writefile', 'mine.py', 'x = 1')\nb: import numpy\nc: from mine import x",
+        "a>c file file:mine.py",
     ),
     "a copy shares nothing": (
         "a: x = [1]\nb: y = x.copy()\nc: y.append(2)\nd: print(x)",

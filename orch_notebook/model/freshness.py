@@ -1,0 +1,496 @@
+"""Which tasks of a flow must run again, why, and from what; which are fresh.
+
+In: what each task is made of now, what is recorded of its last performance, and which versions are still to be had.
+Out: a :class:`Plan`.  The rule is make's: a task is fresh as long as its recipe is the one it was performed by and all
+it came from is fresh too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orch_notebook.model.cells import Wiring
+from orch_notebook.model.cells.wiring import may_overlap
+from orch_notebook.model.flows import CellFlow
+from orch_notebook.model.graph import Edge
+
+__all__ = [
+    "Flow",
+    "Plan",
+    "Recipe",
+    "Record",
+    "Source",
+    "Stock",
+    "Version",
+    "before",
+    "decide",
+    "difference",
+    "needs",
+    "outline",
+]
+
+#: A name and the task whose version it is; empty for what a plain cell binds.
+Version = tuple[str, str]
+
+FRESH = "nothing it depends on has changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a task's outcome depends on, besides the versions that tasks give it.
+
+    Parameters
+    ----------
+    parts : mapping
+        Fingerprints by what they are of, in a person's words: ``its source``, ``function scale``, ``file data.csv``.
+    shown : mapping
+        For parts that are small constants, how they read.
+    unkept : str
+        Why it holds in this session only, or empty.
+    """
+
+    parts: Mapping[str, str] = field(default_factory=dict)
+    shown: Mapping[str, str] = field(default_factory=dict)
+    unkept: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A task's last performance.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What it was performed by.
+    made_by : str
+        The task run whose outcome it is.
+    sources : mapping
+        For every task it came from, the task run that had made it by then.
+    made : frozenset of str
+        The names it left bound: what it may bind and did not, nobody can have from it.
+    """
+
+    recipe: Recipe
+    made_by: str
+    sources: Mapping[str, str] = field(default_factory=dict)
+    made: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a task gets a version from that is not at hand as it is.
+
+    Parameters
+    ----------
+    copy : str
+        Name of the kept copy.
+    is_shared : bool
+        Whether the rest of the run goes on from it; else it is this task's alone.
+    """
+
+    copy: str
+    is_shared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """The versions that are to be had.
+
+    Parameters
+    ----------
+    live : collection of Version
+        Those in memory.
+    spent : mapping
+        For versions whose object tasks have changed in place since it was made, these tasks.
+    copies : mapping
+        By name, the versions that each kept copy holds and that are still the ones meant.
+    writers : mapping
+        For files that tasks have written, who wrote last.
+    """
+
+    live: Collection[Version] = frozenset()
+    spent: Mapping[Version, tuple[str, ...]] = field(default_factory=dict)
+    copies: Mapping[str, frozenset[Version]] = field(default_factory=dict)
+    writers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would do.
+
+    Parameters
+    ----------
+    runs : mapping
+        The tasks to perform in definition order, each with the reason.
+    fresh : mapping
+        The tasks that are not performed, each with the reason; of a run of selected tasks, none.
+    loads : frozenset of str
+        Those of `runs` whose result is in the result store.
+    sources : mapping
+        For every task of `runs` the versions that come from kept copies.
+    lacks : mapping
+        For tasks that cannot have what they need, a sentence about it.
+    steady : frozenset of str
+        The tasks that do not run and are fresh when the run has ended.
+    """
+
+    runs: Mapping[str, str] = field(default_factory=dict)
+    fresh: Mapping[str, str] = field(default_factory=dict)
+    loads: frozenset[str] = frozenset()
+    sources: Mapping[str, Mapping[Version, Source]] = field(default_factory=dict)
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    steady: frozenset[str] = frozenset()
+
+    @property
+    def performed(self) -> dict[str, str]:
+        """The tasks whose code will run, each with the reason."""
+        return {task: why for task, why in self.runs.items() if task not in self.loads}
+
+
+def before(task: str) -> str:
+    """Return the name of the copy of what a task is about to change in place."""
+    return f"before {task}"
+
+
+def needs(wiring: Wiring, tasks: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return for every task the tasks it comes from, each with a name that it gets from there.
+
+    Every edge counts that carries something: a version, a change, hidden state, a file.  What only keeps an order (a
+    change waits for an earlier reader) does not.  Besides, whoever changes memory comes from all who gave it a name
+    before.
+
+    Examples
+    --------
+    >>> from orch_notebook.model.cells import Cell, wire
+    >>> cells = [Cell("make", "rows = [1]"), Cell("show", "print(rows)"), Cell("grow", "rows.append(2)")]
+    >>> needs(wire(cells), ["make", "show", "grow"])
+    {'make': {}, 'show': {'make': 'rows'}, 'grow': {'make': 'rows'}}
+    """
+    order = {task: place for place, task in enumerate(tasks)}
+    found: dict[str, dict[str, str]] = {task: {} for task in tasks}
+    for edge in wiring.edges:
+        if _carries(edge, wiring):
+            found[edge.after].setdefault(edge.before, edge.name)
+    members: dict[int, list[Version]] = {}
+    for version, bond in wiring.sharing.bonds.items():
+        members.setdefault(bond, []).append(version)
+    for task, bonds in wiring.sharing.changers.items():
+        for bond in bonds:
+            for name, maker in members.get(bond, ()):
+                if maker and order[maker] < order[task]:
+                    found[task].setdefault(maker, name)
+    return found
+
+
+def _carries(edge: Edge, wiring: Wiring) -> bool:
+    effects = wiring.effects[edge.before]
+    match edge.rule:
+        case "write-after-read":
+            return False
+        case "alias":
+            return bool(effects.mutates or effects.opaque)
+        case "hidden-state":
+            return edge.name in effects.state_changes
+        case "file":
+            files = [state for state in effects.state_changes if state.startswith("file:")]
+            return any(may_overlap(state, edge.name) for state in files)
+    return True
+
+
+def difference(then: Recipe, now: Recipe) -> str:
+    """Say what first differs between two recipes; empty if nothing does.
+
+    Examples
+    --------
+    >>> difference(Recipe({"its source": "1", "n": "2"}, {"n": "3"}), Recipe({"its source": "1", "n": "5"}, {"n": "4"}))
+    'n: 3 → 4'
+    >>> difference(Recipe({"function scale": "1"}), Recipe({"function scale": "2"}))
+    'function scale changed'
+    """
+    for part in [*now.parts, *then.parts]:
+        if then.parts.get(part) == now.parts.get(part):
+            continue
+        if part in then.shown and part in now.shown:
+            return f"{part}: {then.shown[part]} → {now.shown[part]}"
+        return f"{part} changed"
+    return ""
+
+
+def decide(
+    flow: Flow,
+    *,
+    recipes: Mapping[str, Recipe],
+    records: Mapping[str, Record],
+    stock: Stock,
+    flaws: Mapping[str, str] | None = None,
+    stored: Collection[str] = (),
+    select: Collection[str] | None = None,
+    only_stale: bool = False,
+    everything: bool = False,
+) -> Plan:
+    """Decide what a run does.
+
+    Parameters
+    ----------
+    flow : Flow
+        The tasks and what binds them to each other.
+    recipes, records : mapping
+        What each task is made of now, and its last performance.
+    stock : Stock
+        The versions that are to be had.
+    flaws : mapping, optional
+        For tasks whose outcome is not any more as they left it, what happened to it.
+    stored : collection of str
+        Tasks whose result is in the result store.
+    select : collection of str, optional
+        The tasks somebody asked for; they run, fresh or not, and with them what they come from as far as it is stale.
+    only_stale : bool
+        Of the selected tasks run only those that are stale.
+    everything : bool
+        Run all tasks (or all selected ones) anew, and load nothing.
+    """
+    return _Planner(flow, recipes, records, stock, flaws or {}, frozenset(stored)).plan(
+        select, only_stale=only_stale, everything=everything
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The tasks of a flow and what binds them to each other, as far as freshness is concerned.
+
+    Parameters
+    ----------
+    tasks : sequence of str
+        In definition order.
+    needs : mapping
+        As :func:`needs` tells.
+    reads : mapping
+        For every task the versions it is given.
+    bonds : mapping
+        For versions that share memory which somebody changes, the number of their bond.
+    changers : mapping
+        For tasks that change memory in place, whose.
+    files : mapping
+        For tasks that find files which other tasks have written, by path the task that must have written last.
+    """
+
+    tasks: Sequence[str]
+    needs: Mapping[str, Mapping[str, str]]
+    reads: Mapping[str, Collection[Version]] = field(default_factory=dict)
+    bonds: Mapping[Version, int] = field(default_factory=dict)
+    changers: Mapping[str, Collection[int]] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def outline(flow: CellFlow) -> Flow:
+    """Return a flow of cells as :func:`decide` takes it."""
+    wiring, tasks = flow.wiring, [task.name for task in flow]
+    bonds = wiring.sharing.bonds
+    reads: dict[str, tuple[Version, ...]] = {}
+    files: dict[str, dict[str, str]] = {task: {} for task in tasks}
+    for task in tasks:
+        bound = [(name, maker or "") for name, maker in wiring.bindings[task].items() if ":" not in name]
+        reads[task] = tuple(version for version in bound if version[1] or version in bonds)
+    for edge in wiring.edges:
+        if edge.rule == "file" and "*" not in edge.name and _carries(edge, wiring):
+            files[edge.after][edge.name.removeprefix("file:")] = edge.before
+    return Flow(tasks, needs(wiring, tasks), reads, bonds, wiring.sharing.changers, files)
+
+
+class _Planner:
+    """Works out one plan."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        recipes: Mapping[str, Recipe],
+        records: Mapping[str, Record],
+        stock: Stock,
+        flaws: Mapping[str, str],
+        stored: frozenset[str],
+    ) -> None:
+        self.flow = flow
+        self.recipes = recipes
+        self.records = records
+        self.stock = stock
+        self.flaws = flaws
+        self.stored = stored
+        self.order = {task: place for place, task in enumerate(flow.tasks)}
+        self.runs: dict[str, str] = {}
+        self.lacks: dict[str, str] = {}
+        self.within: set[str] | None = None
+        self.makers: dict[int, set[str]] = {}
+        for (_, maker), number in flow.bonds.items():
+            if maker:
+                self.makers.setdefault(number, set()).add(maker)
+        self.acted: dict[int, set[str]] = {}
+        for version, tasks in stock.spent.items():
+            if (bond := flow.bonds.get(version)) is not None:
+                self.acted.setdefault(bond, set()).update(tasks)
+
+    def plan(self, select: Collection[str] | None, *, only_stale: bool, everything: bool) -> Plan:
+        stale = self._stale()
+        if everything:
+            self.stored = frozenset()
+        if select is None:
+            self.runs = dict.fromkeys(self.flow.tasks, "everything was asked for") if everything else stale
+        else:
+            wanted = {task: stale.get(task, "it was asked for") for task in self.flow.tasks if task in select}
+            if only_stale and not everything:
+                wanted = {task: why for task, why in wanted.items() if task in stale}
+            self.runs = wanted
+            self.within = self._above(wanted)
+            self.runs |= {task: why for task, why in stale.items() if task in self.within}
+            # What was named is performed, whatever is stored.
+            self.stored -= frozenset() if only_stale else frozenset(select)
+        self._close()
+        runs = {task: self.runs[task] for task in self.flow.tasks if task in self.runs}
+        fresh = {task: FRESH for task in self.flow.tasks if task not in runs} if select is None else {}
+        sources = {task: found for task in runs if (found := self._sources(task))}
+        return Plan(runs, fresh, self.stored & runs.keys(), sources, self.lacks, self._steady(stale))
+
+    def _steady(self, stale: Mapping[str, str]) -> frozenset[str]:
+        found: set[str] = set()
+        for task in self.flow.tasks:
+            if task not in self.runs and task not in stale and found.issuperset(self.flow.needs[task]):
+                found.add(task)
+        return frozenset(found)
+
+    def _stale(self) -> dict[str, str]:
+        stale: dict[str, str] = {}
+        for task in self.flow.tasks:
+            if why := self._why(task, stale):
+                stale[task] = why
+        return stale
+
+    def _why(self, task: str, stale: Mapping[str, str]) -> str:
+        record = self.records.get(task)
+        if record is None:
+            return "it has not run yet"
+        if why := difference(record.recipe, self.recipes[task]):
+            return why
+        for source, name in self.flow.needs[task].items():
+            made_by = self.records[source].made_by if source in self.records else ""
+            if source in stale or record.sources.get(source) != made_by:
+                return _newer(name, source)
+        return self.flaws.get(task, "")
+
+    def _above(self, tasks: Collection[str]) -> set[str]:
+        found, todo = set(tasks), list(tasks)
+        while todo:
+            for source in self.flow.needs[todo.pop()]:
+                if source not in found:
+                    found.add(source)
+                    todo.append(source)
+        return found
+
+    # What runs must have what it reads, as it was at its place; else who makes it runs too.
+
+    def _close(self) -> None:
+        changed = True
+        while changed:
+            count = len(self.runs)
+            self._follow()
+            for task in [task for task in self.flow.tasks if task in self.runs and task not in self.stored]:
+                for version in self.flow.reads.get(task, ()):
+                    if version[1] not in self.runs and self._source(version, task) is None:
+                        self._remake(version, task)
+                for path, writer in self.flow.files.get(task, {}).items():
+                    if writer not in self.runs and self.stock.writers.get(path, writer) != writer:
+                        self.runs[writer] = f"{task!r} needs the file {path} as it was"
+                        if self.within is not None:
+                            self.within |= self._above([writer])
+            changed = len(self.runs) != count
+
+    def _follow(self) -> None:
+        """Let run again what comes from something that runs again."""
+        for task in self.flow.tasks:
+            if task in self.runs or (self.within is not None and task not in self.within):
+                continue
+            for source, name in self.flow.needs[task].items():
+                if source in self.runs:
+                    self.runs[task] = _newer(name, source)
+                    break
+
+    def _remake(self, version: Version, task: str) -> None:
+        name, maker = version
+        if maker:
+            makers = {maker}
+            if (bond := self.flow.bonds.get(version)) is not None:
+                # Versions that share memory are made anew together: a copy of one would not be part of the others.
+                above = self.makers.get(bond, set()) | self._changers(bond)
+                makers |= {other for other in above if self.order[other] < self.order[task]}
+            for other in makers:
+                self.runs.setdefault(other, f"{task!r} needs {name!r} as it was, and that is not kept")
+            if self.within is not None:
+                self.within |= self._above(makers)
+        else:
+            self.lacks[task] = (
+                f"{task!r} reads {name!r} of a plain cell, which a task has changed since and which could not be kept. "
+                f"Execute the cell that makes {name!r} again."
+            )
+
+    def _changers(self, bond: int) -> set[str]:
+        return {task for task, bonds in self.flow.changers.items() if bond in bonds}
+
+    def _beginning(self, bond: int) -> str | None:
+        """Return the first task that runs and has a hand in a bond's memory."""
+        hands = [task for task in self.makers.get(bond, set()) | self._changers(bond) if task in self.runs]
+        return min(hands, key=self.order.__getitem__) if hands else None
+
+    def _source(self, version: Version, task: str) -> Source | bool | None:
+        """Return the copy a version comes from, True if it is at hand as it is, None if it is not to be had."""
+        record = self.records.get(version[1])
+        if record is not None and version[0] not in record.made:
+            return True
+        bond = self.flow.bonds.get(version)
+        if bond is None:
+            if self._is_at(version, self.order[task]):
+                return True
+            single = "@".join(version)
+            return Source(single, True) if version in self.stock.copies.get(single, ()) else None
+        first = self._beginning(bond)
+        is_shared = first is not None and self.order[first] <= self.order[task]
+        place = min(self.order[first], self.order[task]) if first is not None else self.order[task]
+        if is_shared and first in self.stored and first != task:
+            return True  # what is loaded there takes the place of all of them
+        if self._is_at(version, place):
+            mates = self._read_mates(bond, version, place) if is_shared else []
+            if all(self._is_at(mate, place) for mate in mates):
+                return True
+        later = [other for other in self.acted.get(bond, ()) if self.order.get(other, -1) >= place]
+        if not later or any(other not in self.order for other in self.acted.get(bond, ())):
+            return None
+        copy = before(min(later, key=self.order.__getitem__))
+        return Source(copy, is_shared) if version in self.stock.copies.get(copy, ()) else None
+
+    def _read_mates(self, bond: int, version: Version, place: int) -> list[Version]:
+        """Return the other versions of a bond that the run reads from that place on and does not make."""
+        found = {
+            other
+            for task in self.runs
+            if task not in self.stored and self.order[task] >= place
+            for other in self.flow.reads.get(task, ())
+            if other != version and other[1] not in self.runs and self.flow.bonds.get(other) == bond
+        }
+        return list(found)
+
+    def _is_at(self, version: Version, place: int) -> bool:
+        """Whether a version is in memory as it was at a place of the flow."""
+        if version not in self.stock.live and (version[1] or version in self.stock.spent):
+            return False
+        # A task that is gone from the flow has changed it in ways that nothing accounts for.
+        return all(self.order.get(other, place) < place for other in self.stock.spent.get(version, ()))
+
+    def _sources(self, task: str) -> dict[Version, Source]:
+        found: dict[Version, Source] = {}
+        for version in self.flow.reads.get(task, ()) if task not in self.stored else ():
+            source = self._source(version, task) if version[1] not in self.runs else None
+            if isinstance(source, Source):
+                found[version] = source
+        return found
+
+
+def _newer(name: str, source: str) -> str:
+    return f"{name!r} comes from a newer {source!r}" if name and ":" not in name else f"{source!r} is newer"

@@ -1,0 +1,105 @@
+"""What the next run of a flow of cells would do: the facts are gathered here, the model decides.
+
+In: the flow, the environment, what earlier runs left, the result store.  Out: a plan, and the keys it rests on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orch_notebook.errors import UsageError
+from orch_notebook.model.flows import CellFlow
+from orch_notebook.model.freshness import Plan, decide, outline
+from orch_notebook.model.graph import Graph
+from orch_notebook.runtime.keys import Keys
+from orch_notebook.runtime.results import Results
+from orch_notebook.runtime.versions import Kept
+
+__all__ = ["Prepared", "check", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run before it begins: what it does, on what that rests, and what it shows."""
+
+    plan: Plan
+    keys: Keys
+    graph: Graph
+    base: Mapping[str, Any]
+
+
+def prepare(
+    flow: CellFlow,
+    base: Mapping[str, Any],
+    kept: Kept,
+    results: Results | None,
+    *,
+    select: Collection[str] = (),
+    only_stale: bool = False,
+    everything: bool = False,
+) -> Prepared:
+    """Decide what a run of a flow does.
+
+    Parameters
+    ----------
+    flow : CellFlow
+        The tasks.
+    base : Mapping
+        What plain cells define.
+    kept : Kept
+        What earlier runs left.
+    results : Results or None
+        Where ``--cache`` keeps values.
+    select : collection of str
+        As :meth:`Graph.select` takes it; what it names runs, fresh or not.  None means what is stale.
+    only_stale : bool
+        Of what `select` names, run what is stale.
+    everything : bool
+        Run it all.
+
+    Raises
+    ------
+    UnknownTask
+        A selector matches none.
+    """
+    base = kept.see(dict(base), flow.wiring)
+    keys = Keys(flow, base, kept.fingerprints)
+    plan = decide(
+        outline(flow),
+        recipes=keys.recipes(),
+        records=kept.records,
+        stock=kept.stock(),
+        flaws=kept.flaws(flow),
+        stored=_stored(flow, keys, results) if results is not None else (),
+        select=flow.graph.select(select).by_name if select else None,
+        only_stale=only_stale,
+        everything=everything,
+    )
+    return Prepared(plan, keys, flow.graph.restrict({*plan.runs, *plan.fresh}), base)
+
+
+def check(plan: Plan) -> None:
+    """Raise what keeps a plan from being carried out.
+
+    Raises
+    ------
+    UsageError
+        A task cannot have what it needs.
+    """
+    for sentence in plan.lacks.values():
+        raise UsageError(sentence)
+
+
+def _stored(flow: CellFlow, keys: Keys, results: Results) -> set[str]:
+    found = set()
+    for task in flow:
+        limit = task.header.cache
+        if not limit:
+            continue
+        key, _ = keys.key(task.name)
+        made_at = results.kept_at(key) if key is not None else None
+        if made_at is not None and (limit is True or keys.age(made_at) <= limit):
+            found.add(task.name)
+    return found
