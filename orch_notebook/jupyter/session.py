@@ -9,8 +9,10 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from itertools import count
+from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -22,12 +24,15 @@ from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks
 from orch_notebook.jupyter.outlets import open_outlet
 from orch_notebook.jupyter.postmortem import Postmortem
 from orch_notebook.jupyter.questions import QuestionRoutes
+from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
 from orch_notebook.model.headers import parse_header
 from orch_notebook.model.naming import name_for
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.orchestrator import Orchestrator
+from orch_notebook.promotion.checks import cells_as_tasks
 from orch_notebook.runtime.bodies import compile_cell
+from orch_notebook.runtime.capture import Capture
 from orch_notebook.runtime.handles import RunHandle
 from orch_notebook.runtime.versions import Kept
 
@@ -74,6 +79,7 @@ class NotebookSession:
         )
         self._end_watch: Callable[[], None] = lambda: None
         self._is_closed = False
+        self._is_checking = False
 
     # the life of the extension
 
@@ -319,10 +325,7 @@ class NotebookSession:
         with self._lock:
             if self._is_closed:  # a panel stands as long as its cell does
                 raise UsageError("The extension was unloaded after this panel was shown. Run the panel's cell again.")
-            if self.handle is not None and not self.handle.is_over:
-                raise UsageError(
-                    f"Flow {self.handle.run.flow!r} is running already. Wait for it, or cancel it with '%flow cancel'."
-                )
+            self._refuse_if_busy()
             self._arrange(flow)
             self._postmortem.clear()
             summary_id = f"orch-{os.getpid()}-{next(self._display_ids)}" if summary else ""
@@ -341,6 +344,51 @@ class NotebookSession:
                 self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
         threading.Thread(target=self._after, args=(handle,), name="orch-after", daemon=True).start()
         return handle
+
+    def check(self, flow: str | None = None, *, cells_of: Path | None = None, seed: int = 0, orders: int = 1) -> Report:
+        """Find what depends on the order of a flow's tasks, or on chance.
+
+        Parameters
+        ----------
+        flow : str, optional
+            Its name, where the notebook has several.
+        cells_of : Path, optional
+            A notebook each of whose code cells counts as a task, in place of a flow of this one.
+        seed, orders : int
+            See :meth:`~orch_notebook.orchestrator.Orchestrator.check`.
+
+        Raises
+        ------
+        UsageError
+            There is nothing to check, or a run is under way.
+        """
+        found, notes = (self.flow(flow), ()) if cells_of is None else cells_as_tasks(cells_of)
+        with self._lock:
+            self._refuse_if_busy()
+            self._is_checking = True
+        try:
+            if cells_of is None:
+                self._arrange(found)
+            report = self.orchestrator.check(
+                found,
+                self.shell.user_ns,
+                base=self._environment(found),
+                # What the tasks put out is compared, and shown nowhere.
+                hooks=KernelHooks(self.shell, self._sources, self._counts, _ignore, _ignore, Postmortem(self.shell)),
+                seed=seed,
+                orders=orders,
+            )
+        finally:
+            self._is_checking = False
+        return replace(report, notes=(*notes, *report.notes))
+
+    def _refuse_if_busy(self) -> None:
+        if self._is_checking:
+            raise UsageError("The flow is being checked. Wait for it, or interrupt the cell that does it.")
+        if self.handle is not None and not self.handle.is_over:
+            raise UsageError(
+                f"Flow {self.handle.run.flow!r} is running already. Wait for it, or cancel it with '%flow cancel'."
+            )
 
     def _kept_of(self, flow: CellFlow) -> Kept:
         if flow.name not in self._kept:
@@ -410,6 +458,10 @@ class NotebookSession:
     def is_executed_by_worker(self) -> bool:
         """Whether a worker executes this notebook right now."""
         return self.orchestrator.settings.parent_run_id is not None
+
+
+def _ignore(task: str, capture: Capture) -> None:
+    """Do nothing."""
 
 
 def tools_in(namespace: Mapping[str, Any]) -> set[str]:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from orch_notebook.errors import OrchError
@@ -32,7 +32,11 @@ from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners.places import carrier
 from orch_notebook.runtime.versions import Kept
 
-__all__ = ["CellProgram"]
+__all__ = ["Around", "CellProgram"]
+
+#: ``around(task, body, versions)`` is entered right before a body runs and left right after it; it is told what the
+#: body runs over, and all versions that are alive.
+Around = Callable[[CellTask, Body, Mapping[Version, Any]], AbstractContextManager[object]]
 
 
 class CellProgram:
@@ -71,8 +75,10 @@ class CellProgram:
         hooks: CellHooks | None = None,
         results: Results | None = None,
         log_limit: int = 1_000_000,
+        around: Around | None = None,
     ) -> None:
         self._flow = flow
+        self._around: Around = around or (lambda task, body, versions: nullcontext())
         self._wiring = flow.wiring
         self._environment = environment
         self._base = dict(prepared.base)
@@ -172,7 +178,8 @@ class CellProgram:
             self._namespaces.body(cell.name, given, in_place=effects.in_place, alone=alone) as body,
         ):
             began = time.monotonic()
-            note = self._execute(cell, body, capture)
+            with self._around(cell, body, dict(self._kept.versions)):
+                note = self._execute(cell, body, capture)
             made = body.all_bound() if effects.rebinds else body.bound(self._made(cell.name))
             self._publish(cell.name, made, f"{self._run_id}/{cell.name}", time.monotonic() - began)
         notes = " ".join(filter(None, (note, self._keep(cell, made))))
