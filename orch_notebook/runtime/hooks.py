@@ -49,6 +49,10 @@ class CellHooks(Protocol):
         """
         ...
 
+    def again(self, cell: CellTask, outputs: list[dict[str, Any]]) -> None:
+        """Take note of what the task put out when the result that takes its place was made."""
+        ...
+
 
 class PlainHooks:
     """Hooks for when there is no Jupyter: text only."""
@@ -79,6 +83,9 @@ class PlainHooks:
     def away(self, cell: CellTask, labels: Mapping[str, str]) -> CellHooks:
         """Return these: they hold nothing."""
         return self
+
+    def again(self, cell: CellTask, outputs: list[dict[str, Any]]) -> None:
+        """Do nothing."""
 
 
 def execute(cell: CellTask, body: Body, hooks: CellHooks, capture: Capture) -> None:

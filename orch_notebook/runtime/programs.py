@@ -7,6 +7,7 @@ completes, and nothing does when it fails.  What it was about to change in place
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections import Counter
@@ -37,6 +38,9 @@ __all__ = ["Around", "CellProgram"]
 #: ``around(task, body, versions)`` is entered right before a body runs and left right after it; it is told what the
 #: body runs over, and all versions that are alive.
 Around = Callable[[CellTask, Body, Mapping[Version, Any]], AbstractContextManager[object]]
+
+#: Under this name a result holds what the task put out; no name of Python's has a colon.
+OUTPUTS = "outputs:"
 
 
 class CellProgram:
@@ -96,6 +100,7 @@ class CellProgram:
         self._shared: set[str] = set()
         #: For tasks whose attempt has changed its inputs, why these could not be put back.
         self._spoilt: dict[str, str] = {}
+        self._hopeless: set[int] = set()
         self._stands: dict[tuple[str, str], Any] = {}
         self._readers: Counter[Version] = Counter()
         for name in self._plan.runs:
@@ -158,18 +163,25 @@ class CellProgram:
             # Nothing is put out then, so what an earlier performance left under the cell stays.
             if task in self._plan.loads and (loaded := self._load(cell)) is not None:
                 return loaded
+            capture.history = [] if cell.header.cache else None
             self._hooks.begin(cell, capture)
             try:
-                details = self._run(cell, capture, attempt)
+                made, note = self._run(cell, capture, attempt)
             except BaseException as error:
                 capture.finish()
                 self._hooks.end(cell, capture, error)
+                if task in self._spoilt:
+                    self._hopeless.add(id(error))
                 raise
             capture.finish()
             self._hooks.end(cell, capture, None)
-            return details
+            if cell.header.cache:
+                capture.take()  # what nobody has shown
+                note = " ".join(filter(None, (note, self._keep(cell, made, capture.history or []))))
+            return {"note": note} if note else None
 
-    def _run(self, cell: CellTask, capture: Capture, attempt: int) -> dict[str, Any] | None:
+    def _run(self, cell: CellTask, capture: Capture, attempt: int) -> tuple[dict[str, Any], str]:
+        """Run the body; return the versions it made, and where it ran if that needs a word."""
         effects = self._wiring.effects[cell.name]
         alone, given = bool(effects.opaque), self._given(cell.name)
         self._put_generators(cell.name, attempt)
@@ -182,8 +194,7 @@ class CellProgram:
                 note = self._execute(cell, body, capture)
             made = body.all_bound() if effects.rebinds else body.bound(self._made(cell.name))
             self._publish(cell.name, made, f"{self._run_id}/{cell.name}", time.monotonic() - began)
-        notes = " ".join(filter(None, (note, self._keep(cell, made))))
-        return {"note": notes} if notes else None
+        return made, note
 
     def _given(self, task: str) -> dict[str, Any]:
         """Return what a task takes in, by name: versions, and what the environment held when the run began."""
@@ -305,7 +316,11 @@ class CellProgram:
 
     def describe(self, error: BaseException) -> dict[str, Any]:
         """Return what is recorded of a failure, with cells called as people call them."""
-        return describe_failure(error, self._hooks.label)
+        found = describe_failure(error, self._hooks.label)
+        if id(error) in self._hopeless:
+            self._hopeless.discard(id(error))
+            found["retriable"] = False  # it would begin with what this attempt has half changed
+        return found
 
     def settled(self, task: str) -> None:
         """Free the versions that only this task still had to read; call it when no attempt will follow."""
@@ -347,7 +362,9 @@ class CellProgram:
             return None
         made, replaced = {}, {}
         for name, value in found.values.items():
-            if name.startswith("state:"):
+            if name == OUTPUTS:
+                self._hooks.again(cell, value)
+            elif name.startswith("state:"):
                 self._kept.generators[name, cell.name] = value
                 put_generator(name, value)
             elif "@" in name:
@@ -361,8 +378,8 @@ class CellProgram:
         self._publish(cell.name, made, found.made_by, 0.0)
         return {"cached_from": found.made_by, "note": "Same source and same inputs as when it was kept."}
 
-    def _keep(self, cell: CellTask, made: Mapping[str, Any]) -> str:
-        if not cell.header.cache or self._results is None:
+    def _keep(self, cell: CellTask, made: Mapping[str, Any], outputs: list[dict[str, Any]]) -> str:
+        if self._results is None:
             return ""
         key, why = self._keys.key(cell.name)
         if key is None:
@@ -370,8 +387,11 @@ class CellProgram:
         # Under other names may stand what shares memory with what the task has changed: it belongs to the outcome.
         touched = [] if self._wiring.effects[cell.name].opaque else self._touched(cell.name)
         shared = {version: self._kept.versions[version] for version in touched}
+        # A file that was closed is of no use to anybody, and would keep all else from being kept.
+        made = {name: value for name, value in made.items() if not (isinstance(value, io.IOBase) and value.closed)}
         bound = {(name, cell.name): value for name, value in made.items()}
         values: dict[str, Any] = {**made, **{"@".join(version): value for version, value in shared.items()}}
+        values[OUTPUTS] = outputs
         for state in self._wiring.effects[cell.name].state_changes & GENERATORS.keys():
             values[state] = self._kept.generators.get((state, cell.name))
         try:
