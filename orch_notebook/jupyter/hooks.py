@@ -86,13 +86,14 @@ class KernelHooks:
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
         """Show the figures that are still open, or what went wrong."""
-        if error is None:
-            figures.show_figures(self._show_figure)
-        else:
+        if isinstance(error, TaskStopped):
             figures.close_figures()
-            if not isinstance(error, TaskStopped) and not was_shown(error):
+        else:
+            if error is not None and not was_shown(error):
                 self._postmortem.failed(cell.name, error)
                 capture.put(self._error(error))
+            # As in a plain cell, what was drawn before an error shows below it.
+            figures.show_figures(self._show_figure)
         self._put_out(cell.name, capture)
 
     def away(self, cell: CellTask, labels: Mapping[str, str]) -> AwayHooks:
@@ -158,7 +159,7 @@ class AwayHooks:
     def _hooks(self, cell: CellTask) -> KernelHooks:
         shell = shell_of_process()
         sources, counts = {cell.name: self.filename_}, {cell.name: self.count}
-        return KernelHooks(shell, sources, counts, _nothing, _nothing, Postmortem(shell))
+        return KernelHooks(shell, sources, counts, _nothing, _nothing, _nothing, Postmortem(shell))
 
     def filename(self, cell: CellTask) -> str:
         """Return the name under which the kernel cached the cell's source."""
@@ -201,7 +202,7 @@ def inline_settings(shell: Any) -> Any:
     return next((each for each in shell.configurables if type(each).__name__ == "InlineBackend"), None)
 
 
-def _nothing(name: str, capture: Capture) -> None:
+def _nothing(name: str, capture: Any) -> None:
     """Leave what a task puts out to the process that asked for it."""
 
 
