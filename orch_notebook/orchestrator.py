@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.errors import NotFound, OrchError
+from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.differences import compare_deployments
 from orch_notebook.model.events import Event, LogWritten, RunCreated
+from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import unknown_task
 from orch_notebook.model.machine import RunMachine
@@ -21,12 +24,15 @@ from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.schedules import Schedule
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion import deployments, upkeep
+from orch_notebook.promotion.checks import read_report, write_check
+from orch_notebook.promotion.declarations import Change, compare_declarations
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.notebooks import cells_of
 from orch_notebook.promotion.terms import Given, Terms, Timed
 from orch_notebook.promotion.worker import Launch, launch_process
 from orch_notebook.runtime.capture import Routes
+from orch_notebook.runtime.checking import Check
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
 from orch_notebook.runtime.copies import Copies, folder_name, remove_orphans
 from orch_notebook.runtime.engine import Engine
@@ -35,7 +41,7 @@ from orch_notebook.runtime.hooks import CellHooks
 from orch_notebook.runtime.ledger import Ledger
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.planning import Prepared, check, prepare
-from orch_notebook.runtime.programs import CellProgram
+from orch_notebook.runtime.programs import Around, CellProgram
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.threads import ThreadRunner
@@ -166,6 +172,7 @@ class Orchestrator:
         parameters: Mapping[str, Any] | None = None,
         hooks: CellHooks | None = None,
         runner: Runner | None = None,
+        around: Around | None = None,
     ) -> RunHandle:
         """Begin a run of a flow of cells and return at once.
 
@@ -192,6 +199,8 @@ class Orchestrator:
             What a face adds to the execution of each cell.
         runner : Runner, optional
             What performs the tasks; by default as many threads as the settings say.
+        around : callable, optional
+            Watches each body while it runs.
 
         Raises
         ------
@@ -229,6 +238,7 @@ class Orchestrator:
             hooks=hooks,
             results=self.results,
             log_limit=self.settings.log_limit,
+            around=around,
         )
         self.routes.open()
         engine = Engine(
@@ -279,6 +289,132 @@ class Orchestrator:
                 remove_orphans(folder)
                 self._copies = Copies(folder / folder_name(this_owner()), self.settings.copies)
             return Kept(self._copies, is_lasting=is_lasting)
+
+    def check(
+        self,
+        flow: CellFlow,
+        environment: dict[str, Any],
+        *,
+        base: Mapping[str, Any] | None = None,
+        hooks: CellHooks | None = None,
+        seed: int = 0,
+        orders: int = 1,
+    ) -> Report:
+        """Run a flow in its own and in other orders, and return what depends on the order or on chance.
+
+        Parameters
+        ----------
+        flow : CellFlow
+            The cells.
+        environment : dict
+            The live namespace.  It is left as it is, and what tasks change in it is put back; so are hidden states and
+            the files of the working directory.
+        base : Mapping, optional
+            What tasks see besides the versions they read; by default the live namespace as it stands.
+        hooks : CellHooks, optional
+            What a face adds to the execution of each cell.
+        seed : int
+            With which other orders are drawn.
+        orders : int
+            How many other orders are tried, once everything found so far is explained.
+
+        Raises
+        ------
+        UsageError
+            The flow has no tasks, or a task reads what nothing defines.
+        FlowRunCancelled
+            It was interrupted.
+
+        Notes
+        -----
+        Its runs are recorded in a store of their own, which goes with them.
+        """
+        flow = flow.copy()
+        base = dict(environment if base is None else base)
+        flow.know(base.keys(), flow.tools)
+        flow.check()
+        return Check(flow, environment, base, self._perform_apart, hooks=hooks, seed=seed, orders=orders).run()
+
+    def check_notebook(
+        self,
+        notebook: str | Path,
+        parameters: Given | None = None,
+        *,
+        flow: str | None = None,
+        all_cells: bool = False,
+        kernel: str | None = None,
+        seed: int = 0,
+        orders: int = 1,
+    ) -> Report:
+        """Check the flow of a notebook that nobody is running, in a kernel of its own.
+
+        Parameters
+        ----------
+        notebook : path
+            The notebook.  Its plain cells are executed as they stand; its last ``%flow run`` and what follows is not.
+        parameters : mapping or sequence of str, optional
+            Values in place of the defaults.
+        flow : str, optional
+            Which flow, if there are several.
+        all_cells : bool
+            Count each code cell as a task.
+        kernel : str, optional
+            Instead of the one the notebook names.
+        seed, orders : int
+            See :meth:`check`.
+
+        Raises
+        ------
+        NotebookError
+            The notebook cannot be read or executed, or has no tasks.
+        ParameterError
+            A parameter is unknown, missing or ill-typed.
+        """
+        path = Path(notebook)
+        with tempfile.TemporaryDirectory(prefix="orch-check-", ignore_cleanup_errors=True) as folder:
+            book = write_check(
+                path, Path(folder), parameters or (), flow=flow, all_cells=all_cells, seed=seed, orders=orders
+            )
+            with open_orchestrator(replace(self.settings, home=Path(folder) / "home", parent_run_id=None)) as apart:
+                execution = apart.execute(path, kernel=kernel, instead=book)
+                try:
+                    execution.wait()
+                except KeyboardInterrupt:
+                    execution.cancel()
+                    execution.wait()
+                    raise
+                ended = apart.show(execution.run_id)
+            executed = Path(ended.executed_notebook) if ended.executed_notebook else None
+            report = read_report(executed) if executed is not None and executed.exists() else None
+        if report is None:
+            raise NotebookError(f"{notebook} cannot be checked. {ended.state.message or ended.state.name}")
+        return report
+
+    def _perform_apart(
+        self,
+        flow: CellFlow,
+        live: dict[str, Any],
+        base: Mapping[str, Any],
+        select: Collection[str],
+        runner: Runner,
+        hooks: CellHooks,
+        around: Around,
+    ) -> None:
+        with tempfile.TemporaryDirectory(prefix="orch-check-", ignore_cleanup_errors=True) as folder:
+            apart = Orchestrator(replace(self.settings, home=Path(folder), parent_run_id=None), clock=self.clock)
+            try:
+                handle = apart.start(flow, live, base=base, select=select, hooks=hooks, runner=runner, around=around)
+                try:
+                    while not handle.wait(0.2):
+                        pass
+                except KeyboardInterrupt:
+                    handle.cancel()
+                    handle.wait(2.0)
+                    raise FlowRunCancelled(f"The check of flow {flow.name!r} was interrupted.") from None
+                if handle.error is not None:
+                    raise handle.error
+            finally:
+                apart.close()
 
     def _create(self, run: FlowRun) -> Lease:
         owner, expires_at = this_owner(), run.created_at + timedelta(seconds=self.settings.lease)
@@ -448,6 +584,35 @@ class Orchestrator:
         before, after = (deployments.find_version(self.store, name, version) for version in (old, new))
         return compare_deployments(before, after, cells_of(before), cells_of(after))
 
+    def compare_declarations(self, path: Path, *, prune: bool = False) -> list[Change]:
+        """Return what bringing the deployments in line with a file would change.
+
+        Raises
+        ------
+        UsageError
+            The file, or a notebook it names, cannot be used.
+        """
+        return compare_declarations(self.store, self.settings, self.clock.now(), path, prune=prune)
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Make these changes: what is new or changed is promoted, what is gone is removed."""
+        now = self.clock.now()
+        for change in changes:
+            if change.wanted is None:
+                self.remove(change.name)
+            elif change.kind != "same":
+                deployments.save(self.store, self.settings, now, change.wanted)
+
+    def remove(self, name: str) -> None:
+        """Take a deployment away; its runs stay.
+
+        Raises
+        ------
+        NotFound
+            There is none of that name.
+        """
+        deployments.remove(self.store, self.settings, self.clock.now(), this_owner(), name)
+
     def roll_back(self, name: str, version: int) -> Deployment:
         """Promote an earlier version of a deployment again.
 
@@ -483,8 +648,22 @@ class Orchestrator:
         *,
         kernel: str | None = None,
         timeout: float | None = None,
+        instead: Path | None = None,
     ) -> Execution:
         """Execute a notebook now, in a process of its own, without a deployment or a worker.
+
+        Parameters
+        ----------
+        notebook : path
+            The notebook.
+        parameters : mapping or sequence of str, optional
+            Values in place of the defaults.
+        kernel : str, optional
+            Instead of the one the notebook names.
+        timeout : float, optional
+            Seconds it may take.
+        instead : Path, optional
+            What is executed in the notebook's place, and in its folder.
 
         Raises
         ------
@@ -495,7 +674,15 @@ class Orchestrator:
         """
         owner, now = this_owner(), self.clock.now()
         run = deployments.submit(
-            self.store, self.settings, now, Path(notebook), parameters or {}, owner, timeout=timeout, kernel=kernel
+            self.store,
+            self.settings,
+            now,
+            Path(notebook),
+            parameters or {},
+            owner,
+            timeout=timeout,
+            kernel=kernel,
+            instead=instead,
         )
         lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=deployments.STARTING))
         try:

@@ -12,13 +12,13 @@ import sys
 
 import typer
 
-from orch_notebook.cli import commands, demo
+from orch_notebook.cli import commands, demo, deploying
 from orch_notebook.cli.app import app
 from orch_notebook.errors import FlowRunError, OrchError, StoreError
 
 __all__ = ["app", "main"]
 
-COMMANDS = (commands, demo)
+COMMANDS = (commands, deploying, demo)
 
 
 def main() -> None:

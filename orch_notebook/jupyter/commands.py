@@ -39,6 +39,16 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
             FLOW,
         ],
     ),
+    "check": (
+        "find what depends on the order of the tasks or on chance, by running them in several orders",
+        [
+            ("--seed", {"type": int, "default": 0, "metavar": "N", "help": "draw the other orders with this number"}),
+            ("--orders", {"type": int, "default": 1, "metavar": "K", "help": "try so many other orders"}),
+            ("--all-cells", {"action": "store_true", "help": "count each code cell of the notebook as a task"}),
+            ("--notebook", {"metavar": "PATH", "help": "the notebook of --all-cells, by default this one as saved"}),
+            FLOW,
+        ],
+    ),
     "status": ("show where the latest run stands", []),
     "cancel": ("cancel the run that goes on in the background", []),
     "remove": ("take tasks out of the flow", [("names", {"nargs": "+", "metavar": "TASK", "help": "task to remove"})]),
@@ -123,8 +133,8 @@ def read_command(line: str) -> argparse.Namespace:
     'panel'
     >>> read_command("rnu")
     Traceback (most recent call last):
-    orch_notebook.errors.HeaderError: %flow has no command 'rnu'. There are panel, run, graph, status, cancel, remove, \
-promote.
+    orch_notebook.errors.HeaderError: %flow has no command 'rnu'. There are panel, run, graph, check, status, cancel, \
+remove, promote.
     """
     try:
         words = shlex.split(line, comments=True)

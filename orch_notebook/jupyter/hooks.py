@@ -30,6 +30,8 @@ class KernelHooks:
         ``begun(task, capture)`` is told that an attempt begins.
     put_out : callable
         ``put_out(task, capture)`` shows what the capture has gathered.
+    put_again : callable
+        ``put_again(task, outputs)`` shows what an earlier performance left.
     postmortem : Postmortem
         Keeps what went wrong for the debugger.
     """
@@ -41,6 +43,7 @@ class KernelHooks:
         counts: Mapping[str, int],
         begun: Callable[[str, Capture], object],
         put_out: Callable[[str, Capture], object],
+        put_again: Callable[[str, list[dict[str, Any]]], object],
         postmortem: Postmortem,
     ) -> None:
         self._shell = shell
@@ -48,6 +51,7 @@ class KernelHooks:
         self._counts = counts
         self._begun = begun
         self._put_out = put_out
+        self._put_again = put_again
         self._postmortem = postmortem
 
     def filename(self, cell: CellTask) -> str:
@@ -82,6 +86,10 @@ class KernelHooks:
                 self._postmortem.failed(cell.name, error)
                 capture.put(self._error(error))
         self._put_out(cell.name, capture)
+
+    def again(self, cell: CellTask, outputs: list[dict[str, Any]]) -> None:
+        """Show what the task put out when its result was made."""
+        self._put_again(cell.name, outputs)
 
     def _show_figure(self, figure: Any) -> None:
         data, metadata = self._shell.display_formatter.format(figure)

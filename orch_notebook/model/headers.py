@@ -21,7 +21,16 @@ from orch_notebook.errors import HeaderError, ScheduleError
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.tasks import RetryPolicy
 
-__all__ = ["OPTIONS", "Option", "TaskHeader", "header_usage", "is_task_name", "parse_header", "split_task_cell"]
+__all__ = [
+    "OPTIONS",
+    "Option",
+    "TaskHeader",
+    "header_line",
+    "header_usage",
+    "is_task_name",
+    "parse_header",
+    "split_task_cell",
+]
 
 MAGIC = "task"
 NAME_RULE = "letters, digits, _ - and ., beginning with a letter, digit or _"
@@ -265,6 +274,27 @@ def parse_header(line: str) -> TaskHeader:
         else:
             raise HeaderError(f"{flag} needs a value: {flag} {option.metavar} ({option.help}).", option=flag)
     return TaskHeader(**found)
+
+
+def header_line(header: TaskHeader) -> str:
+    """Return the line that says what a header holds; reading it gives the header back.
+
+    Examples
+    --------
+    >>> header_line(parse_header("train --retry-delay 1m,5 --mutates df --retries=2 --cache"))
+    '%%task train --retries 2 --retry-delay 60,5 --cache --mutates df'
+    """
+    words, usual = [f"%%{MAGIC}", *filter(None, [header.name])], TaskHeader()
+    for option in OPTIONS:
+        value = getattr(header, option.field)
+        if value == getattr(usual, option.field):
+            continue
+        words.append(option.flag)
+        if isinstance(value, tuple):
+            words.append(",".join(f"{part:g}" if isinstance(part, float) else part for part in value) or "''")
+        elif value is not True:
+            words.append(value if isinstance(value, str) else f"{value:.15g}")
+    return " ".join(words)
 
 
 def _split(line: str) -> list[str]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 __all__ = [
+    "FLOW_RUN",
+    "INJECTED_CHECK",
     "cells_of",
     "check_kernel",
     "code_cells",
@@ -40,6 +42,8 @@ __all__ = [
 
 FORMAT = 4
 CELL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+#: Marks a cell that was added to check the flow in place of running it.
+INJECTED_CHECK = "injected-flow-check"
 FLOW_RUN = re.compile(
     r"""^[ \t]*(?:[\w., \t]+=[ \t]*)?%?flow[ \t]+run\b      # %flow run, flow run (automagic), run = %flow run
       | run_line_magic\(\s*['"]flow['"]\s*,\s*['"]\s*run\b  # get_ipython().run_line_magic("flow", "run")
@@ -205,8 +209,8 @@ def has_tasks(notebook: NotebookNode) -> bool:
 
 
 def runs_flow(notebook: NotebookNode) -> bool:
-    """Whether a line of the notebook runs its flow."""
-    return any(FLOW_RUN.search(cell.source) for _, cell in code_cells(notebook))
+    """Whether a line of the notebook runs its flow, or a cell that was added checks it."""
+    return any(FLOW_RUN.search(cell.source) or INJECTED_CHECK in tags_of(cell) for _, cell in code_cells(notebook))
 
 
 def kernel_of(notebook: NotebookNode) -> str:

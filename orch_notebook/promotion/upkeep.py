@@ -11,6 +11,7 @@ from orch_notebook.model.deployments import Plan
 from orch_notebook.model.policies import Overlap
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
+from orch_notebook.promotion.due import end_waiting
 from orch_notebook.promotion.mending import mend_notebook
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.recovery import end_lost_run, recover
@@ -110,7 +111,7 @@ def make_way(store: Store, owner: str, now: datetime) -> None:
         going = [each for each in store.runs(deployment=run.deployment, limit=1000) if _goes_on(each)]
         if plan.overlap is Overlap.SKIP:
             names = ", ".join(short_id(each.run_id) for each in going)
-            _end_waiting(store, run, owner, now, State(StateType.CANCELLED, "Missed", f"Run {names} still went on."))
+            end_waiting(store, run, owner, now, State(StateType.CANCELLED, "Missed", f"Run {names} still went on."))
         else:
             for each in going:
                 if each.state.type is not StateType.CANCELLING and not store.has_request(each.run_id, "cancel"):
@@ -119,16 +120,6 @@ def make_way(store: Store, owner: str, now: datetime) -> None:
 
 def _goes_on(run: FlowRun) -> bool:
     return not run.state.is_final and run.state.type is not StateType.SCHEDULED
-
-
-def _end_waiting(store: Store, run: FlowRun, owner: str, now: datetime, state: State) -> bool:
-    """End a run that nobody has begun; False when somebody was quicker."""
-    lease = store.claim_run(run.run_id, owner, "", now + timedelta(seconds=30), is_limited=False)
-    if lease is None:
-        return False
-    end_lost_run(store, lease, state, now)
-    store.release(lease)
-    return True
 
 
 def cancel(store: Store, run: FlowRun, owner: str, now: datetime) -> None:
@@ -143,7 +134,7 @@ def cancel(store: Store, run: FlowRun, owner: str, now: datetime) -> None:
         raise UsageError(f"Run {short_id(run.run_id)} has already ended: {run.state.name}.", run_id=run.run_id)
     if run.state.type is StateType.SCHEDULED:
         state = State(StateType.CANCELLED, "Cancelled", "Cancelled before it started.")
-        if _end_waiting(store, run, owner, now, state):
+        if end_waiting(store, run, owner, now, state):
             return
     store.request(run.run_id, "cancel", now)
 

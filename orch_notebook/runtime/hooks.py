@@ -34,6 +34,10 @@ class CellHooks(Protocol):
         """Take note that an attempt has ended, well or with an error."""
         ...
 
+    def again(self, cell: CellTask, outputs: list[dict[str, Any]]) -> None:
+        """Take note of what the task put out when the result that takes its place was made."""
+        ...
+
 
 class PlainHooks:
     """Hooks for when there is no Jupyter: text only."""
@@ -59,4 +63,7 @@ class PlainHooks:
             capture.put({"output_type": "execute_result", "data": data, "metadata": {}, "execution_count": None})
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
+        """Do nothing."""
+
+    def again(self, cell: CellTask, outputs: list[dict[str, Any]]) -> None:
         """Do nothing."""

@@ -7,11 +7,12 @@ completes, and nothing does when it fails.  What it was about to change in place
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from orch_notebook.errors import OrchError
@@ -31,7 +32,14 @@ from orch_notebook.runtime.planning import Prepared
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.versions import Kept
 
-__all__ = ["CellProgram"]
+__all__ = ["Around", "CellProgram"]
+
+#: ``around(task, body, versions)`` is entered right before a body runs and left right after it; it is told what the
+#: body runs over, and all versions that are alive.
+Around = Callable[[CellTask, Body, Mapping[Version, Any]], AbstractContextManager[object]]
+
+#: Under this name a result holds what the task put out; no name of Python's has a colon.
+OUTPUTS = "outputs:"
 
 
 class CellProgram:
@@ -70,8 +78,10 @@ class CellProgram:
         hooks: CellHooks | None = None,
         results: Results | None = None,
         log_limit: int = 1_000_000,
+        around: Around | None = None,
     ) -> None:
         self._flow = flow
+        self._around: Around = around or (lambda task, body, versions: nullcontext())
         self._wiring = flow.wiring
         self._environment = environment
         self._base = dict(prepared.base)
@@ -89,6 +99,7 @@ class CellProgram:
         self._shared: set[str] = set()
         #: For tasks whose attempt has changed its inputs, why these could not be put back.
         self._spoilt: dict[str, str] = {}
+        self._hopeless: set[int] = set()
         self._stands: dict[tuple[str, str], Any] = {}
         self._readers: Counter[Version] = Counter()
         for name in self._plan.runs:
@@ -150,18 +161,25 @@ class CellProgram:
             # Nothing is put out then, so what an earlier performance left under the cell stays.
             if task in self._plan.loads and (loaded := self._load(cell)) is not None:
                 return loaded
+            capture.history = [] if cell.header.cache else None
             self._hooks.begin(cell, capture)
             try:
-                details = self._run(cell, capture, attempt)
+                made = self._run(cell, capture, attempt)
             except BaseException as error:
                 capture.finish()
                 self._hooks.end(cell, capture, error)
+                if task in self._spoilt:
+                    self._hopeless.add(id(error))
                 raise
             capture.finish()
             self._hooks.end(cell, capture, None)
-            return details
+            if not cell.header.cache:
+                return None
+            capture.take()  # what nobody has shown
+            note = self._keep(cell, made, capture.history or [])
+            return {"note": note} if note else None
 
-    def _run(self, cell: CellTask, capture: Capture, attempt: int) -> dict[str, Any] | None:
+    def _run(self, cell: CellTask, capture: Capture, attempt: int) -> dict[str, Any]:
         effects = self._wiring.effects[cell.name]
         alone, given = bool(effects.opaque), self._given(cell.name)
         self._put_generators(cell.name, attempt)
@@ -170,11 +188,11 @@ class CellProgram:
             self._namespaces.body(cell.name, given, in_place=effects.in_place, alone=alone) as body,
         ):
             began = time.monotonic()
-            self._execute(cell, body, capture)
+            with self._around(cell, body, dict(self._kept.versions)):
+                self._execute(cell, body, capture)
             made = body.all_bound() if effects.rebinds else body.bound(self._made(cell.name))
             self._publish(cell.name, made, f"{self._run_id}/{cell.name}", time.monotonic() - began)
-        note = self._keep(cell, made)
-        return {"note": note} if note else None
+        return made
 
     def _given(self, task: str) -> dict[str, Any]:
         """Return what a task takes in, by name: versions, and what the environment held when the run began."""
@@ -293,7 +311,11 @@ class CellProgram:
 
     def describe(self, error: BaseException) -> dict[str, Any]:
         """Return what is recorded of a failure, with cells called as people call them."""
-        return describe_failure(error, self._hooks.label)
+        found = describe_failure(error, self._hooks.label)
+        if id(error) in self._hopeless:
+            self._hopeless.discard(id(error))
+            found["retriable"] = False  # it would begin with what this attempt has half changed
+        return found
 
     def settled(self, task: str) -> None:
         """Free the versions that only this task still had to read; call it when no attempt will follow."""
@@ -335,7 +357,9 @@ class CellProgram:
             return None
         made, replaced = {}, {}
         for name, value in found.values.items():
-            if name.startswith("state:"):
+            if name == OUTPUTS:
+                self._hooks.again(cell, value)
+            elif name.startswith("state:"):
                 self._kept.generators[name, cell.name] = value
                 put_generator(name, value)
             elif "@" in name:
@@ -349,8 +373,8 @@ class CellProgram:
         self._publish(cell.name, made, found.made_by, 0.0)
         return {"cached_from": found.made_by, "note": "Same source and same inputs as when it was kept."}
 
-    def _keep(self, cell: CellTask, made: Mapping[str, Any]) -> str:
-        if not cell.header.cache or self._results is None:
+    def _keep(self, cell: CellTask, made: Mapping[str, Any], outputs: list[dict[str, Any]]) -> str:
+        if self._results is None:
             return ""
         key, why = self._keys.key(cell.name)
         if key is None:
@@ -358,8 +382,11 @@ class CellProgram:
         # Under other names may stand what shares memory with what the task has changed: it belongs to the outcome.
         touched = [] if self._wiring.effects[cell.name].opaque else self._touched(cell.name)
         shared = {version: self._kept.versions[version] for version in touched}
+        # A file that was closed is of no use to anybody, and would keep all else from being kept.
+        made = {name: value for name, value in made.items() if not (isinstance(value, io.IOBase) and value.closed)}
         bound = {(name, cell.name): value for name, value in made.items()}
         values: dict[str, Any] = {**made, **{"@".join(version): value for version, value in shared.items()}}
+        values[OUTPUTS] = outputs
         for state in self._wiring.effects[cell.name].state_changes & GENERATORS.keys():
             values[state] = self._kept.generators.get((state, cell.name))
         try:

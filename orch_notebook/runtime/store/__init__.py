@@ -197,6 +197,10 @@ class Store(Protocol):
         """Return every version of a deployment as it was promoted, oldest first."""
         ...
 
+    def remove_deployment(self, name: str) -> bool:
+        """Take a deployment away with its schedules and versions; False if there is none of that name."""
+        ...
+
     def pause_deployment(self, name: str, is_paused: bool, now: datetime, reason: str = "") -> bool:
         """Let the schedules of a deployment rest, or wake them; False if there is none of that name."""
         ...

@@ -198,6 +198,14 @@ SELECT * FROM deployments WHERE name = :name;
 -- Safe: reads.
 SELECT * FROM deployments ORDER BY name;
 
+-- name: delete_versions!
+-- Safe: runs in the transaction that deletes the deployment.
+DELETE FROM deployment_versions WHERE name = :name;
+
+-- name: delete_deployment!
+-- Safe: as delete_versions.
+DELETE FROM deployments WHERE name = :name;
+
 -- name: pause_deployment!
 -- Safe: one statement.
 UPDATE deployments SET is_paused = :is_paused, pause_reason = :reason, updated_at = :now WHERE name = :name;

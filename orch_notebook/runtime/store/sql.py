@@ -330,6 +330,13 @@ class SqlStore(ABC):
         """Return every version of a deployment, oldest first."""
         return [rows.version_from_row(row) for row in self._all("select_versions", name=name)]
 
+    def remove_deployment(self, name: str) -> bool:
+        """Take a deployment away with its schedules and versions; False if there is none of that name."""
+        with self._write(durable=True) as connection:
+            self._queries.delete_versions(connection, name=name)
+            self._queries.delete_schedules(connection, deployment=name)
+            return bool(self._queries.delete_deployment(connection, name=name))
+
     def pause_deployment(self, name: str, is_paused: bool, now: datetime, reason: str = "") -> bool:
         """Let the schedules of a deployment rest, or wake them; False if there is none of that name."""
         with self._write(durable=True) as connection:
