@@ -8,7 +8,7 @@ from orch_notebook.model.cells import Cell
 
 #: Every program begins with these, so that every statement below has something to work on.
 BEGINNING = [
-    "import random\nimport functools",
+    "import random\nimport functools\nfrom concurrent.futures import ThreadPoolExecutor",
     "n = 1\nm = 2\nk = 3\nq = 4",
     "xs = [1, 2, 3]\nys = [4, 5]\nzs = ys",
     "rows = [xs, [6]]\nd = {'a': [7], 'b': 1}\ne = d",
@@ -256,8 +256,9 @@ L = [(lambda: N)() for each in L]
 late = [lambda: N for each in L]
 N = sum(each() for each in late)
 it = (f(each) + N for each in L)
-from concurrent.futures import ThreadPoolExecutor|with ThreadPoolExecutor(1) as pool:|    L = list(pool.map(f, [1, 2]))|del pool, ThreadPoolExecutor
-class Q:|    def __eq__(self, other): return N == 1|    def __hash__(self): return N|    def __bool__(self): return N > 2
+with ThreadPoolExecutor(1) as pool:|    L = list(pool.map(f, [1, 2]))|del pool
+class Q:|    def __eq__(self, other): return N == 1|    def __hash__(self): return N
+class Q(Q):|    def __bool__(self): return N > 2
 qq = Q()
 if qq: N = 8
 N = 1 if qq == 1 else 2
