@@ -34,7 +34,6 @@ from orch_notebook.model.states import State, StateType
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.checks import cells_as_tasks
 from orch_notebook.runtime.bodies import compile_cell
-from orch_notebook.runtime.capture import Capture
 from orch_notebook.runtime.handles import RunHandle
 from orch_notebook.runtime.versions import Kept
 
@@ -425,7 +424,9 @@ class NotebookSession:
                 self.shell.user_ns,
                 base=self._environment(found),
                 # What the tasks put out is compared, and shown nowhere.
-                hooks=KernelHooks(self.shell, self._sources, self._counts, _ignore, _ignore, Postmortem(self.shell)),
+                hooks=KernelHooks(
+                    self.shell, self._sources, self._counts, _ignore, _ignore, _ignore, Postmortem(self.shell)
+                ),
                 seed=seed,
                 orders=orders,
             )
@@ -516,7 +517,7 @@ class NotebookSession:
         return self.orchestrator.settings.parent_run_id is not None
 
 
-def _ignore(task: str, capture: Capture) -> None:
+def _ignore(task: str, outputs: object) -> None:
     """Do nothing."""
 
 

@@ -118,6 +118,9 @@ class Watch:
             outcome.error = f"{type(error).__name__}: {said[0] if said else ''}"[:300]
             outcome.missing = error.name or "" if isinstance(error, NameError) else ""
 
+    def again(self, cell: CellTask, outputs: list[dict[str, Any]]) -> None:
+        """Do nothing: a check loads no results."""
+
     # Around each body.
 
     @contextlib.contextmanager
