@@ -18,7 +18,7 @@ from orch_notebook.model.differences import compare_deployments
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
-from orch_notebook.model.graph import unknown_task
+from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.schedules import Schedule
@@ -44,6 +44,8 @@ from orch_notebook.runtime.planning import Prepared, check, prepare
 from orch_notebook.runtime.programs import Around, CellProgram
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners import Runner
+from orch_notebook.runtime.runners.mixed import MixedRunner
+from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
@@ -110,6 +112,7 @@ class Orchestrator:
         self._ledger: Ledger | None = None
         self._copies: Copies | None = None
         self._handles: dict[str, RunHandle] = {}
+        self._processes: ProcessPool | None = None
         self._watchers: list[Callable[[str], object]] = []
 
     # what it stands on
@@ -138,17 +141,28 @@ class Orchestrator:
         """Where results are kept."""
         return Results(self.settings.folder("results"))
 
+    @property
+    def processes(self) -> ProcessPool:
+        """The processes that perform bodies, warm from one run to the next; started when first needed."""
+        with self._lock:
+            if self._processes is None:
+                self._processes = ProcessPool(self.settings.processes)
+            return self._processes
+
     def close(self) -> None:
         """Cancel what this process runs, store what is left and close the store."""
         atexit.unregister(self.close)
         with self._lock:
             handles = [handle for handle in self._handles.values() if not handle.is_over]
             ledger, store, self._ledger, self._store = self._ledger, self._store, None, None
+            processes, self._processes = self._processes, None
             copies, self._copies = self._copies, None
         for handle in handles:
             handle.cancel()
         for handle in handles:
             handle.wait(2.0)
+        if processes is not None:
+            processes.close()
         if ledger is not None:
             ledger.close()
         if store is not None:
@@ -171,7 +185,7 @@ class Orchestrator:
         kept: Kept | None = None,
         parameters: Mapping[str, Any] | None = None,
         hooks: CellHooks | None = None,
-        runner: Runner | None = None,
+        runner: Runner | str | None = None,
         around: Around | None = None,
     ) -> RunHandle:
         """Begin a run of a flow of cells and return at once.
@@ -197,8 +211,8 @@ class Orchestrator:
             Noted with the run.
         hooks : CellHooks, optional
             What a face adds to the execution of each cell.
-        runner : Runner, optional
-            What performs the tasks; by default as many threads as the settings say.
+        runner : Runner or str, optional
+            What performs the tasks, or the name of the runner of tasks that name none; by default as the settings say.
         around : callable, optional
             Watches each body while it runs.
 
@@ -244,7 +258,7 @@ class Orchestrator:
         engine = Engine(
             RunMachine(graph, fresh={task: kept.records[task].made_by for task in prepared.plan.fresh}),
             program.perform,
-            runner or ThreadRunner(self.settings.threads),
+            self._runner(graph, runner),
             self.ledger,
             lease,
             self.clock,
@@ -259,6 +273,20 @@ class Orchestrator:
         journal.record(RunCreated(now, run.flow, graph, run.parameters))
         handle._thread.start()
         return handle
+
+    def _runner(self, graph: Graph, given: Runner | str | None) -> Runner:
+        """Return what performs a run's tasks: threads alone where no task asks for more."""
+        if given is not None and not isinstance(given, str):
+            return given
+        usual = given or self.settings.runner
+        names = {task.name: task.runner or usual for task in graph.tasks}
+        if set(names.values()) <= {"threads"}:
+            return ThreadRunner(self.settings.threads)
+        makers: dict[str, Callable[[], Runner]] = {
+            "threads": lambda: ThreadRunner(self.settings.threads),
+            "processes": lambda: ProcessRunner(self.processes),
+        }
+        return MixedRunner(names.__getitem__, makers)
 
     def prepare(
         self,

@@ -328,6 +328,7 @@ class NotebookSession:
         summary: bool = True,
         only_stale: bool = False,
         everything: bool = False,
+        runner: str | None = None,
     ) -> RunHandle:
         """Run what is stale in a flow, or the selected part of it.
 
@@ -345,6 +346,8 @@ class NotebookSession:
             Of what is selected run only what is stale.
         everything : bool
             Run it all, fresh or not.
+        runner : str, optional
+            Where the code of tasks runs that name no runner.
 
         Raises
         ------
@@ -353,7 +356,9 @@ class NotebookSession:
         FlowRunFailed, FlowRunCancelled
             How it ended, unless it runs in the background.
         """
-        handle = self.begin(self.flow(flow), select, summary=summary, only_stale=only_stale, everything=everything)
+        handle = self.begin(
+            self.flow(flow), select, summary=summary, only_stale=only_stale, everything=everything, runner=runner
+        )
         if background:
             return handle
         try:
@@ -373,6 +378,7 @@ class NotebookSession:
         summary: bool = False,
         only_stale: bool = False,
         everything: bool = False,
+        runner: str | None = None,
     ) -> RunHandle:
         """Begin a run and return at once; see :meth:`run`.
 
@@ -398,6 +404,7 @@ class NotebookSession:
                     everything=everything,
                     kept=self._kept_of(flow),
                     hooks=self._hooks,
+                    runner=runner,
                 )
                 self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
         threading.Thread(target=self._after, args=(handle,), name="orch-after", daemon=True).start()
