@@ -6,7 +6,7 @@ import atexit
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from orch_notebook.model.differences import compare_deployments
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
-from orch_notebook.model.graph import unknown_task
+from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.schedules import Schedule
@@ -31,7 +31,7 @@ from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.notebooks import cells_of
 from orch_notebook.promotion.terms import Given, Terms, Timed
-from orch_notebook.promotion.worker import Launch, launch_process
+from orch_notebook.promotion.worker import Launch, Spare, launch_process
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
@@ -45,6 +45,8 @@ from orch_notebook.runtime.planning import Prepared, check, prepare
 from orch_notebook.runtime.programs import Around, CellProgram
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners import Runner
+from orch_notebook.runtime.runners.mixed import MixedRunner
+from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
@@ -111,6 +113,7 @@ class Orchestrator:
         self._ledger: Ledger | None = None
         self._copies: Copies | None = None
         self._handles: dict[str, RunHandle] = {}
+        self._processes: ProcessPool | None = None
         self._watchers: list[Callable[[str], object]] = []
 
     # what it stands on
@@ -139,17 +142,28 @@ class Orchestrator:
         """Where results are kept."""
         return Results(self.settings.folder("results"))
 
+    @property
+    def processes(self) -> ProcessPool:
+        """The processes that perform bodies, warm from one run to the next; started when first needed."""
+        with self._lock:
+            if self._processes is None:
+                self._processes = ProcessPool(self.settings.processes)
+            return self._processes
+
     def close(self) -> None:
         """Cancel what this process runs, store what is left and close the store."""
         atexit.unregister(self.close)
         with self._lock:
             handles = [handle for handle in self._handles.values() if not handle.is_over]
             ledger, store, self._ledger, self._store = self._ledger, self._store, None, None
+            processes, self._processes = self._processes, None
             copies, self._copies = self._copies, None
         for handle in handles:
             handle.cancel()
         for handle in handles:
             handle.wait(2.0)
+        if processes is not None:
+            processes.close()
         if ledger is not None:
             ledger.close()
         if store is not None:
@@ -172,7 +186,7 @@ class Orchestrator:
         kept: Kept | None = None,
         parameters: Mapping[str, Any] | None = None,
         hooks: CellHooks | None = None,
-        runner: Runner | None = None,
+        runner: Runner | str | None = None,
         around: Around | None = None,
     ) -> RunHandle:
         """Begin a run of a flow of cells and return at once.
@@ -198,8 +212,8 @@ class Orchestrator:
             Noted with the run.
         hooks : CellHooks, optional
             What a face adds to the execution of each cell.
-        runner : Runner, optional
-            What performs the tasks; by default as many threads as the settings say.
+        runner : Runner or str, optional
+            What performs the tasks, or the name of the runner of tasks that name none; by default as the settings say.
         around : callable, optional
             Watches each body while it runs.
 
@@ -245,7 +259,7 @@ class Orchestrator:
         engine = Engine(
             RunMachine(graph, fresh={task: kept.records[task].made_by for task in prepared.plan.fresh}),
             program.perform,
-            runner or ThreadRunner(self.settings.threads),
+            self._runner(graph, runner),
             self.ledger,
             lease,
             self.clock,
@@ -260,6 +274,20 @@ class Orchestrator:
         journal.record(RunCreated(now, run.flow, graph, run.parameters))
         handle._thread.start()
         return handle
+
+    def _runner(self, graph: Graph, given: Runner | str | None) -> Runner:
+        """Return what performs a run's tasks: threads alone where no task asks for more."""
+        if given is not None and not isinstance(given, str):
+            return given
+        usual = given or self.settings.runner
+        names = {task.name: task.runner or usual for task in graph.tasks}
+        if set(names.values()) <= {"threads"}:
+            return ThreadRunner(self.settings.threads)
+        makers: dict[str, Callable[[], Runner]] = {
+            "threads": lambda: ThreadRunner(self.settings.threads),
+            "processes": lambda: ProcessRunner(self.processes),
+        }
+        return MixedRunner(names.__getitem__, makers)
 
     def prepare(
         self,
@@ -722,24 +750,25 @@ class Orchestrator:
             A parameter is unknown, missing or ill-typed.
         """
         owner, now = this_owner(), self.clock.now()
-        run = deployments.submit(
-            self.store,
-            self.settings,
-            now,
-            Path(notebook),
-            parameters or {},
-            owner,
-            timeout=timeout,
-            kernel=kernel,
-            instead=instead,
-        )
-        lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=deployments.STARTING))
-        try:
-            launch = launch_process(self.settings)(lease, lambda: None)
-        except OSError as error:  # no memory, no room on the disk, too many processes
-            why = f"could not be started ({error.strerror or error})"
-            upkeep.settle(self.store, lease, why, self.clock.now())
-            raise OrchError(f"The process that executes {notebook} {why}.", run_id=run.run_id) from None
+        with closing(Spare(self.settings)) as spare:
+            run = deployments.submit(
+                self.store,
+                self.settings,
+                now,
+                Path(notebook),
+                parameters or {},
+                owner,
+                timeout=timeout,
+                kernel=kernel,
+                instead=instead,
+            )
+            lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=deployments.STARTING))
+            try:
+                launch = launch_process(self.settings, spare)(lease, lambda: None)
+            except OSError as error:  # no memory, no room on the disk, too many processes
+                why = f"could not be started ({error.strerror or error})"
+                upkeep.settle(self.store, lease, why, self.clock.now())
+                raise OrchError(f"The process that executes {notebook} {why}.", run_id=run.run_id) from None
         return Execution(
             launch,
             settle=lambda said: upkeep.settle(self.store, lease, said, self.clock.now()),

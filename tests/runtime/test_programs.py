@@ -45,11 +45,15 @@ class Notebook:
         header.setdefault("cache", True if self.results else None)
         self.flow.define(CellTask(name, TaskHeader(**header), source))
 
-    def run(self, *select, last_first=False, threads=None, pick=None, base=None, hooks=None, **how):
+    def run(self, *select, last_first=False, threads=None, pick=None, base=None, hooks=None, runner=None, **how):
         """Run to the end, and return the names of the states in which the tasks ended."""
         pick = pick or ((lambda n: n - 1) if last_first else lambda n: 0)
-        runner = ThreadRunner(threads) if threads else StepRunner(pick)
-        clock = SystemClock() if threads else runner.clock
+        if threads:
+            runner = ThreadRunner(threads)
+        clock = SystemClock()
+        if runner is None:
+            runner = StepRunner(pick)
+            clock = runner.clock
         flow = self.flow.copy()
         if base is None:
             base = {name: value for name, value in self.names.items() if name not in flow.makes()}
