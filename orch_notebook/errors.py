@@ -17,7 +17,9 @@
     │   ├── FlowRunFailed
     │   ├── FlowRunTimedOut
     │   └── FlowRunCancelled
-    ├── TaskRunError              how a task run ended, raised where its result is asked for
+    ├── TaskError                 what befell a task besides what its own code raised
+    │   ├── NotPicklable          a value that cannot travel to a task's process or back
+    │   ├── ProcessDied           the process that performed a task ended under it
     │   ├── TaskTimedOut
     │   ├── TaskCancelled
     │   ├── TaskCrashed
@@ -49,16 +51,18 @@ __all__ = [
     "LeaseLost",
     "MissingContext",
     "NotFound",
+    "NotPicklable",
     "NotebookError",
     "OrchError",
     "ParameterError",
+    "ProcessDied",
     "ReturnedFailure",
     "ScheduleError",
     "StoreError",
     "StoreUnavailable",
     "TaskCancelled",
     "TaskCrashed",
-    "TaskRunError",
+    "TaskError",
     "TaskTimedOut",
     "UndefinedName",
     "UnknownTask",
@@ -161,27 +165,39 @@ class FlowRunCancelled(FlowRunError):
     """The run was cancelled."""
 
 
-class TaskRunError(OrchError):
-    """How a task run ended; ``task`` names it."""
+class TaskError(OrchError):
+    """What befell a task besides what its own code raised."""
+
+    def _render_traceback_(self) -> list[str]:
+        # The frames are ours.
+        return [f"{type(self).__name__}: {self}"]
 
 
-class TaskTimedOut(TaskRunError, TimeoutError):
+class NotPicklable(TaskError):
+    """A value that cannot travel to a task's process or back; ``name`` is the variable."""
+
+
+class ProcessDied(TaskError):
+    """The process that performed a task ended under it; ``exitcode`` tells how."""
+
+
+class TaskTimedOut(TaskError, TimeoutError):
     """The task took longer than its timeout."""
 
 
-class TaskCancelled(TaskRunError):
+class TaskCancelled(TaskError):
     """The task run was cancelled."""
 
 
-class TaskCrashed(TaskRunError):
-    """The process that performed the task died."""
+class TaskCrashed(TaskError):
+    """The task crashed."""
 
 
-class UpstreamFailed(TaskRunError):
+class UpstreamFailed(TaskError):
     """The task never ran, because one that it needs failed; ``culprit`` names it."""
 
 
-class ReturnedFailure(TaskRunError):
+class ReturnedFailure(TaskError):
     """A task or flow returned a state that says it did not end well."""
 
 

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import atexit
+import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.errors import NotFound, OrchError
+from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.differences import compare_deployments
 from orch_notebook.model.events import Event, LogWritten, RunCreated
+from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
-from orch_notebook.model.graph import unknown_task
+from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.schedules import Schedule
 from orch_notebook.model.states import State, StateType
-from orch_notebook.promotion import deployments, upkeep
+from orch_notebook.promotion import backfills, deployments, upkeep
+from orch_notebook.promotion.backfills import Backfill
+from orch_notebook.promotion.checks import read_report, write_check
+from orch_notebook.promotion.declarations import Change, compare_declarations
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.notebooks import cells_of
 from orch_notebook.promotion.terms import Given, Terms, Timed
-from orch_notebook.promotion.worker import Launch, launch_process
+from orch_notebook.promotion.worker import Launch, Spare, launch_process
 from orch_notebook.runtime.capture import Routes
+from orch_notebook.runtime.checking import Check
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
 from orch_notebook.runtime.copies import Copies, folder_name, remove_orphans
 from orch_notebook.runtime.engine import Engine
@@ -35,9 +42,11 @@ from orch_notebook.runtime.hooks import CellHooks
 from orch_notebook.runtime.ledger import Ledger
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.planning import Prepared, check, prepare
-from orch_notebook.runtime.programs import CellProgram
+from orch_notebook.runtime.programs import Around, CellProgram
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners import Runner
+from orch_notebook.runtime.runners.mixed import MixedRunner
+from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
@@ -104,6 +113,7 @@ class Orchestrator:
         self._ledger: Ledger | None = None
         self._copies: Copies | None = None
         self._handles: dict[str, RunHandle] = {}
+        self._processes: ProcessPool | None = None
         self._watchers: list[Callable[[str], object]] = []
 
     # what it stands on
@@ -132,17 +142,28 @@ class Orchestrator:
         """Where results are kept."""
         return Results(self.settings.folder("results"))
 
+    @property
+    def processes(self) -> ProcessPool:
+        """The processes that perform bodies, warm from one run to the next; started when first needed."""
+        with self._lock:
+            if self._processes is None:
+                self._processes = ProcessPool(self.settings.processes)
+            return self._processes
+
     def close(self) -> None:
         """Cancel what this process runs, store what is left and close the store."""
         atexit.unregister(self.close)
         with self._lock:
             handles = [handle for handle in self._handles.values() if not handle.is_over]
             ledger, store, self._ledger, self._store = self._ledger, self._store, None, None
+            processes, self._processes = self._processes, None
             copies, self._copies = self._copies, None
         for handle in handles:
             handle.cancel()
         for handle in handles:
             handle.wait(2.0)
+        if processes is not None:
+            processes.close()
         if ledger is not None:
             ledger.close()
         if store is not None:
@@ -165,7 +186,8 @@ class Orchestrator:
         kept: Kept | None = None,
         parameters: Mapping[str, Any] | None = None,
         hooks: CellHooks | None = None,
-        runner: Runner | None = None,
+        runner: Runner | str | None = None,
+        around: Around | None = None,
     ) -> RunHandle:
         """Begin a run of a flow of cells and return at once.
 
@@ -190,8 +212,10 @@ class Orchestrator:
             Noted with the run.
         hooks : CellHooks, optional
             What a face adds to the execution of each cell.
-        runner : Runner, optional
-            What performs the tasks; by default as many threads as the settings say.
+        runner : Runner or str, optional
+            What performs the tasks, or the name of the runner of tasks that name none; by default as the settings say.
+        around : callable, optional
+            Watches each body while it runs.
 
         Raises
         ------
@@ -229,12 +253,13 @@ class Orchestrator:
             hooks=hooks,
             results=self.results,
             log_limit=self.settings.log_limit,
+            around=around,
         )
         self.routes.open()
         engine = Engine(
             RunMachine(graph, fresh={task: kept.records[task].made_by for task in prepared.plan.fresh}),
             program.perform,
-            runner or ThreadRunner(self.settings.threads),
+            self._runner(graph, runner),
             self.ledger,
             lease,
             self.clock,
@@ -249,6 +274,20 @@ class Orchestrator:
         journal.record(RunCreated(now, run.flow, graph, run.parameters))
         handle._thread.start()
         return handle
+
+    def _runner(self, graph: Graph, given: Runner | str | None) -> Runner:
+        """Return what performs a run's tasks: threads alone where no task asks for more."""
+        if given is not None and not isinstance(given, str):
+            return given
+        usual = given or self.settings.runner
+        names = {task.name: task.runner or usual for task in graph.tasks}
+        if set(names.values()) <= {"threads"}:
+            return ThreadRunner(self.settings.threads)
+        makers: dict[str, Callable[[], Runner]] = {
+            "threads": lambda: ThreadRunner(self.settings.threads),
+            "processes": lambda: ProcessRunner(self.processes),
+        }
+        return MixedRunner(names.__getitem__, makers)
 
     def prepare(
         self,
@@ -279,6 +318,132 @@ class Orchestrator:
                 remove_orphans(folder)
                 self._copies = Copies(folder / folder_name(this_owner()), self.settings.copies)
             return Kept(self._copies, is_lasting=is_lasting)
+
+    def check(
+        self,
+        flow: CellFlow,
+        environment: dict[str, Any],
+        *,
+        base: Mapping[str, Any] | None = None,
+        hooks: CellHooks | None = None,
+        seed: int = 0,
+        orders: int = 1,
+    ) -> Report:
+        """Run a flow in its own and in other orders, and return what depends on the order or on chance.
+
+        Parameters
+        ----------
+        flow : CellFlow
+            The cells.
+        environment : dict
+            The live namespace.  It is left as it is, and what tasks change in it is put back; so are hidden states and
+            the files of the working directory.
+        base : Mapping, optional
+            What tasks see besides the versions they read; by default the live namespace as it stands.
+        hooks : CellHooks, optional
+            What a face adds to the execution of each cell.
+        seed : int
+            With which other orders are drawn.
+        orders : int
+            How many other orders are tried, once everything found so far is explained.
+
+        Raises
+        ------
+        UsageError
+            The flow has no tasks, or a task reads what nothing defines.
+        FlowRunCancelled
+            It was interrupted.
+
+        Notes
+        -----
+        Its runs are recorded in a store of their own, which goes with them.
+        """
+        flow = flow.copy()
+        base = dict(environment if base is None else base)
+        flow.know(base.keys(), flow.tools)
+        flow.check()
+        return Check(flow, environment, base, self._perform_apart, hooks=hooks, seed=seed, orders=orders).run()
+
+    def check_notebook(
+        self,
+        notebook: str | Path,
+        parameters: Given | None = None,
+        *,
+        flow: str | None = None,
+        all_cells: bool = False,
+        kernel: str | None = None,
+        seed: int = 0,
+        orders: int = 1,
+    ) -> Report:
+        """Check the flow of a notebook that nobody is running, in a kernel of its own.
+
+        Parameters
+        ----------
+        notebook : path
+            The notebook.  Its plain cells are executed as they stand; its last ``%flow run`` and what follows is not.
+        parameters : mapping or sequence of str, optional
+            Values in place of the defaults.
+        flow : str, optional
+            Which flow, if there are several.
+        all_cells : bool
+            Count each code cell as a task.
+        kernel : str, optional
+            Instead of the one the notebook names.
+        seed, orders : int
+            See :meth:`check`.
+
+        Raises
+        ------
+        NotebookError
+            The notebook cannot be read or executed, or has no tasks.
+        ParameterError
+            A parameter is unknown, missing or ill-typed.
+        """
+        path = Path(notebook)
+        with tempfile.TemporaryDirectory(prefix="orch-check-", ignore_cleanup_errors=True) as folder:
+            book = write_check(
+                path, Path(folder), parameters or (), flow=flow, all_cells=all_cells, seed=seed, orders=orders
+            )
+            with open_orchestrator(replace(self.settings, home=Path(folder) / "home", parent_run_id=None)) as apart:
+                execution = apart.execute(path, kernel=kernel, instead=book)
+                try:
+                    execution.wait()
+                except KeyboardInterrupt:
+                    execution.cancel()
+                    execution.wait()
+                    raise
+                ended = apart.show(execution.run_id)
+            executed = Path(ended.executed_notebook) if ended.executed_notebook else None
+            report = read_report(executed) if executed is not None and executed.exists() else None
+        if report is None:
+            raise NotebookError(f"{notebook} cannot be checked. {ended.state.message or ended.state.name}")
+        return report
+
+    def _perform_apart(
+        self,
+        flow: CellFlow,
+        live: dict[str, Any],
+        base: Mapping[str, Any],
+        select: Collection[str],
+        runner: Runner,
+        hooks: CellHooks,
+        around: Around,
+    ) -> None:
+        with tempfile.TemporaryDirectory(prefix="orch-check-", ignore_cleanup_errors=True) as folder:
+            apart = Orchestrator(replace(self.settings, home=Path(folder), parent_run_id=None), clock=self.clock)
+            try:
+                handle = apart.start(flow, live, base=base, select=select, hooks=hooks, runner=runner, around=around)
+                try:
+                    while not handle.wait(0.2):
+                        pass
+                except KeyboardInterrupt:
+                    handle.cancel()
+                    handle.wait(2.0)
+                    raise FlowRunCancelled(f"The check of flow {flow.name!r} was interrupted.") from None
+                if handle.error is not None:
+                    raise handle.error
+            finally:
+                apart.close()
 
     def _create(self, run: FlowRun) -> Lease:
         owner, expires_at = this_owner(), run.created_at + timedelta(seconds=self.settings.lease)
@@ -361,6 +526,7 @@ class Orchestrator:
         deployment: str | None = None,
         state: str | None = None,
         parent_run_id: str | None = None,
+        backfill: str | None = None,
         limit: int = 20,
     ) -> list[FlowRun]:
         """Return the newest runs, without their tasks.
@@ -376,7 +542,9 @@ class Orchestrator:
             parent_run_id = self._by_part(parent_run_id).run_id
         upkeep.sweep(self.store, this_owner(), self.clock.now())
         upkeep.name_late(self.store, self.settings, self.clock.now())
-        return self.store.runs(deployment=deployment, state=state, parent_run_id=parent_run_id, limit=limit)
+        return self.store.runs(
+            deployment=deployment, state=state, parent_run_id=parent_run_id, backfill=backfill, limit=limit
+        )
 
     def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
         """Return the recorded events of a run, numbered, in order."""
@@ -448,6 +616,80 @@ class Orchestrator:
         before, after = (deployments.find_version(self.store, name, version) for version in (old, new))
         return compare_deployments(before, after, cells_of(before), cells_of(after))
 
+    def plan_backfill(
+        self,
+        name: str,
+        axes: Sequence[str],
+        parameters: Given | None = None,
+        *,
+        reprocess: str = "none",
+        is_reversed: bool = False,
+    ) -> Backfill:
+        """Return what a backfill would run; see :func:`orch_notebook.promotion.backfills.plan_backfill`."""
+        return backfills.plan_backfill(
+            self.store, name, axes, parameters or {}, reprocess=reprocess, is_reversed=is_reversed
+        )
+
+    def backfill(self, plan: Backfill, *, at_once: int = 4) -> str:
+        """Make the runs of a backfill and return its id.
+
+        Raises
+        ------
+        UsageError
+            There is nothing to run.
+        """
+        return backfills.begin_backfill(self.store, self.clock.now(), plan, at_once=at_once)
+
+    def backfill_runs(self, backfill_id: str) -> list[FlowRun]:
+        """Return the runs of a backfill in its order.
+
+        Raises
+        ------
+        NotFound
+            There is no such backfill.
+        """
+        upkeep.sweep(self.store, this_owner(), self.clock.now())
+        return backfills.runs_of(self.store, backfill_id)
+
+    def cancel_backfill(self, backfill_id: str) -> int:
+        """Cancel what is left of a backfill; return how many runs that were.
+
+        Raises
+        ------
+        NotFound
+            There is no such backfill.
+        """
+        return backfills.cancel_backfill(self.store, this_owner(), self.clock.now(), backfill_id)
+
+    def compare_declarations(self, path: Path, *, prune: bool = False) -> list[Change]:
+        """Return what bringing the deployments in line with a file would change.
+
+        Raises
+        ------
+        UsageError
+            The file, or a notebook it names, cannot be used.
+        """
+        return compare_declarations(self.store, self.settings, self.clock.now(), path, prune=prune)
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Make these changes: what is new or changed is promoted, what is gone is removed."""
+        now = self.clock.now()
+        for change in changes:
+            if change.wanted is None:
+                self.remove(change.name)
+            elif change.kind != "same":
+                deployments.save(self.store, self.settings, now, change.wanted)
+
+    def remove(self, name: str) -> None:
+        """Take a deployment away; its runs stay.
+
+        Raises
+        ------
+        NotFound
+            There is none of that name.
+        """
+        deployments.remove(self.store, self.settings, self.clock.now(), this_owner(), name)
+
     def roll_back(self, name: str, version: int) -> Deployment:
         """Promote an earlier version of a deployment again.
 
@@ -483,8 +725,22 @@ class Orchestrator:
         *,
         kernel: str | None = None,
         timeout: float | None = None,
+        instead: Path | None = None,
     ) -> Execution:
         """Execute a notebook now, in a process of its own, without a deployment or a worker.
+
+        Parameters
+        ----------
+        notebook : path
+            The notebook.
+        parameters : mapping or sequence of str, optional
+            Values in place of the defaults.
+        kernel : str, optional
+            Instead of the one the notebook names.
+        timeout : float, optional
+            Seconds it may take.
+        instead : Path, optional
+            What is executed in the notebook's place, and in its folder.
 
         Raises
         ------
@@ -494,16 +750,25 @@ class Orchestrator:
             A parameter is unknown, missing or ill-typed.
         """
         owner, now = this_owner(), self.clock.now()
-        run = deployments.submit(
-            self.store, self.settings, now, Path(notebook), parameters or {}, owner, timeout=timeout, kernel=kernel
-        )
-        lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=deployments.STARTING))
-        try:
-            launch = launch_process(self.settings)(lease, lambda: None)
-        except OSError as error:  # no memory, no room on the disk, too many processes
-            why = f"could not be started ({error.strerror or error})"
-            upkeep.settle(self.store, lease, why, self.clock.now())
-            raise OrchError(f"The process that executes {notebook} {why}.", run_id=run.run_id) from None
+        with closing(Spare(self.settings)) as spare:
+            run = deployments.submit(
+                self.store,
+                self.settings,
+                now,
+                Path(notebook),
+                parameters or {},
+                owner,
+                timeout=timeout,
+                kernel=kernel,
+                instead=instead,
+            )
+            lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=deployments.STARTING))
+            try:
+                launch = launch_process(self.settings, spare)(lease, lambda: None)
+            except OSError as error:  # no memory, no room on the disk, too many processes
+                why = f"could not be started ({error.strerror or error})"
+                upkeep.settle(self.store, lease, why, self.clock.now())
+                raise OrchError(f"The process that executes {notebook} {why}.", run_id=run.run_id) from None
         return Execution(
             launch,
             settle=lambda said: upkeep.settle(self.store, lease, said, self.clock.now()),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from orch_notebook import __version__
 
-__all__ = ["app", "columns", "console", "print_json", "say"]
+__all__ = ["AsJson", "Name", "app", "columns", "console", "print_json", "say"]
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the deployment.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 app = typer.Typer(
     name="orch",

@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from orch_notebook.cli.app import app, columns, console, print_json, say
-from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table, versions_table
+from orch_notebook.cli.app import AsJson, Name, app, columns, console, print_json, say
+from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table
 from orch_notebook.cli.watching import follow
 from orch_notebook.errors import UsageError
 from orch_notebook.model.durations import parse_interval
@@ -35,8 +35,6 @@ __all__ = ["app"]
 
 Notebook = Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="Path of the notebook.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or enough of its beginning.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the deployment.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Parameters = Annotated[
     list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
 ]
@@ -225,43 +223,6 @@ def trigger(name: Name, parameter: Parameters = None, as_json: AsJson = False) -
 
 
 @app.command()
-def versions(
-    name: Name,
-    diff: Annotated[
-        tuple[int, int] | None, typer.Option(metavar="OLD NEW", help="Show what tells two versions apart.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the versions of a deployment, or compare two."""
-    with open_orchestrator() as orchestrator:
-        if diff is not None:
-            lines = orchestrator.differences(name, *diff)
-            if as_json:
-                print_json(lines)
-            else:
-                say("\n".join(lines) or f"Versions {diff[0]} and {diff[1]} are the same.")
-            return
-        found = orchestrator.versions(name)
-        if as_json:
-            print_json([version.to_json() for version in found])
-        else:
-            console.print(versions_table(found, columns()))
-
-
-@app.command()
-def rollback(
-    name: Name, version: Annotated[int, typer.Argument(metavar="VERSION", help="Version to go back to.")]
-) -> None:
-    """Promote an earlier version of a deployment again.
-
-    It becomes a new version; its schedules count from now.
-    """
-    with open_orchestrator() as orchestrator:
-        deployment = orchestrator.roll_back(name, version)
-        say(f"{name} is as version {version} was; that makes it version {deployment.version}.")
-
-
-@app.command()
 def pause(
     name: Name, reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for others to read.")] = ""
 ) -> None:
@@ -386,6 +347,42 @@ def graph(
         svg.write_text(paint(layout(dot(flow.graph)), flow.graph), "utf-8")
     else:
         say(explanation_text(explain(flow)))
+
+
+@app.command()
+def check(
+    notebook: Notebook,
+    all_cells: Annotated[bool, typer.Option("--all-cells", help="Count each code cell as a task.")] = False,
+    parameter: Parameters = None,
+    flow_name: Annotated[
+        str | None, typer.Option("--flow", metavar="NAME", help="Which, if there are several.")
+    ] = None,
+    kernel: Kernel = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Draw the other orders with this number.")] = 0,
+    orders: Annotated[int, typer.Option(min=1, metavar="K", help="Try so many other orders.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Find what depends on the order of a notebook's tasks.
+
+    Runs them in a kernel of their own, in the notebook's order and in others that its data allow. What is found comes
+    with the line to write; the exit code is 1 then.
+    """
+    with open_orchestrator() as orchestrator:
+        report = orchestrator.check_notebook(
+            notebook,
+            parameter or (),
+            flow=flow_name,
+            all_cells=all_cells,
+            kernel=kernel,
+            seed=seed,
+            orders=orders,
+        )
+    if as_json:
+        print_json(report.to_json())
+    else:
+        say(report.text())
+    if not report.is_clean:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -97,6 +97,10 @@ class HereAsync:
         self._calls.append(call)
         self._wake()
 
+    def follows(self, call: Call, after: Call) -> bool:
+        """Leave every call to the caller, who takes one after the other."""
+        return False
+
     def stop(self, call: Call) -> bool:
         """Cancel the work of `call` at its next ``await``."""
         work = self._work

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orch_notebook.errors import OrchError, TaskCancelled, TaskCrashed, TaskRunError, TaskTimedOut, UpstreamFailed
+from orch_notebook.errors import OrchError, TaskCancelled, TaskCrashed, TaskError, TaskTimedOut, UpstreamFailed
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.places import this_place
@@ -138,7 +138,7 @@ class Future:
             return TaskCancelled(f"{who} was cancelled. {now.message}".rstrip(), task=self.name)
         if now.type is StateType.CRASHED:
             return TaskCrashed(f"{who} crashed. {now.message}".rstrip(), task=self.name)
-        return TaskRunError(f"{who} ended {now.name}. {now.message}".rstrip(), task=self.name)
+        return TaskError(f"{who} ended {now.name}. {now.message}".rstrip(), task=self.name)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; whether it has come within `timeout` seconds."""

@@ -34,6 +34,10 @@ class Here:
         self._calls.append(call)
         self._wake()
 
+    def follows(self, call: Call, after: Call) -> bool:
+        """Leave every call to the caller, who takes one after the other."""
+        return False
+
     def stop(self, call: Call) -> bool:
         """Raise :class:`TaskStopped` in the thread that performs `call`."""
         place = call.place

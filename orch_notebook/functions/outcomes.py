@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orch_notebook.errors import ReturnedFailure, TaskRunError
+from orch_notebook.errors import ReturnedFailure, TaskError
 from orch_notebook.model.states import NAMES, State, StateType
 
 __all__ = ["Cancelled", "Completed", "Crashed", "Failed", "Outcome"]
@@ -60,7 +60,7 @@ class Outcome:
         error = self.data
         if not isinstance(error, BaseException):
             # A state that a function returned may carry a value although it says that something failed.
-            kind = ReturnedFailure if error is not None or self.type is not T.CANCELLED else TaskRunError
+            kind = ReturnedFailure if error is not None or self.type is not T.CANCELLED else TaskError
             error = kind(self.message or f"It ended {self.name}.")
         if raise_on_failure:
             raise error

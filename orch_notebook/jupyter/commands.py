@@ -7,6 +7,7 @@ import shlex
 from typing import Any, NoReturn
 
 from orch_notebook.errors import HeaderError
+from orch_notebook.model.tasks import RUNNERS
 
 __all__ = ["COMMANDS", "command_help", "read_command"]
 
@@ -23,6 +24,10 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
             ("--all", {"action": "store_true", "dest": "everything", "help": "all of them, whether stale or fresh"}),
             ("--stale", {"action": "store_true", "help": "of what is selected, only what is stale"}),
             ("--background", {"action": "store_true", "help": "return at once; go on while other cells run"}),
+            (
+                "--runner",
+                {"choices": RUNNERS, "metavar": "NAME", "help": "threads or processes, for tasks that name neither"},
+            ),
             ("--quiet", {"action": "store_true", "help": "show no summary; badges change all the same"}),
             FLOW,
         ],
@@ -36,6 +41,16 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
                 {"action": "store_true", "help": "say what each task does to names, and why it waits for others"},
             ),
             ("--dot", {"action": "store_true", "help": "print it in the DOT language"}),
+            FLOW,
+        ],
+    ),
+    "check": (
+        "find what depends on the order of the tasks or on chance, by running them in several orders",
+        [
+            ("--seed", {"type": int, "default": 0, "metavar": "N", "help": "draw the other orders with this number"}),
+            ("--orders", {"type": int, "default": 1, "metavar": "K", "help": "try so many other orders"}),
+            ("--all-cells", {"action": "store_true", "help": "count each code cell of the notebook as a task"}),
+            ("--notebook", {"metavar": "PATH", "help": "the notebook of --all-cells, by default this one as saved"}),
             FLOW,
         ],
     ),
@@ -123,8 +138,8 @@ def read_command(line: str) -> argparse.Namespace:
     'panel'
     >>> read_command("rnu")
     Traceback (most recent call last):
-    orch_notebook.errors.HeaderError: %flow has no command 'rnu'. There are panel, run, graph, status, cancel, remove, \
-promote.
+    orch_notebook.errors.HeaderError: %flow has no command 'rnu'. There are panel, run, graph, check, status, cancel, \
+remove, promote.
     """
     try:
         words = shlex.split(line, comments=True)

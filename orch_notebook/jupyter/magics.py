@@ -16,10 +16,12 @@ from orch_notebook.jupyter.source import FlowSource
 from orch_notebook.jupyter.widgets import FlowPanel
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.explanations import explain
+from orch_notebook.model.freshness import coming_words
 from orch_notebook.model.headers import header_usage, parse_header
 from orch_notebook.model.policies import CatchUp, Overlap
-from orch_notebook.model.views import dot, explanation_html, explanation_text, graph_html, graph_text
+from orch_notebook.model.views import check_html, dot, explanation_html, explanation_text, graph_html, graph_text
 from orch_notebook.orchestrator import Orchestrator
+from orch_notebook.promotion.checks import REPORT_TYPE
 from orch_notebook.promotion.terms import Terms, read_schedules
 
 __all__ = ["OrchMagics", "load", "unload"]
@@ -39,14 +41,14 @@ ShownSyntaxError.__name__ = "SyntaxError"
 class Bundle:
     """Something to show, in every form it has."""
 
-    def __init__(self, data: dict[str, str]) -> None:
+    def __init__(self, data: dict[str, Any]) -> None:
         self._data = data
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return self._data
 
     def __repr__(self) -> str:
-        return self._data.get("text/plain", "")
+        return str(self._data.get("text/plain", ""))
 
 
 @magics_class
@@ -105,6 +107,7 @@ class OrchMagics(Magics):  # type: ignore[misc]
             summary=not given.quiet,
             only_stale=given.stale,
             everything=given.everything,
+            runner=given.runner,
         )
 
     def _graph(self, given: Namespace) -> Any:
@@ -123,11 +126,21 @@ class OrchMagics(Magics):  # type: ignore[misc]
             html, text = html + explanation_html(explanation), explanation_text(explanation)
         return Bundle({"text/html": html, "text/plain": text})
 
+    def _check(self, given: Namespace) -> Any:
+        session = self.session
+        path = None
+        if given.all_cells:
+            path = Path(given.notebook) if given.notebook else session.file.saved_path()
+        report = session.check(given.flow, cells_of=path, seed=given.seed, orders=given.orders)
+        return Bundle({"text/html": check_html(report), "text/plain": report.text(), REPORT_TYPE: report.to_json()})
+
     def _status(self, given: Namespace) -> Any:
         run = self.session.current()
         if run is None:
             print("Nothing has run yet. '%flow run' runs all tasks.")
             return None
+        if (plan := self.session.plan(run.flow)) is not None:
+            print(coming_words(plan))
         return Bundle(summary_bundle(run, self.session.orchestrator.clock.now()))
 
     def _cancel(self, given: Namespace) -> None:

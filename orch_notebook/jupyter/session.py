@@ -5,28 +5,36 @@ The magics and the panel both act through this object; it turns a gesture into o
 
 from __future__ import annotations
 
+import linecache
 import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from itertools import count
+from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, OrchError, UnknownTask, UsageError
 from orch_notebook.jupyter import bars, figures
-from orch_notebook.jupyter.display import LiveDisplay
+from orch_notebook.jupyter.cellmagics import CellMagicRoutes, commented
+from orch_notebook.jupyter.display import LiveDisplay, as_stale
 from orch_notebook.jupyter.document import NotebookFile
 from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks
 from orch_notebook.jupyter.outlets import open_outlet
 from orch_notebook.jupyter.postmortem import Postmortem
 from orch_notebook.jupyter.questions import QuestionRoutes
+from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
+from orch_notebook.model.freshness import Plan
 from orch_notebook.model.headers import parse_header
 from orch_notebook.model.naming import name_for
 from orch_notebook.model.runs import FlowRun, TaskRun
+from orch_notebook.model.states import State, StateType
 from orch_notebook.orchestrator import Orchestrator
+from orch_notebook.promotion.checks import cells_as_tasks
 from orch_notebook.runtime.bodies import compile_cell
 from orch_notebook.runtime.handles import RunHandle
 from orch_notebook.runtime.versions import Kept
@@ -60,20 +68,30 @@ class NotebookSession:
         self._flows = {self.main: CellFlow(self.main)}
         #: By flow: what its runs of this session left.
         self._kept: dict[str, Kept] = {}
+        #: By flow: what a run would do now.
+        self._plans: dict[str, Plan] = {}
         self.handle: RunHandle | None = None
         self._sources: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         self._display_ids = count(1)
         self._subscribers: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._display_routes = DisplayRoutes(shell)
         self._question_routes = QuestionRoutes(shell)
+        self._magic_routes = CellMagicRoutes(shell)
         self._postmortem = Postmortem(shell)
         self._hooks = KernelHooks(
-            shell, self._sources, self._counts, self.display.begin, self.display.put_out, self._postmortem
+            shell,
+            self._sources,
+            self._counts,
+            self.display.begin,
+            self.display.put_out,
+            self.display.put_again,
+            self._postmortem,
         )
         self._end_watch: Callable[[], None] = lambda: None
         self._is_closed = False
+        self._is_checking = False
 
     # the life of the extension
 
@@ -81,8 +99,10 @@ class NotebookSession:
         """Begin to take part in the notebook."""
         self._display_routes.open()
         self._question_routes.open()
+        self._magic_routes.open()
         figures.route_figures()
         bars.route_bars(as_text=self.is_executed_by_worker)
+        self._take_in_history()
         self.shell.events.register("post_run_cell", self._cell_ran)
         self._end_watch = self.orchestrator.watch(self._changed)
 
@@ -99,6 +119,7 @@ class NotebookSession:
         self.display.finish()
         self._display_routes.close()
         self._question_routes.close()
+        self._magic_routes.close()
         figures.unroute_figures()
         bars.unroute_bars()
 
@@ -160,6 +181,9 @@ class NotebookSession:
         # As the prompt shows it: newer versions of IPython count on before they execute, older ones after.
         number = self.shell.displayhook.prompt_count
         filename = self.shell.compile.cache(source, number, raw_code=raw)
+        if (shown := commented(body.lstrip("\n \t"))) is not None:
+            lines = f"# %%task {line}\n{blank}{shown}".splitlines(keepends=True)
+            linecache.cache[filename] = (len(source), None, lines, filename)
         compile_cell(source, filename)  # a syntax error belongs to the person now, not to the run
         before = self._of_cell(here.cell_id)
         taken = {task.name for flow in self._flows.values() for task in flow}
@@ -186,9 +210,17 @@ class NotebookSession:
         self._sources[name] = filename
         self._counts[name] = number
         notes = flow.wiring.notes.get(name, ())
-        task_run = TaskRun("", flow.graph.by_name[name], details={"note": " ".join(notes)} if notes else {})
-        self.display.place(name, f"orch-{os.getpid()}-{next(self._display_ids)}", task_run)
-        self._tell()
+        details = {"note": " ".join(notes)} if notes else {}
+        task_run = TaskRun("", flow.graph.by_name[name], details=details)
+        if not self.is_running and (plan := self._plan(flow)) is not None:
+            why = plan.runs.get(name, "")
+            last = self.display.last(name)
+            if not why and last is not None:
+                task_run = last
+            elif why and self._kept_of(flow).has_run(name):
+                task_run = replace(task_run, state=State(StateType.PENDING, message=f"stale: {why}"))
+        self.display.place(name, f"orch-{os.getpid()}-{next(self._display_ids)}", task_run, number)
+        self._reconsider()
         return task_run
 
     def _of_cell(self, cell_id: str | None) -> tuple[str, str] | None:
@@ -201,7 +233,7 @@ class NotebookSession:
         for flow in self._homes(name) or [self.flow()]:
             flow.remove(name)
         self.display.remove(name)
-        self._tell()
+        self._reconsider()
 
     def _cell_ran(self, result: Any) -> None:
         # Comm messages fire this hook too, on a thread of their own (ipykernel 7).
@@ -214,13 +246,32 @@ class NotebookSession:
         raw = getattr(result.info, "raw_cell", "") or ""
         if not raw.strip() or raw.lstrip().startswith("%%") or not getattr(result.info, "store_history", True):
             return
+        label = self.outlet.here().cell_id or f"execution {self.shell.execution_count}"
+        self._take_in(label, raw)
+
+    def _take_in(self, label: str, raw: str) -> None:
         try:
             source = self.shell.input_transformer_manager.transform_cell(raw)
-            label = self.outlet.here().cell_id or f"execution {self.shell.execution_count}"
             for flow in self._flows.values():
                 flow.define(PlainCell(label, source))
+                self._note_changes(flow, label)
         except (SyntaxError, OrchError) as error:
             logger.debug("A plain cell is not taken into the flow: %s", error)
+        self._reconsider()
+
+    def _note_changes(self, flow: CellFlow, label: str) -> None:
+        """Take note of values that a plain cell has changed in place: what tasks left there is theirs no more."""
+        kept = self._kept.get(flow.name)
+        if kept is not None and (changed := flow.wiring.effects[label].mutates):
+            names = self.shell.user_ns
+            kept.spoil([names[name] for name in changed if name in names], "a plain cell")
+
+    def _take_in_history(self) -> None:
+        """Take in the plain cells from before the extension was loaded: tasks may call the functions they define."""
+        history = getattr(self.shell.history_manager, "input_hist_raw", [])
+        for number, raw in enumerate(history[:-1]):  # the last one is being executed
+            if raw.strip() and not raw.lstrip().startswith("%%"):
+                self._take_in(f"execution {number}", raw)
 
     def _environment(self, flow: CellFlow) -> dict[str, Any]:
         """Return the live namespace without what the flow's tasks published and without IPython's own names."""
@@ -235,6 +286,37 @@ class NotebookSession:
         environment = self._environment(flow)
         flow.know(environment.keys() | {"get_ipython", "display"}, tools_in(environment))
 
+    # what is stale
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run goes on."""
+        return self.handle is not None and not self.handle.is_over
+
+    def plan(self, name: str | None = None) -> Plan | None:
+        """Return what a run of a flow would do now, or nothing where that cannot be said."""
+        return self._plans.get(name or self.main)
+
+    def _plan(self, flow: CellFlow) -> Plan | None:
+        kept = self._kept.get(flow.name)
+        if kept is None:
+            return None
+        try:
+            return self.orchestrator.prepare(flow, self._environment(flow), kept).plan
+        except (OrchError, SyntaxError) as error:
+            logger.debug("What is stale in flow %r cannot be said: %s", flow.name, error)
+            return None
+
+    def _reconsider(self) -> None:
+        """Work out anew what is stale, and mark it."""
+        with self._lock:
+            if self._is_closed or self.is_running:
+                return
+            plans = {name: self._plan(flow) for name, flow in self._flows.items()}
+            self._plans = {name: plan for name, plan in plans.items() if plan is not None}
+            self.display.mark({task: why for plan in self._plans.values() for task, why in plan.runs.items()})
+        self._tell()
+
     # running
 
     def run(
@@ -246,6 +328,7 @@ class NotebookSession:
         summary: bool = True,
         only_stale: bool = False,
         everything: bool = False,
+        runner: str | None = None,
     ) -> RunHandle:
         """Run what is stale in a flow, or the selected part of it.
 
@@ -263,6 +346,8 @@ class NotebookSession:
             Of what is selected run only what is stale.
         everything : bool
             Run it all, fresh or not.
+        runner : str, optional
+            Where the code of tasks runs that name no runner.
 
         Raises
         ------
@@ -271,7 +356,9 @@ class NotebookSession:
         FlowRunFailed, FlowRunCancelled
             How it ended, unless it runs in the background.
         """
-        handle = self.begin(self.flow(flow), select, summary=summary, only_stale=only_stale, everything=everything)
+        handle = self.begin(
+            self.flow(flow), select, summary=summary, only_stale=only_stale, everything=everything, runner=runner
+        )
         if background:
             return handle
         try:
@@ -291,6 +378,7 @@ class NotebookSession:
         summary: bool = False,
         only_stale: bool = False,
         everything: bool = False,
+        runner: str | None = None,
     ) -> RunHandle:
         """Begin a run and return at once; see :meth:`run`.
 
@@ -302,10 +390,7 @@ class NotebookSession:
         with self._lock:
             if self._is_closed:  # a panel stands as long as its cell does
                 raise UsageError("The extension was unloaded after this panel was shown. Run the panel's cell again.")
-            if self.handle is not None and not self.handle.is_over:
-                raise UsageError(
-                    f"Flow {self.handle.run.flow!r} is running already. Wait for it, or cancel it with '%flow cancel'."
-                )
+            self._refuse_if_busy()
             self._arrange(flow)
             self._postmortem.clear()
             summary_id = f"orch-{os.getpid()}-{next(self._display_ids)}" if summary else ""
@@ -319,10 +404,58 @@ class NotebookSession:
                     everything=everything,
                     kept=self._kept_of(flow),
                     hooks=self._hooks,
+                    runner=runner,
                 )
                 self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
         threading.Thread(target=self._after, args=(handle,), name="orch-after", daemon=True).start()
         return handle
+
+    def check(self, flow: str | None = None, *, cells_of: Path | None = None, seed: int = 0, orders: int = 1) -> Report:
+        """Find what depends on the order of a flow's tasks, or on chance.
+
+        Parameters
+        ----------
+        flow : str, optional
+            Its name, where the notebook has several.
+        cells_of : Path, optional
+            A notebook each of whose code cells counts as a task, in place of a flow of this one.
+        seed, orders : int
+            See :meth:`~orch_notebook.orchestrator.Orchestrator.check`.
+
+        Raises
+        ------
+        UsageError
+            There is nothing to check, or a run is under way.
+        """
+        found, notes = (self.flow(flow), ()) if cells_of is None else cells_as_tasks(cells_of)
+        with self._lock:
+            self._refuse_if_busy()
+            self._is_checking = True
+        try:
+            if cells_of is None:
+                self._arrange(found)
+            report = self.orchestrator.check(
+                found,
+                self.shell.user_ns,
+                base=self._environment(found),
+                # What the tasks put out is compared, and shown nowhere.
+                hooks=KernelHooks(
+                    self.shell, self._sources, self._counts, _ignore, _ignore, _ignore, Postmortem(self.shell)
+                ),
+                seed=seed,
+                orders=orders,
+            )
+        finally:
+            self._is_checking = False
+        return replace(report, notes=(*notes, *report.notes))
+
+    def _refuse_if_busy(self) -> None:
+        if self._is_checking:
+            raise UsageError("The flow is being checked. Wait for it, or interrupt the cell that does it.")
+        if self.handle is not None and not self.handle.is_over:
+            raise UsageError(
+                f"Flow {self.handle.run.flow!r} is running already. Wait for it, or cancel it with '%flow cancel'."
+            )
 
     def _kept_of(self, flow: CellFlow) -> Kept:
         if flow.name not in self._kept:
@@ -333,7 +466,7 @@ class NotebookSession:
     def _after(self, handle: RunHandle) -> None:
         handle.wait()
         self._postmortem.leave()
-        self._tell()
+        self._reconsider()
 
     def _interrupted(self, handle: RunHandle) -> None:
         handle.cancel()
@@ -363,9 +496,14 @@ class NotebookSession:
         self.handle.cancel()
 
     def current(self, flow: str | None = None) -> FlowRun | None:
-        """Return the latest run of this session, or of one of its flows, with its task runs."""
+        """Return the latest run of this session, or of one of its flows; what is stale by now is to come again."""
         run = self.handle.run if self.handle is not None else None
-        return run if run is not None and flow in (None, run.flow) else None
+        if run is None or flow not in (None, run.flow):
+            return None
+        plan = None if self.is_running else self._plans.get(run.flow)
+        if plan is None:
+            return run
+        return replace(run, tasks=tuple(as_stale(task_run, plan.runs.get(task_run.name, "")) for task_run in run.tasks))
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after every stored change, until what this returns is called."""
@@ -392,6 +530,10 @@ class NotebookSession:
     def is_executed_by_worker(self) -> bool:
         """Whether a worker executes this notebook right now."""
         return self.orchestrator.settings.parent_run_id is not None
+
+
+def _ignore(task: str, outputs: object) -> None:
+    """Do nothing."""
 
 
 def tools_in(namespace: Mapping[str, Any]) -> set[str]:

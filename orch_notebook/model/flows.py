@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from orch_notebook.errors import NotFound, UndefinedName
-from orch_notebook.model.cells import Cell, Effects, Wiring, claims, parse, wire
+from orch_notebook.model.cells import KNOWLEDGE, Cell, Effects, Wiring, claims, parse, wire
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.headers import TaskHeader
 from orch_notebook.model.tasks import Task
@@ -96,6 +96,7 @@ class CellFlow:
         self._known: frozenset[str] = frozenset()
         self._tools: frozenset[str] = frozenset()
         self._wiring: Wiring | None = None
+        self._edition: object = None
         self._graph: Graph | None = None
         self._hidden: frozenset[str] = frozenset()
         #: Tasks as the graph had them last, with what they rest on: one more cell leaves the others as they are.
@@ -125,7 +126,7 @@ class CellFlow:
         """Return the flow as it stands, which later definitions do not change."""
         twin = CellFlow(self.name, self._cells)
         twin._known, twin._tools = self._known, self._tools
-        twin._wiring, twin._graph = self._wiring, self._graph
+        twin._wiring, twin._graph, twin._edition = self._wiring, self._graph, self._edition
         return twin
 
     def know(self, names: Collection[str], tools: Collection[str] = ()) -> None:
@@ -216,6 +217,10 @@ class CellFlow:
     @property
     def wiring(self) -> Wiring:
         """What each cell does to names, and which task each name comes from."""
+        if self._edition is not KNOWLEDGE.edition:
+            # Somebody has taught the table a rule: what was wired before may hang together differently now.
+            self._edition = KNOWLEDGE.edition
+            self._forget()
         if self._wiring is None:
             names = [task.name for task in self]
             for task in self:
@@ -241,8 +246,8 @@ class CellFlow:
         CycleError
             Tasks wait for each other.
         """
+        wiring = self.wiring
         if self._graph is None:
-            wiring = self.wiring
             hidden = self._tools.union(*(tool_names(c.source) for c in self._cells if isinstance(c, PlainCell)))
             if hidden != self._hidden:
                 self._hidden = hidden
@@ -264,6 +269,7 @@ class CellFlow:
             retry=cell.header.retry,
             timeout=cell.header.timeout,
             tags=cell.header.tags,
+            runner=cell.header.runner or "",
             exclusive=held,
             cell_index=cell.cell_index,
             cell_id=cell.cell_id,

@@ -19,9 +19,18 @@ from unicodedata import normalize
 
 from orch_notebook.errors import HeaderError, ScheduleError
 from orch_notebook.model.durations import parse_interval
-from orch_notebook.model.tasks import RetryPolicy
+from orch_notebook.model.tasks import RUNNERS, RetryPolicy
 
-__all__ = ["OPTIONS", "Option", "TaskHeader", "header_usage", "is_task_name", "parse_header", "split_task_cell"]
+__all__ = [
+    "OPTIONS",
+    "Option",
+    "TaskHeader",
+    "header_line",
+    "header_usage",
+    "is_task_name",
+    "parse_header",
+    "split_task_cell",
+]
 
 MAGIC = "task"
 NAME_RULE = "letters, digits, _ - and ., beginning with a letter, digit or _"
@@ -53,6 +62,8 @@ class TaskHeader:
         Names changed in place besides what the source shows.
     tags : tuple of str
         Words to select by.
+    runner : str or None
+        Where its body is performed; ``None`` leaves that to the run.
     flow : str or None
         The flow it belongs to, where a notebook has several.
     run : bool
@@ -70,6 +81,7 @@ class TaskHeader:
     outputs: tuple[str, ...] | None = None
     mutates: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    runner: str | None = None
     flow: str | None = None
     run: bool = False
 
@@ -154,6 +166,12 @@ def _tags(text: str) -> tuple[str, ...]:
     return tags
 
 
+def _runner(text: str) -> str:
+    if text not in RUNNERS:
+        raise ValueError(f"takes {' or '.join(RUNNERS)}")
+    return text
+
+
 def _name(text: str) -> str:
     if not is_task_name(text):
         raise ValueError(f"takes a name: {NAME_RULE}")
@@ -200,6 +218,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("--outputs", "outputs", "NAME[,…]", "the names it binds, instead of those the code shows", _variables, True),
     Option("--mutates", "mutates", "NAME[,…]", "names it changes in place", _some_variables, repeats=True),
     Option("--tag", "tags", "WORD[,…]", "words to select it by", _tags, repeats=True),
+    Option("--runner", "runner", "NAME", "where its code runs: threads or processes", _runner),
     Option("--flow", "flow", "NAME", "the flow it belongs to", _name),
     Option("--run", "run", "", "run it now, after those it needs that have not run yet"),
 )
@@ -265,6 +284,27 @@ def parse_header(line: str) -> TaskHeader:
         else:
             raise HeaderError(f"{flag} needs a value: {flag} {option.metavar} ({option.help}).", option=flag)
     return TaskHeader(**found)
+
+
+def header_line(header: TaskHeader) -> str:
+    """Return the line that says what a header holds; reading it gives the header back.
+
+    Examples
+    --------
+    >>> header_line(parse_header("train --retry-delay 1m,5 --mutates df --retries=2 --cache"))
+    '%%task train --retries 2 --retry-delay 60,5 --cache --mutates df'
+    """
+    words, usual = [f"%%{MAGIC}", *filter(None, [header.name])], TaskHeader()
+    for option in OPTIONS:
+        value = getattr(header, option.field)
+        if value == getattr(usual, option.field):
+            continue
+        words.append(option.flag)
+        if isinstance(value, tuple):
+            words.append(",".join(f"{part:g}" if isinstance(part, float) else part for part in value) or "''")
+        elif value is not True:
+            words.append(value if isinstance(value, str) else f"{value:.15g}")
+    return " ".join(words)
 
 
 def _split(line: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["WHEN", "RetryPolicy", "Task"]
+__all__ = ["RUNNERS", "WHEN", "RetryPolicy", "Task"]
 
 #: When a task may start, as the ends of those it waits for allow; the first is what holds when nothing is said.
 WHEN: Mapping[str, str] = {
@@ -17,6 +17,9 @@ WHEN: Mapping[str, str] = {
     "none_failed": "all have ended and none has failed; skipped ones do not count",
     "always": "all have ended, however, and also while the run is being cancelled",
 }
+
+#: Where a task may be performed.
+RUNNERS = ("threads", "processes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class Task:
     exclusive : tuple of str
         Names of things only one task may use at a time (``"pyplot"``): tasks that share one never overlap.  Of a thing
         that has versions (``"scale@load"``) several may use the same one.
+    runner : str
+        The name of the runner that performs it; empty for that of the run.
     cell_index : int or None
         Position of the cell in its notebook, counted from 0 over all cells.
     cell_id : str or None
@@ -91,6 +96,7 @@ class Task:
     timeout: float | None = None
     tags: tuple[str, ...] = ()
     exclusive: tuple[str, ...] = ()
+    runner: str = ""
     cell_index: int | None = None
     cell_id: str | None = None
     reads: tuple[str, ...] = ()
@@ -110,8 +116,9 @@ class Task:
         for field in ("tags", "exclusive", "reads", "writes", "mutates"):
             if value := getattr(self, field):
                 data[field] = list(value)
-        if self.opaque:
-            data["opaque"] = self.opaque
+        for field in ("opaque", "runner"):
+            if value := getattr(self, field):
+                data[field] = value
         if self.when != "all_success":
             data["when"] = self.when
         return data

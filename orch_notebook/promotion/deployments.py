@@ -16,7 +16,7 @@ from orch_notebook.model.parameters import Parameter
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.schedules import Schedule, schedule_from_json
 from orch_notebook.model.states import State, StateType
-from orch_notebook.promotion.due import close_schedules, run_of
+from orch_notebook.promotion.due import close_schedules, end_waiting, run_of
 from orch_notebook.promotion.notebooks import check_kernel, kernel_of, parameters_of, read_notebook, snapshot
 from orch_notebook.promotion.terms import Given, Terms, Timed, read_given
 from orch_notebook.runtime.clock import new_run_id
@@ -25,11 +25,14 @@ from orch_notebook.runtime.store import Store
 
 __all__ = [
     "STARTING",
+    "compose",
     "find",
     "find_version",
     "pause",
     "promote",
+    "remove",
     "roll_back",
+    "save",
     "submit",
     "trigger",
 ]
@@ -80,6 +83,27 @@ def promote(
     ParameterError
         A parameter is unknown, missing or ill-typed.
     """
+    made = compose(settings, now, notebook, name, schedules=schedules, parameters=parameters, terms=terms)
+    return save(store, settings, now, made)
+
+
+def save(store: Store, settings: Settings, now: datetime, deployment: Deployment) -> Deployment:
+    """Keep a deployment; due times of its schedules so far that nobody saw get their rows first."""
+    close_schedules(store, deployment.name, now, settings.late, "promoted anew")
+    return store.save_deployment(deployment)
+
+
+def compose(
+    settings: Settings,
+    now: datetime,
+    notebook: Path,
+    name: str,
+    *,
+    schedules: Sequence[Schedule | Timed] = (),
+    parameters: Given | None = None,
+    terms: Terms | None = None,
+) -> Deployment:
+    """Return the deployment that :func:`promote` would keep; its notebook is pinned already."""
     if not is_task_name(name):
         raise UsageError(f"A deployment's name may hold letters, digits, '_', '-' and '.', so not {name!r}.")
     terms = terms or Terms()
@@ -87,8 +111,7 @@ def promote(
     given = read_given(schema, parameters or {})
     timed = [each if isinstance(each, Timed) else Timed(each) for each in schedules]
     found = [(each.schedule, _check_timed(schema, each, given)) for each in timed]
-    close_schedules(store, name, now, settings.late, "promoted anew")
-    deployment = Deployment(
+    return Deployment(
         name=name,
         version=0,
         flow=notebook.stem,
@@ -100,7 +123,21 @@ def promote(
         schedules=tuple(_row(name, schedule, own, now) for schedule, own in found),
         catch_up=terms.catch_up,
     )
-    return store.save_deployment(deployment)
+
+
+def remove(store: Store, settings: Settings, now: datetime, owner: str, name: str) -> None:
+    """Take a deployment away with its schedules and versions; its runs stay, those that wait are missed.
+
+    Raises
+    ------
+    NotFound
+        There is none of that name.
+    """
+    find(store, name)
+    close_schedules(store, name, now, settings.late, "removed")
+    store.remove_deployment(name)
+    for run in store.runs(deployment=name, state=StateType.SCHEDULED.value, limit=1_000_000):
+        end_waiting(store, run, owner, now, State(StateType.CANCELLED, "Missed", "The deployment was removed."))
 
 
 def _check_timed(schema: Sequence[Parameter], timed: Timed, standing: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,8 +232,11 @@ def submit(
     *,
     timeout: float | None = None,
     kernel: str | None = None,
+    instead: Path | None = None,
 ) -> FlowRun:
     """Make a run of a notebook that no deployment stands for, claimed by `owner`, who executes it.
+
+    What is executed is the notebook, or another `instead`, in the notebook's folder.
 
     Raises
     ------
@@ -204,6 +244,8 @@ def submit(
         As for :func:`promote`.
     """
     plan, schema = _plan(settings, notebook, Terms(timeout=timeout, kernel=kernel))
+    if instead is not None:
+        plan, schema = replace(plan, snapshot=str(instead)), ()
     given = read_given(schema, parameters)
     run = FlowRun(
         run_id=new_run_id(now),

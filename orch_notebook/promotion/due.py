@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from orch_notebook.errors import ScheduleError
@@ -15,9 +15,10 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.schedules import schedule_from_json
 from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.clock import new_run_id
+from orch_notebook.runtime.recovery import end_lost_run
 from orch_notebook.runtime.store import Store
 
-__all__ = ["close_schedules", "materialise", "run_of"]
+__all__ = ["close_schedules", "end_waiting", "materialise", "run_of"]
 
 #: Due times materialised from one schedule at one look, so that years of backlog do not fill the memory.
 LIMIT = 10_000
@@ -117,3 +118,13 @@ def run_of(deployment: Deployment, parameters: Mapping[str, Any], now: datetime,
         parameters=dict(parameters),
         notebook=deployment.plan.notebook,
     )
+
+
+def end_waiting(store: Store, run: FlowRun, owner: str, now: datetime, state: State) -> bool:
+    """End a run that nobody has begun; False when somebody was quicker."""
+    lease = store.claim_run(run.run_id, owner, "", now + timedelta(seconds=30), is_limited=False)
+    if lease is None:
+        return False
+    end_lost_run(store, lease, state, now)
+    store.release(lease)
+    return True

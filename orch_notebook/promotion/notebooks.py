@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 __all__ = [
+    "FLOW_RUN",
+    "INJECTED_CHECK",
     "cells_of",
     "check_kernel",
     "code_cells",
@@ -35,11 +38,14 @@ __all__ = [
     "read_notebook",
     "runs_flow",
     "snapshot",
+    "spare_formats",
     "tags_of",
 ]
 
 FORMAT = 4
 CELL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+#: Marks a cell that was added to check the flow in place of running it.
+INJECTED_CHECK = "injected-flow-check"
 FLOW_RUN = re.compile(
     r"""^[ \t]*(?:[\w., \t]+=[ \t]*)?%?flow[ \t]+run\b      # %flow run, flow run (automagic), run = %flow run
       | run_line_magic\(\s*['"]flow['"]\s*,\s*['"]\s*run\b  # get_ipython().run_line_magic("flow", "run")
@@ -53,6 +59,15 @@ def _nbformat() -> Any:
     import nbformat
 
     return nbformat
+
+
+def spare_formats() -> None:
+    """Let nbformat load a second faster, in a process that is ours alone.
+
+    jsonschema, which it is made on, takes in a checker of international addresses where one is installed (with
+    JupyterLab it is) and builds the grammar for it at once.  Nothing in a notebook has that format.
+    """
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
 def read_notebook(path: str | Path) -> NotebookNode:
@@ -205,8 +220,8 @@ def has_tasks(notebook: NotebookNode) -> bool:
 
 
 def runs_flow(notebook: NotebookNode) -> bool:
-    """Whether a line of the notebook runs its flow."""
-    return any(FLOW_RUN.search(cell.source) for _, cell in code_cells(notebook))
+    """Whether a line of the notebook runs its flow, or a cell that was added checks it."""
+    return any(FLOW_RUN.search(cell.source) or INJECTED_CHECK in tags_of(cell) for _, cell in code_cells(notebook))
 
 
 def kernel_of(notebook: NotebookNode) -> str:

@@ -11,6 +11,7 @@ from orch_notebook.model.deployments import Plan
 from orch_notebook.model.policies import Overlap
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
+from orch_notebook.promotion.due import end_waiting
 from orch_notebook.promotion.mending import mend_notebook
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.recovery import end_lost_run, recover
@@ -61,6 +62,7 @@ def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> Flow
         created_at=now,
         attempt=run.attempt + 1,
         deployment=run.deployment,
+        backfill=run.backfill,
         retry_of=run.run_id,
         due_at=due_at,
         parameters=run.parameters,
@@ -107,28 +109,19 @@ def make_way(store: Store, owner: str, now: datetime) -> None:
         run, plan = store.run(run_id), store.plan(run_id)
         if run is None or plan is None or run.deployment is None or plan.overlap is Overlap.QUEUE:
             continue
-        going = [each for each in store.runs(deployment=run.deployment, limit=1000) if _goes_on(each)]
+        going = [each for each in store.runs(deployment=run.deployment, limit=1000) if _stands_in_the_way(each, run)]
         if plan.overlap is Overlap.SKIP:
             names = ", ".join(short_id(each.run_id) for each in going)
-            _end_waiting(store, run, owner, now, State(StateType.CANCELLED, "Missed", f"Run {names} still went on."))
+            end_waiting(store, run, owner, now, State(StateType.CANCELLED, "Missed", f"Run {names} still went on."))
         else:
             for each in going:
                 if each.state.type is not StateType.CANCELLING and not store.has_request(each.run_id, "cancel"):
                     store.request(each.run_id, "cancel", now)
 
 
-def _goes_on(run: FlowRun) -> bool:
-    return not run.state.is_final and run.state.type is not StateType.SCHEDULED
-
-
-def _end_waiting(store: Store, run: FlowRun, owner: str, now: datetime, state: State) -> bool:
-    """End a run that nobody has begun; False when somebody was quicker."""
-    lease = store.claim_run(run.run_id, owner, "", now + timedelta(seconds=30), is_limited=False)
-    if lease is None:
-        return False
-    end_lost_run(store, lease, state, now)
-    store.release(lease)
-    return True
+def _stands_in_the_way(other: FlowRun, run: FlowRun) -> bool:
+    goes_on = not other.state.is_final and other.state.type is not StateType.SCHEDULED
+    return goes_on and other.backfill == run.backfill
 
 
 def cancel(store: Store, run: FlowRun, owner: str, now: datetime) -> None:
@@ -143,7 +136,7 @@ def cancel(store: Store, run: FlowRun, owner: str, now: datetime) -> None:
         raise UsageError(f"Run {short_id(run.run_id)} has already ended: {run.state.name}.", run_id=run.run_id)
     if run.state.type is StateType.SCHEDULED:
         state = State(StateType.CANCELLED, "Cancelled", "Cancelled before it started.")
-        if _end_waiting(store, run, owner, now, state):
+        if end_waiting(store, run, owner, now, state):
             return
     store.request(run.run_id, "cancel", now)
 

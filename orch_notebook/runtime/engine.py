@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, StoreError, TaskTimedOut, UsageError
+from orch_notebook.errors import FlowRunCancelled, ProcessDied, StoreError, TaskTimedOut, UsageError
 from orch_notebook.model.events import Event, RunStateChanged, TaskAdded, TaskStateChanged
 from orch_notebook.model.machine import AwaitRetry, Command, EndRun, EndTask, RunMachine, StartTask, StopTask
 from orch_notebook.model.runs import iso
@@ -274,8 +274,8 @@ class Engine:
             self._settled(event)
         return commands
 
-    def _carry_out(self, commands: list[Command], place: Runner | None = None) -> Call | None:
-        """Do what the machine commands; leave one call to the thread that asks, if it is in a place of that runner."""
+    def _carry_out(self, commands: list[Command], after: Call | None = None) -> Call | None:
+        """Do what the machine commands; leave one call to the place in which `after` has just ended, if it may."""
         kept: Call | None = None
         stops: list[str] = []
         # The list grows while it is walked: what is recorded here makes the machine command more.
@@ -285,7 +285,7 @@ class Engine:
                     call = Call(task, attempt, self._begin, self._perform, self._end)
                     self._calls[task] = call
                     runner = call.runner = self._runners.get(task, self._runner)
-                    if kept is None and runner is place:
+                    if after is not None and kept is None and runner is after.runner and runner.follows(call, after):
                         kept = call
                     else:
                         runner.start(call)
@@ -359,7 +359,7 @@ class Engine:
                 if self._error is not None or self._final is not None:
                     return None
                 event = TaskStateChanged(self._clock.now(), call.task, call.attempt, state, details)
-                following = self._carry_out(self._apply(event), call.runner)
+                following = self._carry_out(self._apply(event), after=call)
             if self._freed is not None:
                 self._freed()
             return following
@@ -384,6 +384,8 @@ class Engine:
                 {"retriable": False} if flags.get("retriable") is False else {}
             )
         found = self._describe(error, call)
+        if isinstance(error, ProcessDied):
+            return State(StateType.CRASHED, "Crashed", str(error)), found
         return State(StateType.FAILED, "Failed", found["error"].splitlines()[0][:300] if found["error"] else ""), found
 
     # What time brings

@@ -307,7 +307,7 @@ ARTIFACTS = {
     "a table of columns": (lambda: create_table_artifact({"a": [1, 2]}), {"a": [1, 2]}, None),
     "markdown": (lambda: create_markdown_artifact("# Hello", description="x"), "# Hello", None),
     "link": (
-        lambda: create_link_artifact("https://example.org", "here"), {"link": "https://example.org", "text": "here"}, None,
+        lambda: create_link_artifact("https://a.example", "here"), {"link": "https://a.example", "text": "here"}, None,
     ),
     "image": (lambda: create_image_artifact("https://example.org/a.png"), "https://example.org/a.png", None),
     "progress": (lambda: create_progress_artifact(20), 20.0, None),

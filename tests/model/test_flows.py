@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orch_notebook.errors import CycleError, UndefinedName, UnknownTask
+from orch_notebook.model.cells import KNOWLEDGE, Rule
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell, imported_names
 from orch_notebook.model.headers import TaskHeader
 
@@ -164,3 +165,16 @@ def test_options_go_into_the_task() -> None:
 def test_imports_are_found_wherever_they_stand() -> None:
     """Also inside functions and with other names."""
     assert imported_names("import a.b, c as d\nfrom e import f as g\ndef h():\n    import i") == {"a", "d", "g", "i"}
+
+
+def test_a_plain_cell_teaches_what_a_library_does() -> None:
+    """A rule learned while flows stand holds for the tasks defined before it, too."""
+    flow = flow_of(
+        PlainCell("i", "import lib_of_this_test as lib"),
+        task("a", "x = [1]"),
+        task("b", "y = lib.tidy(x)"),
+        task("c", "print(x)"),
+    )
+    assert ("b", "c", "x") not in edges(flow)
+    KNOWLEDGE.learn(functions={"lib_of_this_test.tidy": Rule(changes=(0,))})
+    assert ("b", "c", "x") in edges(flow)

@@ -7,7 +7,7 @@ was given; a call whose value is thrown away changes its receiver, or its argume
 
 Users extend it::
 
-    KNOWLEDGE.extend(functions={"mylib.tidy": Rule(changes=(0,))}, methods={"refresh": Rule(changes=("self",))})
+    KNOWLEDGE.learn(functions={"mylib.tidy": Rule(changes=(0,))}, methods={"refresh": Rule(changes=("self",))})
 """
 
 from __future__ import annotations

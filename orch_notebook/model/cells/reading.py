@@ -92,7 +92,7 @@ class Reader:
     def read_cell(self, source: str, entry: Callable[[str], Entry]) -> Summary:
         """Return what a cell does where its names are known so."""
         tree = parse(source)
-        memory = memory_of(tree).summaries.setdefault(self.knowledge, [])
+        memory = memory_of(tree).summaries.setdefault(self.knowledge.edition, [])
         for summary in memory:
             if all(entry(name) == known for name, known in summary.needs.items()):
                 return summary
@@ -119,7 +119,7 @@ class Reader:
             if self._bodies > 2 * WIDENED:
                 caller.give_up("its functions call each other in too many ways")
                 return Summary()
-        key = (self.knowledge, frozenset(given.items()))
+        key = (self.knowledge.edition, frozenset(given.items()))
         memory = memory_of(code.node).summaries.setdefault(key, [])
         for summary in memory:
             if all(caller.peek(name) == known for name, known in summary.needs.items()):

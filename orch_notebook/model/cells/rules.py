@@ -90,6 +90,39 @@ class Knowledge:
         self.methods = dict(methods)
         self.magics = dict(magics)
         self._found: dict[str, Rule | None] = {}
+        #: Another one whenever something is learned: what was found out before holds no more.
+        self.edition = object()
+
+    def learn(
+        self,
+        functions: Mapping[str, Rule] | None = None,
+        methods: Mapping[str, Rule] | None = None,
+        magics: Mapping[str, str] | None = None,
+    ) -> None:
+        """Know more from now on, here and wherever this table is used; what is given goes before what was there.
+
+        Parameters
+        ----------
+        functions : Mapping
+            Rules by dotted path, ``"mylib.*"`` for all that begins so.
+        methods : Mapping
+            Rules by a method's bare name.
+        magics : Mapping
+            What a magic does: ``"nothing"``, ``"code"`` (it runs its text as Python), ``"state:…"``.
+
+        Examples
+        --------
+        >>> known = Knowledge({}, {}, {})
+        >>> known.learn(functions={"mylib.tidy": Rule(changes=(0,))})
+        >>> known.function("mylib.tidy").changes
+        (0,)
+        """
+        self.functions |= functions or {}
+        self.methods |= methods or {}
+        self.magics |= magics or {}
+        self._found.clear()
+        vars(self).pop("roots", None)
+        self.edition = object()
 
     def extend(
         self,

@@ -76,6 +76,7 @@ class _Wirer:
         #: The names of which it mattered whether the live namespace has them.
         self.asked: set[str] = set()
         self.knowledge = knowledge
+        self.edition = knowledge.edition
         self.reader = Reader(knowledge)
         self.cells: list[Cell] = []
         self.tasks: list[str] = []
@@ -422,7 +423,12 @@ def wire(cells: Sequence[Cell], known: Collection[str] = (), knowledge: Knowledg
     # Taken out while in use, so two threads never share one.
     wirer = _warm.pop() if _warm else None
     done = len(wirer.cells) if wirer is not None else 0
-    if wirer is None or wirer.knowledge is not knowledge or wirer.cells != list(cells[:done]) or not wirer.knows(names):
+    if (
+        wirer is None
+        or wirer.edition is not knowledge.edition
+        or wirer.cells != list(cells[:done])
+        or not wirer.knows(names)
+    ):
         wirer, done = _Wirer(names, knowledge), 0
     for cell in cells[done:]:
         wirer.add(cell)

@@ -5,6 +5,7 @@ diagrams, as plain text, HTML, DOT or SVG.  All text that comes from users is es
 """
 
 from orch_notebook.model.views.badges import badge_html, badge_text, pill
+from orch_notebook.model.views.checks import check_html
 from orch_notebook.model.views.diagrams import Node, NodeFace, dot, faces, nodes
 from orch_notebook.model.views.drawings import draw, paint
 from orch_notebook.model.views.graphs import explanation_html, explanation_text, graph_html, graph_text
@@ -34,6 +35,7 @@ __all__ = [
     "attempt_words",
     "badge_html",
     "badge_text",
+    "check_html",
     "clip",
     "dot",
     "draw",

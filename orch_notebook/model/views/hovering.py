@@ -36,7 +36,7 @@ def hover_map(svg: str) -> tuple[str, str]:
     --------
     >>> line = '<g class="edge"><title>b reads x from a</title><path class="hit" d="M9 10C9 20 9 30 9 40"/></g>'
     >>> print(hover_map(f'<svg width="60" height="50">{line}</svg>')[1].partition(">")[2])
-    <area shape="poly" coords="3,10,3,13,3,20,3,30,3,37,3,40,15,40,15,37,15,30,15,20,15,13,15,10" \
+    <area shape="poly" coords="3,10,3,16,3,22,3,28,3,34,3,40,15,40,15,34,15,28,15,22,15,16,15,10" \
 title="b reads x from a" alt=""/></map>
     """
     width = _WIDTH.search(svg)

@@ -58,6 +58,10 @@ class ThreadRunner:
     def _start_thread(self) -> None:
         threading.Thread(target=self._work, name=f"orch-task-{self._threads}", daemon=True).start()
 
+    def follows(self, call: Call, after: Call) -> bool:
+        """Let a thread go straight on: it is any call's place."""
+        return True
+
     def stop(self, call: Call) -> bool:
         """Raise :class:`TaskStopped` in the thread that performs `call`; False when none does."""
         place = call.place

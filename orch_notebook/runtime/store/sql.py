@@ -81,6 +81,12 @@ class SqlStore(Shelves):
             parameters = rows.run_parameters(run, schedule_id, plan, owner, lease_expires_at)
             return bool(self._queries.create_run(connection, **parameters))
 
+    def create_runs(self, runs: Sequence[tuple[FlowRun, Plan]]) -> None:
+        """Insert many runs, all or none."""
+        with self._write(durable=True) as connection:
+            for run, plan in runs:
+                self._queries.create_run(connection, **rows.run_parameters(run, None, plan, None, None))
+
     def run(self, run_id: str) -> FlowRun | None:
         """Return a run with its tasks."""
         with self._read() as connection:
@@ -110,11 +116,18 @@ class SqlStore(Shelves):
         state: str | None = None,
         parent_run_id: str | None = None,
         flow: str | None = None,
+        backfill: str | None = None,
         limit: int = 100,
     ) -> list[FlowRun]:
         """Return runs, newest first, without their tasks."""
         found = self._all(
-            "select_runs", deployment=deployment, state=state, parent_run_id=parent_run_id, flow=flow, limit=limit
+            "select_runs",
+            deployment=deployment,
+            state=state,
+            parent_run_id=parent_run_id,
+            flow=flow,
+            backfill=backfill,
+            limit=limit,
         )
         return [rows.run_from_row(row) for row in found]
 
@@ -315,6 +328,13 @@ class SqlStore(Shelves):
     def versions(self, name: str) -> list[Deployment]:
         """Return every version of a deployment, oldest first."""
         return [rows.version_from_row(row) for row in self._all("select_versions", name=name)]
+
+    def remove_deployment(self, name: str) -> bool:
+        """Take a deployment away with its schedules and versions; False if there is none of that name."""
+        with self._write(durable=True) as connection:
+            self._queries.delete_versions(connection, name=name)
+            self._queries.delete_schedules(connection, deployment=name)
+            return bool(self._queries.delete_deployment(connection, name=name))
 
     def pause_deployment(self, name: str, is_paused: bool, now: datetime, reason: str = "") -> bool:
         """Let the schedules of a deployment rest, or wake them; False if there is none of that name."""

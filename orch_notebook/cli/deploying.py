@@ -1,0 +1,181 @@
+"""What one does with deployments besides running them: versions, declarations in a file, removal."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orch_notebook.cli.app import AsJson, Name, app, columns, console, print_json, say
+from orch_notebook.cli.tables import runs_table, versions_table
+from orch_notebook.errors import UsageError
+from orch_notebook.orchestrator import open_orchestrator
+from orch_notebook.promotion.declarations import find_declarations, write_declarations
+
+__all__ = ["app"]
+
+
+@app.command()
+def versions(
+    name: Name,
+    diff: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="OLD NEW", help="Show what tells two versions apart.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the versions of a deployment, or compare two."""
+    with open_orchestrator() as orchestrator:
+        if diff is not None:
+            lines = orchestrator.differences(name, *diff)
+            if as_json:
+                print_json(lines)
+            else:
+                say("\n".join(lines) or f"Versions {diff[0]} and {diff[1]} are the same.")
+            return
+        found = orchestrator.versions(name)
+        if as_json:
+            print_json([version.to_json() for version in found])
+        else:
+            console.print(versions_table(found, columns()))
+
+
+@app.command()
+def apply(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="File to read; orch.toml or pyproject.toml here by default.")
+    ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove deployments of notebooks here that it does not declare.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the deployments in line with a file that declares them.
+
+    What would change is shown first.
+    """
+    with open_orchestrator() as orchestrator:
+        changes = orchestrator.compare_declarations(file or find_declarations(Path.cwd()), prune=prune)
+        if as_json:
+            print_json([{"name": each.name, "kind": each.kind, "lines": list(each.lines)} for each in changes])
+        else:
+            for each in changes:
+                say(f"{each.name}: {each.kind}")
+                for line in each.lines:
+                    say(f"  {line}")
+        count = sum(each.kind != "same" for each in changes)
+        if dry_run or not count:
+            if not as_json:
+                say("Nothing to do." if not count else f"{count} would change; nothing has.")
+            return
+        if not yes and not (sys.stdin.isatty() and typer.confirm(f"Change {count}?")):
+            raise UsageError("Nothing was changed. Where nobody can be asked, say --yes.")
+        orchestrator.apply(changes)
+        if not as_json:
+            say(f"Changed {count}.")
+
+
+@app.command()
+def export(
+    name: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Deployments; all by default.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it there.")] = None,
+) -> None:
+    """Print the deployments as a file that declares them."""
+    with open_orchestrator() as orchestrator:
+        found = [orchestrator.deployment(each) for each in name] if name else orchestrator.deployments()
+        folder = (output.absolute().parent if output else Path.cwd()).absolute()
+        text = write_declarations(found, folder)
+        if output is None:
+            say(text.rstrip())
+        else:
+            output.write_text(text, "utf-8")
+            say(f"Wrote {output}: {len(found)} deployment{'s' * (len(found) != 1)}.")
+
+
+@app.command()
+def delete(name: Name) -> None:
+    """Remove a deployment; its runs stay."""
+    with open_orchestrator() as orchestrator:
+        orchestrator.remove(name)
+        say(f"{name} is gone. Its runs are kept: orch runs")
+
+
+@app.command()
+def rollback(
+    name: Name, version: Annotated[int, typer.Argument(metavar="VERSION", help="Version to go back to.")]
+) -> None:
+    """Promote an earlier version of a deployment again.
+
+    It becomes a new version; its schedules count from now.
+    """
+    with open_orchestrator() as orchestrator:
+        deployment = orchestrator.roll_back(name, version)
+        say(f"{name} is as version {version} was; that makes it version {deployment.version}.")
+
+
+@app.command()
+def backfill(
+    name: Name,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUES", help="An axis: day=2026-01-01..2026-01-31, k=1..9/2, region=north,south."),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter of all its runs; may be repeated."),
+    ] = None,
+    max_active: Annotated[int, typer.Option(metavar="N", help="Runs of it that go on at once.")] = 4,
+    reprocess: Annotated[
+        str, typer.Option(metavar="WHICH", help="Of what was run before, run again: none, failed or all.")
+    ] = "none",
+    is_reversed: Annotated[bool, typer.Option("--reverse", help="Begin with the last.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and run nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a deployment over a grid of parameters.
+
+    Every point is checked before anything runs.
+    """
+    with open_orchestrator() as orchestrator:
+        plan = orchestrator.plan_backfill(
+            name, param or (), parameter or (), reprocess=reprocess, is_reversed=is_reversed
+        )
+        made = "" if dry_run else orchestrator.backfill(plan, at_once=max_active)
+        if as_json:
+            left = [{"parameters": dict(point), "run_id": run.run_id} for point, run in plan.left]
+            print_json({"backfill": made or None, "runs": [dict(point) for point in plan.points], "left": left})
+            return
+        if dry_run:
+            for point in plan.points:
+                say("  ".join(f"{key}={value}" for key, value in point.items()))
+        count, left_out = len(plan.points), len(plan.left)
+        say(f"{count} run{'s' * (count != 1)}; {left_out} left out, having run before.")
+        if made:
+            say(f"Backfill {made}: orch backfills {made}")
+            if not orchestrator.workers():
+                say("No worker is running. Start one: orch worker")
+
+
+@app.command()
+def backfills(
+    backfill_id: Annotated[str, typer.Argument(metavar="BACKFILL", help="Its id.")],
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel what is left of it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how far a backfill is, or cancel it."""
+    with open_orchestrator() as orchestrator:
+        if cancel:
+            count = orchestrator.cancel_backfill(backfill_id)
+            say(f"{count} run{'s' * (count != 1)} cancelled or asked to stop.")
+            return
+        found = orchestrator.backfill_runs(backfill_id)
+        if as_json:
+            print_json([run.to_json() for run in found])
+            return
+        console.print(runs_table(found, orchestrator.clock.now(), columns()))
+        counts = Counter(run.state.name for run in found)
+        say(", ".join(f"{count} {state}" for state, count in counts.most_common()))

@@ -1,0 +1,279 @@
+"""Deployments declared in a file beside the notebooks: ``orch.toml``, or ``[tool.orch]`` of a ``pyproject.toml``.
+
+In: a file.  Out: what it declares, and what tells that from what the store has; or the file, from what the store has.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from orch_notebook.errors import OrchError, ScheduleError, UsageError
+from orch_notebook.model.deployments import Deployment
+from orch_notebook.model.differences import compare_deployments
+from orch_notebook.model.durations import interval_words, parse_interval
+from orch_notebook.model.policies import CatchUp, Overlap
+from orch_notebook.model.schedules import Cron, Interval, Once, Recurrence, Schedule, schedule_from_json
+from orch_notebook.model.zones import parse_instant
+from orch_notebook.promotion.deployments import compose
+from orch_notebook.promotion.notebooks import cells_of
+from orch_notebook.promotion.terms import Terms, Timed
+from orch_notebook.runtime.settings import Settings
+from orch_notebook.runtime.store import Store
+
+__all__ = ["Change", "compare_declarations", "find_declarations", "read_declarations", "write_declarations"]
+
+FILES = ("orch.toml", "pyproject.toml")
+KEYS = (
+    "notebook", "schedules", "parameters", "retries", "retry_delay", "timeout", "kernel", "queue", "priority", "limit",
+    "overlap", "catch_up", "tags",
+)  # fmt: skip
+RULES = ("cron", "every", "rrule", "at")
+SCHEDULE_KEYS = (*RULES, "timezone", "start", "parameters")
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One deployment as a file declares it."""
+
+    name: str
+    notebook: Path
+    schedules: tuple[Timed, ...]
+    parameters: Mapping[str, Any]
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of one deployment.
+
+    Parameters
+    ----------
+    kind : str
+        ``new``, ``changed``, ``same`` or ``gone``.
+    wanted : Deployment or None
+        As it shall be; None if it shall go.
+    lines : tuple of str
+        What differs, for people.
+    """
+
+    name: str
+    kind: str
+    wanted: Deployment | None
+    lines: tuple[str, ...] = ()
+
+
+def find_declarations(folder: Path) -> Path:
+    """Return the file of a folder that declares deployments.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    for name in FILES:
+        path = folder / name
+        if path.is_file() and (name == FILES[0] or "orch" in _load(path).get("tool", {})):
+            return path
+    raise UsageError(f"There is no orch.toml in {folder}, nor a pyproject.toml with [tool.orch].")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}.") from None
+
+
+def read_declarations(path: Path, now: datetime) -> list[Declaration]:
+    """Read what a file declares; paths in it are relative to its folder.
+
+    Parameters
+    ----------
+    now : datetime
+        Intervals count from here unless they say from when.
+
+    Raises
+    ------
+    UsageError
+        A key is unknown or has a value it cannot have; the message says where.
+    """
+    content = _load(path)
+    if path.name == FILES[1]:
+        content = content.get("tool", {}).get("orch", {})
+    _check_keys(content, ("deployments",), f"{path.name}")
+    tables = content.get("deployments", {})
+    if not isinstance(tables, dict):
+        raise UsageError(f"{path.name}: deployments is no table: write [deployments.NAME].")
+    found = []
+    for name, table in tables.items():
+        where = f"{path.name}, deployment {name!r}"
+        if not isinstance(table, dict):
+            raise UsageError(f"{where} is no table: write [deployments.{name}].")
+        try:
+            found.append(_read(path.parent, name, table, where, now))
+        except (TypeError, ValueError, OrchError) as error:
+            if str(error).startswith(where):
+                raise
+            raise UsageError(f"{where}: {error}") from None
+    return found
+
+
+def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(known)}."
+            raise UsageError(f"{where}: there is no {key!r}.{hint}")
+
+
+def _read(folder: Path, name: str, table: Mapping[str, Any], where: str, now: datetime) -> Declaration:
+    _check_keys(table, KEYS, where)
+    if not isinstance(table.get("notebook"), str):
+        raise UsageError(f'{where} names no notebook: notebook = "PATH".')
+    overlap = table.get("overlap")
+    terms = Terms(
+        retries=int(table.get("retries", 0)),
+        retry_delay=_length(table.get("retry_delay", 0)),
+        timeout=_length(table["timeout"]) if "timeout" in table else None,
+        kernel=table.get("kernel"),
+        queue=str(table.get("queue", "default")),
+        priority=int(table.get("priority", 0)),
+        concurrency=int(table["limit"]) if "limit" in table else None,
+        overlap=None if overlap is None else Overlap.parse(str(overlap)),
+        catch_up=CatchUp.parse(str(table.get("catch_up", "latest"))),
+        tags=tuple(map(str, table.get("tags", ()))),
+    )
+    schedules = []
+    for place, rule in enumerate(table.get("schedules", ()), 1):
+        here = f"{where}, schedule {place}"
+        _check_keys(rule, SCHEDULE_KEYS, here)
+        schedules.append(Timed(_schedule(rule, here, now), _plain(rule.get("parameters", {}))))
+    return Declaration(name, folder / table["notebook"], tuple(schedules), _plain(table.get("parameters", {})), terms)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    # TOML knows dates; parameters travel as JSON, in which they are texts.
+    return {name: value.isoformat() if isinstance(value, date) else value for name, value in values.items()}
+
+
+def _length(value: Any) -> float:
+    return parse_interval(value) if isinstance(value, str) else float(value)
+
+
+def _schedule(rule: Mapping[str, Any], where: str, now: datetime) -> Schedule:
+    given = [key for key in RULES if key in rule]
+    if len(given) != 1:
+        raise ScheduleError(f"{where}: give one of {', '.join(RULES)}.")
+    zone = rule.get("timezone", "UTC")
+    start = parse_instant(_text(rule["start"]), zone) if "start" in rule else None
+    match given[0]:
+        case "cron":
+            return Cron(rule["cron"], zone)
+        case "every":
+            return Interval(_length(rule["every"]), start or now)
+        case "rrule":
+            if start is None:
+                raise ScheduleError(f"{where}: a recurrence rule needs a start, from which it counts.")
+            return Recurrence(rule["rrule"], start, zone)
+        case _:
+            return Once(parse_instant(_text(rule["at"]), zone))
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def compare_declarations(
+    store: Store, settings: Settings, now: datetime, path: Path, *, prune: bool = False
+) -> list[Change]:
+    """Return what bringing the store in line with a file would change.
+
+    Parameters
+    ----------
+    prune : bool
+        Whether deployments of notebooks below the file's folder go that it does not declare.
+
+    Raises
+    ------
+    UsageError
+        The file, or a notebook it names, cannot be used.
+    """
+    changes = []
+    declared = read_declarations(path, now)
+    for each in declared:
+        wanted = compose(
+            settings,
+            now,
+            each.notebook,
+            each.name,
+            schedules=each.schedules,
+            parameters=each.parameters,
+            terms=each.terms,
+        )
+        old = store.deployment(each.name)
+        if old is None:
+            schedules = [schedule_from_json(row.rule).words() for row in wanted.schedules]
+            changes.append(Change(each.name, "new", wanted, tuple(f"+ schedule {words}" for words in schedules)))
+            continue
+        lines = compare_deployments(old, wanted, cells_of(old), cells_of(wanted))
+        changes.append(Change(each.name, "changed" if lines else "same", wanted, tuple(lines)))
+    if prune:
+        names = {each.name for each in declared}
+        below = [old for old in store.deployments() if Path(old.plan.notebook).is_relative_to(path.parent.absolute())]
+        changes += [Change(old.name, "gone", None) for old in below if old.name not in names]
+    return changes
+
+
+def write_declarations(deployments: Sequence[Deployment], folder: Path) -> str:
+    """Return a file that declares these deployments; notebooks below `folder` are named relative to it."""
+    # The one place where the writer is imported: reading, which is common, needs only the standard library.
+    import tomli_w
+
+    return tomli_w.dumps({"deployments": {each.name: _table(each, folder) for each in deployments}})
+
+
+def _table(deployment: Deployment, folder: Path) -> dict[str, Any]:
+    plan = deployment.plan
+    notebook = Path(plan.notebook)
+    bare = replace(plan, retries=0, retry_delay=0.0, timeout=None, queue="default", priority=0, concurrency=None)
+    table: dict[str, Any] = {
+        "notebook": str(notebook.relative_to(folder) if notebook.is_relative_to(folder) else notebook)
+    }
+    for key, value in (("kernel", plan.kernel), ("timeout", plan.timeout), ("limit", plan.concurrency)):
+        if value is not None:
+            table[key] = value
+    for key in ("retries", "retry_delay", "queue", "priority"):
+        if getattr(plan, key) != getattr(bare, key):
+            table[key] = getattr(plan, key)
+    if plan.overlap is not Overlap.QUEUE:
+        table["overlap"] = plan.overlap.value
+    if deployment.catch_up != CatchUp():
+        table["catch_up"] = deployment.catch_up.text
+    if plan.tags:
+        table["tags"] = list(plan.tags)
+    if given := {name: value for name, value in deployment.parameters.items() if value is not None}:
+        table["parameters"] = given
+    if deployment.schedules:
+        table["schedules"] = [_rule(row.rule, row.parameters) for row in deployment.schedules]
+    return table
+
+
+def _rule(rule: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    given = {"parameters": dict(parameters)} if parameters else {}
+    match schedule_from_json(rule):
+        case Cron(expression, timezone):
+            return {"cron": expression, "timezone": timezone, **given}
+        case Interval(seconds, anchor):
+            return {"every": interval_words(seconds), "start": anchor.isoformat(), **given}
+        case Recurrence(text, start, timezone):
+            return {"rrule": text, "start": start.isoformat(), "timezone": timezone, **given}
+        case Once(at):
+            return {"at": at.isoformat(), **given}

@@ -1,0 +1,235 @@
+"""What surrounds tasks without a name in the notebook: random generators, settings of libraries, files.
+
+In: nothing but the process and its working directory.  Out: a token for each state, by the name that the analysis of
+cells gives it, and the way back to how all of it stood.
+"""
+
+from __future__ import annotations
+
+import locale
+import logging
+import operator
+import os
+import random
+import sys
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orch_notebook.runtime.insides import content
+from orch_notebook.runtime.tokens import Budget
+
+__all__ = ["CHANCE", "Surroundings", "stir"]
+
+#: Generators of random numbers that a whole process shares.
+CHANCE = ("state:random", "state:numpy.random", "state:torch")
+
+MOST_FILES = 2_000
+#: Files above this are watched, but no copy is kept to put them back.
+MOST_BYTES = 20_000_000
+MOST_BYTES_TOGETHER = 200_000_000
+#: What front ends and tools write by themselves.
+NOT_WATCHED = (".ipynb", ".pyc")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One state of the process: the library that must be loaded, how it is read and how it is put back."""
+
+    library: str
+    read: Callable[[Any], Any]
+    put_back: Callable[[Any, Any], object]
+
+
+def _read_display(pandas: Any) -> dict[str, Any]:
+    found = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for key in pandas._config.config._registered_options:
+            found[key] = pandas.get_option(key)
+    return found
+
+
+def _put_display(pandas: Any, kept: Mapping[str, Any]) -> None:
+    now = _read_display(pandas)
+    for key, value in kept.items():
+        if now.get(key) != value:
+            pandas.set_option(key, value)
+
+
+def _put_filters(module: Any, kept: list[Any]) -> None:
+    module.filters[:] = kept
+    module._filters_mutated() if hasattr(module, "_filters_mutated") else module._filters_mutated_lock_held()
+
+
+def _put_environ(module: Any, kept: Mapping[str, str]) -> None:
+    for name in set(module.environ) - set(kept):
+        del module.environ[name]
+    module.environ.update(kept)
+
+
+def _put_path(module: Any, kept: tuple[list[str], int]) -> None:
+    module.path[:], limit = kept
+    module.setrecursionlimit(limit)
+
+
+def _put_root(module: Any, kept: tuple[int, list[Any]]) -> None:
+    module.root.level, module.root.handlers[:] = kept
+
+
+def _read_printing(numpy: Any) -> tuple[Any, Any]:
+    return numpy.get_printoptions(), numpy.geterr()
+
+
+def _put_printing(numpy: Any, kept: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    numpy.set_printoptions(**{key: value for key, value in kept[0].items() if key != "override_repr" or value})
+    numpy.seterr(**kept[1])
+
+
+#: By the names of the analysis; where one of its names covers two libraries, the second has a mark behind it.
+STATES: Mapping[str, State] = {
+    "state:random": State("random", lambda m: m.getstate(), lambda m, kept: m.setstate(kept)),
+    "state:numpy.random": State(
+        "numpy", lambda m: m.random.get_state(legacy=False), lambda m, kept: m.random.set_state(kept)
+    ),
+    "state:torch": State(
+        "torch", lambda m: m.get_rng_state().numpy(), lambda m, kept: m.set_rng_state(m.from_numpy(kept))
+    ),
+    "state:environ": State("os", lambda m: dict(m.environ), _put_environ),
+    "state:cwd": State("os", lambda m: m.getcwd(), lambda m, kept: m.chdir(kept)),
+    "state:matplotlib.rcParams": State(
+        "matplotlib", lambda m: dict(dict.items(m.rcParams)), lambda m, kept: dict.update(m.rcParams, kept)
+    ),
+    "state:display": State("pandas", _read_display, _put_display),
+    "state:display numpy": State("numpy", _read_printing, _put_printing),
+    "state:warnings": State("warnings", lambda m: list(m.filters), _put_filters),
+    "state:sys": State("sys", lambda m: (list(m.path), m.getrecursionlimit()), _put_path),
+    "state:logging": State("logging", lambda m: (m.root.level, list(m.root.handlers)), _put_root),
+    "state:locale": State("locale", lambda m: m.setlocale(m.LC_ALL), lambda m, kept: m.setlocale(m.LC_ALL, kept)),
+}
+assert locale and logging and random  # loaded, so that their states are looked at from the beginning
+
+
+class Surroundings:
+    """The states of this process and the files of its working directory, as they stood when this was made.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Whose files are watched; by default the working directory.  Hidden files, notebooks and caches are not.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = (folder or Path.cwd()).resolve()
+        self._states = dict(self._read())
+        self.files = dict(self._walk())
+        #: Whether there are more files than are watched.
+        self.is_crowded = len(self.files) >= MOST_FILES
+        self._copies = self._copy()
+        self._made: set[str] = set()
+        self._touched: set[str] = set()
+
+    def _read(self) -> Iterator[tuple[str, Any]]:
+        for name, state in STATES.items():
+            module = sys.modules.get(state.library)
+            # Another version of the library may not have it: that state is not watched.
+            with suppress(Exception):
+                if module is not None:
+                    yield name, state.read(module)
+
+    def look(self) -> dict[str, str]:
+        """Return a token for every state and file, as they are now."""
+        found: dict[str, str] = {}
+        for name, value in self._read():
+            # A library that a task was the first to load: there was nothing before that to go back to.
+            self._states.setdefault(name, value)
+            found[name.partition(" ")[0]] = found.get(name.partition(" ")[0], "") + _token(value)
+        for path, (size, changed_at) in self._walk():
+            found[f"file:{path}"] = f"{size} {changed_at}"
+        return found
+
+    def note(self, changed: set[str]) -> None:
+        """Take note of files that a task has written; they are put back."""
+        for name in changed:
+            kind, _, path = name.partition(":")
+            if kind == "file":
+                (self._touched if path in self.files else self._made).add(path)
+
+    def _walk(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        todo, count = [self.folder], 0
+        while todo:
+            try:
+                entries = sorted(os.scandir(todo.pop()), key=lambda entry: entry.name)
+            except OSError:
+                continue
+            for entry in entries:
+                if entry.name.startswith((".", "__pycache__")) or entry.name.endswith(NOT_WATCHED):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(Path(entry.path))
+                    yield os.path.relpath(entry.path, self.folder) + "/", (0, 0)
+                    continue
+                try:
+                    if not entry.is_file():  # to read a pipe is to wait for who writes
+                        continue
+                    found = entry.stat()
+                except OSError:
+                    continue
+                count += 1
+                if count > MOST_FILES:
+                    return
+                yield os.path.relpath(entry.path, self.folder), (found.st_size, found.st_mtime_ns)
+
+    def _copy(self) -> dict[str, bytes]:
+        room, copies = MOST_BYTES_TOGETHER, dict[str, bytes]()
+        for path, (size, _) in self.files.items():
+            if size > MOST_BYTES or size > room or path.endswith("/"):
+                continue
+            room -= size
+            try:
+                copies[path] = (self.folder / path).read_bytes()
+            except OSError:
+                continue
+        return copies
+
+    def put_back(self) -> list[str]:
+        """Put states and files back; return the names of those that could not be."""
+        failed: list[str] = []
+        now = dict(self._read())
+        for name, kept in self._states.items():
+            if name not in now or _token(now[name]) != _token(kept):
+                try:
+                    STATES[name].put_back(sys.modules[STATES[name].library], kept)
+                except Exception:  # noqa: BLE001 - said to the person, who can mend it
+                    failed.append(name)
+        for path in sorted(self._made, reverse=True):  # what is in a folder comes before the folder
+            try:
+                (self.folder / path).rmdir() if path.endswith("/") else (self.folder / path).unlink(missing_ok=True)
+            except OSError:
+                failed.append(f"file:{path}")
+        for path in self._touched:
+            data = self._copies.get(path)
+            if data is None:
+                failed.append(f"file:{path}")
+                continue
+            target, times = self.folder / path, self.files[path]
+            target.write_bytes(data)
+            os.utime(target, ns=(times[1], times[1]))
+        self._made.clear()
+        self._touched.clear()
+        return failed
+
+
+def _token(value: Any) -> str:
+    return content(value, Budget()).hex()
+
+
+def stir(but: Collection[str] = ()) -> None:
+    """Give the shared generators of random numbers a new start, as a new kernel would, `but` for some states."""
+    for name, seed in zip(CHANCE, ("seed", "random.seed", "seed"), strict=True):
+        module = sys.modules.get(STATES[name].library)
+        if module is not None and name not in but:
+            operator.attrgetter(seed)(module)()

@@ -1,0 +1,162 @@
+"""Deployments declared in a file: what it may say, what would change, and the way back."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from orch_notebook.errors import UsageError
+from orch_notebook.model.policies import CatchUp, Overlap
+from orch_notebook.model.schedules import Cron, Once, Recurrence, schedule_from_json
+from orch_notebook.orchestrator import Orchestrator
+from orch_notebook.promotion.declarations import find_declarations, read_declarations, write_declarations
+from tests.books import write_book
+
+FULL = """
+[deployments.nightly]
+notebook = "report.ipynb"
+parameters = { n = 7 }
+retries = 2
+retry_delay = "1m"
+timeout = "2h"
+queue = "big"
+priority = 5
+limit = 1
+overlap = "skip"
+catch_up = "limit:3"
+tags = ["etl", "daily"]
+
+[[deployments.nightly.schedules]]
+cron = "0 6 * * *"
+timezone = "Europe/Madrid"
+parameters = { n = 9 }
+
+[[deployments.nightly.schedules]]
+rrule = "FREQ=MONTHLY;BYDAY=-1FR"
+start = 2026-01-01T18:00:00
+
+[[deployments.nightly.schedules]]
+at = 2026-12-24T12:00:00Z
+
+[deployments.by-hand]
+notebook = "report.ipynb"
+"""
+
+
+@pytest.fixture
+def orchestrator(settings, clock):
+    """An orchestrator whose clock stands still."""
+    found = Orchestrator(settings, clock=clock)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def declare(book):
+    """Writes orch.toml beside the notebook and returns its path."""
+
+    def write(text, name="orch.toml"):
+        path = book.parent / name
+        path.write_text(text, "utf-8")
+        return path
+
+    return write
+
+
+def test_a_file_says_everything(orchestrator, declare):
+    """Every key of a declaration reaches the deployment."""
+    changes = orchestrator.compare_declarations(declare(FULL))
+    assert [(change.name, change.kind) for change in changes] == [("nightly", "new"), ("by-hand", "new")]
+    orchestrator.apply(changes)
+    made = orchestrator.deployment("nightly")
+    plan = made.plan
+    assert (made.parameters, plan.retries, plan.retry_delay, plan.timeout) == ({"n": 7}, 2, 60.0, 7200.0)
+    assert (plan.queue, plan.priority, plan.concurrency, plan.overlap) == ("big", 5, 1, Overlap.SKIP)
+    assert (made.catch_up, plan.tags) == (CatchUp(3), ("etl", "daily"))
+    rules = {type(schedule_from_json(row.rule)): row for row in made.schedules}
+    assert rules.keys() == {Cron, Recurrence, Once}
+    assert rules[Cron].parameters == {"n": 9}
+    assert orchestrator.deployment("by-hand").schedules == ()
+
+
+def test_what_is_in_line_stays_as_it_is(orchestrator, declare, book):
+    """Applying twice changes nothing; a change of a value or of a cell is told and makes a version."""
+    path = declare(FULL)
+    orchestrator.apply(orchestrator.compare_declarations(path))
+    again = orchestrator.compare_declarations(path)
+    assert {change.kind for change in again} == {"same"}
+    orchestrator.apply(again)
+    assert orchestrator.deployment("nightly").version == 1
+    declare(FULL.replace("retries = 2", "retries = 3"))
+    [change, other] = orchestrator.compare_declarations(path)
+    assert (change.kind, change.lines, other.kind) == ("changed", ("retries: 2 -> 3",), "same")
+    orchestrator.apply([change, other])
+    assert (orchestrator.deployment("nightly").version, orchestrator.deployment("by-hand").version) == (2, 1)
+    write_book(book, ("n: int = 3  # rows", ["parameters"]), "print(n + 1)")
+    assert {change.kind for change in orchestrator.compare_declarations(path)} == {"changed"}
+
+
+def test_what_is_no_longer_declared_goes_when_asked(orchestrator, declare, tmp_path, book):
+    """With prune, deployments of notebooks below the file go that it does not declare; others stay."""
+    orchestrator.apply(orchestrator.compare_declarations(declare(FULL)))
+    elsewhere = write_book(tmp_path / "elsewhere" / "other.ipynb", "x = 1")
+    orchestrator.promote(elsewhere, "other")
+    path = declare('[deployments.by-hand]\nnotebook = "report.ipynb"\n')
+    assert [change.kind for change in orchestrator.compare_declarations(path)] == ["same"]
+    waiting = orchestrator.trigger("nightly")
+    orchestrator.apply(orchestrator.compare_declarations(path, prune=True))
+    assert [found.name for found in orchestrator.deployments()] == ["by-hand", "other"]
+    assert orchestrator.show(waiting.run_id).state.message == "The deployment was removed."
+
+
+def test_the_way_back(orchestrator, declare, book, clock):
+    """What is written from the store declares the same deployments."""
+    orchestrator.apply(orchestrator.compare_declarations(declare(FULL)))
+    text = write_declarations(orchestrator.deployments(), book.parent)
+    assert tomllib.loads(text)["deployments"]["nightly"]["notebook"] == "report.ipynb"
+    assert {change.kind for change in orchestrator.compare_declarations(declare(text))} == {"same"}
+
+
+BAD = [
+    ("x = 1", "there is no 'x'"),
+    ("deployments = 3", "deployments is no table"),
+    ("[deployments]\nnightly = 3", "is no table"),
+    ("[deployments.nightly]", "names no notebook"),
+    ('[deployments.nightly]\nnotebook = "report.ipynb"\nretry = 1', "no 'retry'. Did you mean 'retries'?"),
+    ('[deployments.nightly]\nnotebook = "none.ipynb"', "There is no notebook"),
+    ('[deployments.nightly]\nnotebook = "report.ipynb"\nretries = -1', "must not be negative"),
+    ('[deployments.nightly]\nnotebook = "report.ipynb"\nretries = "many"', "'many'"),
+    ('[deployments.nightly]\nnotebook = "report.ipynb"\noverlap = "wait"', "no overlap policy 'wait'"),
+    ('[deployments.nightly]\nnotebook = "report.ipynb"\nparameters = { m = 1 }', "no parameter 'm'"),
+    ('[deployments.nightly]\nnotebook = "report.ipynb"\nschedules = [{ cron = "61 * * * *" }]', "minute field '61'"),
+    ('[deployments.nightly]\nnotebook = "report.ipynb"\nschedules = [{ every = "1h", at = "x" }]', "give one of"),
+    ('[deployments.nightly]\nnotebook = "report.ipynb"\nschedules = [{ rrule = "FREQ=DAILY" }]', "needs a start"),
+    ('[deployments."two words"]\nnotebook = "report.ipynb"', "'two words'"),
+    ("[deployments", "is not TOML"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), BAD, ids=[str(row[1]) for row in BAD])
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_a_bad_file_is_told_in_one_line(orchestrator, declare, text, says):
+    """What is wrong is told with the file, the deployment and the key, and nothing is kept."""
+    path = declare(text)
+    with pytest.raises(UsageError) as caught:
+        orchestrator.compare_declarations(path)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert orchestrator.deployments() == []
+
+
+def test_the_file_is_found(declare, book, clock):
+    """orch.toml comes first, then a pyproject.toml that speaks of us; else it is told what to write."""
+    with pytest.raises(UsageError, match=r"no orch\.toml"):
+        find_declarations(book.parent)
+    declare("[tool.other]\n", "pyproject.toml")
+    with pytest.raises(UsageError, match=r"no orch\.toml"):
+        find_declarations(book.parent)
+    declare('[tool.orch.deployments.a]\nnotebook = "report.ipynb"\n', "pyproject.toml")
+    [found] = read_declarations(find_declarations(book.parent), clock.now())
+    assert found.name == "a"
+    assert find_declarations(declare("").parent).name == "orch.toml"
