@@ -54,6 +54,11 @@ DIFFERENCES = [
     (Outcome(has_run=True), Outcome(), "does not run"),
     (Outcome("ValueError: no", True), Outcome(has_run=True), "does not fail with ValueError: no"),
     (Outcome(has_run=True, made={"x": "1"}), Outcome(has_run=True), "may not make 'x'"),
+    (
+        Outcome(has_run=True, texts={"prints": "hi\n1"}, has_loaded=True),
+        Outcome(has_run=True, texts={"prints": "1"}),
+        "",
+    ),
     (Outcome("E: a", True, made={"x": "1"}), Outcome("E: a", True), ""),
 ]
 
