@@ -6,7 +6,7 @@ import atexit
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.notebooks import cells_of
 from orch_notebook.promotion.terms import Given, Terms, Timed
-from orch_notebook.promotion.worker import Launch, launch_process
+from orch_notebook.promotion.worker import Launch, Spare, launch_process
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
@@ -673,24 +673,25 @@ class Orchestrator:
             A parameter is unknown, missing or ill-typed.
         """
         owner, now = this_owner(), self.clock.now()
-        run = deployments.submit(
-            self.store,
-            self.settings,
-            now,
-            Path(notebook),
-            parameters or {},
-            owner,
-            timeout=timeout,
-            kernel=kernel,
-            instead=instead,
-        )
-        lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=deployments.STARTING))
-        try:
-            launch = launch_process(self.settings)(lease, lambda: None)
-        except OSError as error:  # no memory, no room on the disk, too many processes
-            why = f"could not be started ({error.strerror or error})"
-            upkeep.settle(self.store, lease, why, self.clock.now())
-            raise OrchError(f"The process that executes {notebook} {why}.", run_id=run.run_id) from None
+        with closing(Spare(self.settings)) as spare:
+            run = deployments.submit(
+                self.store,
+                self.settings,
+                now,
+                Path(notebook),
+                parameters or {},
+                owner,
+                timeout=timeout,
+                kernel=kernel,
+                instead=instead,
+            )
+            lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=deployments.STARTING))
+            try:
+                launch = launch_process(self.settings, spare)(lease, lambda: None)
+            except OSError as error:  # no memory, no room on the disk, too many processes
+                why = f"could not be started ({error.strerror or error})"
+                upkeep.settle(self.store, lease, why, self.clock.now())
+                raise OrchError(f"The process that executes {notebook} {why}.", run_id=run.run_id) from None
         return Execution(
             launch,
             settle=lambda said: upkeep.settle(self.store, lease, said, self.clock.now()),
