@@ -20,7 +20,7 @@ from typing import Any
 
 from orch_notebook.runtime.imports import import_one_at_a_time
 
-__all__ = ["Capture", "Routes", "capturing", "current"]
+__all__ = ["LINE_LIMIT", "Capture", "Routes", "capturing", "current"]
 
 #: The capture of the task whose code is running here, if any.
 current: contextvars.ContextVar[Capture | None] = contextvars.ContextVar("orch_capture", default=None)
