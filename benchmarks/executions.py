@@ -215,7 +215,9 @@ def execute(how: str, path: Path, result: Path, seconds: int) -> None:
     indices = [index for index, cell in enumerate(notebook.cells) if cell in cells]
     mine = str(result) + (".names" if is_plain else "")
     text = (NAMES if is_plain else FLOW).format(result=mine, how=how, notebook=str(path))
-    notebook.cells = [*(cells if is_plain else []), nbformat.v4.new_code_cell(text)]
+    # A cell of a live notebook always has others before it.
+    before = cells if is_plain else [nbformat.v4.new_code_cell("None")]
+    notebook.cells = [*before, nbformat.v4.new_code_cell(text)]
     options = {"allow_errors": True, "timeout": seconds, "store_widget_state": False}
     client = NotebookClient(notebook, kernel_name="python3", **options)
     client.execute(cwd=str(path.parent), cleanup_kc=True)

@@ -74,13 +74,14 @@ class KernelHooks:
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
         """Show the figures that are still open, or what went wrong."""
-        if error is None:
-            figures.show_figures(self._show_figure)
-        else:
+        if isinstance(error, TaskStopped):
             figures.close_figures()
-            if not isinstance(error, TaskStopped):
+        else:
+            if error is not None:
                 self._postmortem.failed(cell.name, error)
                 capture.put(self._error(error))
+            # As in a plain cell: what was drawn before it failed is shown below the error.
+            figures.show_figures(self._show_figure)
         self._put_out(cell.name, capture)
 
     def _show_figure(self, figure: Any) -> None:
