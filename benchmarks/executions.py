@@ -115,6 +115,9 @@ def summary(outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 picture = base64.b64encode(picture) if isinstance(picture, bytes) else picture.strip().encode()
                 shown.append(hashlib.sha1(picture).hexdigest()[:12])
             rich.append(shown)
+    # IPython tells the error of a magic in words.
+    if not error and (told := re.search(r"^UsageError: .*$", streams["stderr"], re.MULTILINE)):
+        error = mask(told[0])
     warnings = sorted({f"{kind}: {text.strip()}" for kind, text in WARNING.findall(streams["stderr"])})
     stderr = WARNING.sub("", streams["stderr"])
     return {

@@ -20,7 +20,7 @@ from orch_notebook.model.cells.rules import Knowledge
 from orch_notebook.model.cells.statements import execute
 from orch_notebook.model.cells.values import EMPTY, NOTHING_KNOWN, ClassCode, Entry, FunctionCode, Summary
 
-__all__ = ["Reader", "analyse", "library_entry", "parse"]
+__all__ = ["OLD_NAMES", "Reader", "analyse", "library_entry", "parse"]
 
 #: How many calls deep functions of the notebook are followed.
 DEEPEST = 24
@@ -35,6 +35,10 @@ REMEMBERED = 8
 BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 IPYTHON_NAMES = frozenset(
     ("In", "Out", "_", "__", "___", "_oh", "_ih", "_dh", "exit", "quit", "get_ipython", "display")
+)
+#: Builtins of Python 2: code that asks which version it runs on still names them.
+OLD_NAMES = frozenset(
+    ("basestring", "execfile", "long", "raw_input", "reduce", "reload", "unichr", "unicode", "xrange")
 )
 
 
