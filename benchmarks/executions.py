@@ -58,6 +58,9 @@ class OnePlace:
             self._ready.append(call)
             self._wake.notify()
 
+    def follows(self, call: Call, after: Call) -> bool:
+        return False  # what comes next is picked
+
     def stop(self, call: Call) -> bool:
         return False
 

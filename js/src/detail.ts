@@ -22,7 +22,7 @@ export class DetailView {
     this.again.title = "Run this task and what depends on it";
     this.again.addEventListener("click", () => {
       store.dismiss();
-      send({ type: "run", select: [`${store.selectedName}+`] });
+      send({ type: "run", select: [`${store.selectedName}+`], everything: false });
     });
     this.log.addEventListener("keydown", (event) => event.stopPropagation());
     this.element.append(this.title, this.facts, this.log, this.hint);

@@ -11,6 +11,7 @@ export class Head {
   private readonly state = h("span", {});
   private readonly progress = h("span", { class: "orch-dim orch-progress" });
   private readonly run: HTMLButtonElement;
+  private readonly all: HTMLButtonElement;
   private readonly cancel: HTMLButtonElement;
   private readonly bar = h("div", { class: "orch-bar", role: "progressbar", "aria-valuemin": 0, "aria-label": "Tasks done" });
   private readonly notice = h("div", { class: "orch-notice", role: "alert", hidden: true });
@@ -26,13 +27,18 @@ export class Head {
     const play = shape("M3 1.8v8.4L10 6z", "run");
     const stop = shape("M2.5 2.5h7v7h-7z", "stop");
     this.run = h("button", { type: "button", class: "orch-button orch-primary" }, play, "Run");
+    this.all = h("button", { type: "button", class: "orch-button orch-quiet" }, "Run all");
+    this.all.title = "Run every task, stale or not";
+    this.run.title = "Run what is stale";
     this.cancel = h("button", { type: "button", class: "orch-button" }, stop, "Cancel");
     // A click is answered at once, here; the kernel's answer follows with its next message.
-    this.run.addEventListener("click", () => {
-      store.dismiss();
-      this.wait("run");
-      send({ type: "run", select: [] });
-    });
+    for (const [button, everything] of [[this.run, false], [this.all, true]] as const) {
+      button.addEventListener("click", () => {
+        store.dismiss();
+        this.wait("run");
+        send({ type: "run", select: [], everything });
+      });
+    }
     this.cancel.addEventListener("click", () => {
       this.wait("cancel");
       send({ type: "cancel" });
@@ -44,7 +50,7 @@ export class Head {
         "div",
         { class: "orch-head" },
         h("span", { class: "orch-where" }, this.name, this.state, this.progress),
-        h("span", { class: "orch-buttons" }, this.run, this.cancel),
+        h("span", { class: "orch-buttons" }, this.all, this.run, this.cancel),
       ),
       this.bar,
       this.notice,
@@ -116,7 +122,8 @@ export class Head {
   private buttons(): void {
     const { run, topology } = this.store;
     const busy = run !== null && !run.is_final;
-    this.run.disabled = busy || !topology?.tasks.length || this.waiting === "run";
+    this.run.disabled = this.all.disabled = busy || !topology?.tasks.length || this.waiting === "run";
+    this.all.hidden = run === null;
     this.cancel.disabled = !run?.can_cancel || this.waiting === "cancel";
   }
 }

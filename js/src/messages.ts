@@ -93,6 +93,7 @@ export interface Hello {
 export interface Run {
   type: "run";
   select: string[];
+  everything: boolean;
 }
 
 export interface Cancel {

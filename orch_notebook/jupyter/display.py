@@ -17,12 +17,12 @@ from orch_notebook.errors import OrchError
 from orch_notebook.jupyter.outlets import Address, Outlet, TextOutlet
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.runs import FlowRun, TaskRun
-from orch_notebook.model.states import StateType
+from orch_notebook.model.states import State, StateType
 from orch_notebook.model.views import badge_html, badge_text, dot, paint, summary_html, summary_text
 from orch_notebook.runtime.capture import Capture
 from orch_notebook.runtime.layout import layout
 
-__all__ = ["LiveDisplay", "badge_bundle", "diagram_svg", "summary_bundle"]
+__all__ = ["LiveDisplay", "as_stale", "badge_bundle", "diagram_svg", "summary_bundle"]
 
 logger = logging.getLogger("orch_notebook")
 
@@ -53,10 +53,17 @@ def summary_bundle(run: FlowRun, now: datetime) -> dict[str, str]:
     }
 
 
+def as_stale(task_run: TaskRun, why: str) -> TaskRun:
+    """Return a task run that has completed as one that is to come again, with the reason; any other as it is."""
+    if not why or task_run.state.type is not StateType.COMPLETED:
+        return task_run
+    return TaskRun(task_run.run_id, task_run.task, State(StateType.PENDING, message=f"stale: {why}"))
+
+
 class _Place:
     """A task's badge: where it stands and what it last showed."""
 
-    __slots__ = ("address", "clears", "display_id", "has_outputs", "shown", "task_run")
+    __slots__ = ("address", "clears", "display_id", "has_outputs", "shown", "stale", "task_run")
 
     def __init__(self, address: Address, display_id: str) -> None:
         self.address = address
@@ -66,6 +73,8 @@ class _Place:
         #: Whether the next output replaces those before it.
         self.clears = False
         self.task_run: TaskRun | None = None
+        #: Why what the task left does not hold any more, or empty.
+        self.stale = ""
 
 
 class LiveDisplay:
@@ -91,6 +100,8 @@ class LiveDisplay:
         self._sending = threading.RLock()
         self._places: dict[str, _Place] = {}
         self._captures: dict[str, Capture] = {}
+        #: What tasks have left under their cells, for cells that are executed again while their task is fresh.
+        self._left: dict[str, list[Mapping[str, Any]]] = {}
         # The run that is shown.
         self._look: Callable[[], FlowRun | None] = lambda: None
         self._is_over: Callable[[], bool] = lambda: True
@@ -105,25 +116,55 @@ class LiveDisplay:
 
     # badges
 
-    def place(self, name: str, display_id: str, task_run: TaskRun) -> None:
-        """Show a task's badge in the cell that is being executed; from now on it lives there."""
+    def place(self, name: str, display_id: str, task_run: TaskRun, count: int) -> None:
+        """Show a task's badge in the cell that is being executed; from now on it lives there.
+
+        Below the badge of a task that has completed stands what it put out; `count` is the number of its cell.
+        """
         place = _Place(self._outlet.here(), display_id)
         with self._lock:
             self._places[name] = place
         self._send_badge(place, task_run, is_new=True, running=place.address)
+        if task_run.state.type is StateType.COMPLETED:
+            with self._sending:
+                for output in self._left.get(name, ()):
+                    number = {"execution_count": count} if output["output_type"] == "execute_result" else {}
+                    self._send_output({**output, **number}, place, place.address)
+
+    def last(self, name: str) -> TaskRun | None:
+        """Return the task run that a task's badge shows."""
+        with self._lock:
+            place = self._places.get(name)
+        return place.task_run if place is not None else None
+
+    def mark(self, stale: Mapping[str, str]) -> None:
+        """Mark the badges of these tasks as stale, each with the reason, and no others."""
+        with self._lock:
+            places = dict(self._places)
+        for name, place in places.items():
+            why = stale.get(name, "")
+            if place.task_run is not None and why != place.stale:
+                self._send_badge(place, place.task_run, stale=why, running=self._outlet.here())
 
     def remove(self, name: str) -> None:
         """Forget the badge of a task that is no more."""
         with self._lock:
             self._places.pop(name, None)
+            self._left.pop(name, None)
 
     def _send_badge(
-        self, place: _Place, task_run: TaskRun, *, is_new: bool = False, running: Address | None = None
+        self,
+        place: _Place,
+        task_run: TaskRun,
+        *,
+        is_new: bool = False,
+        running: Address | None = None,
+        stale: str = "",
     ) -> bool:
         """Send a badge if it has changed; return whether it had."""
-        bundle = badge_bundle(task_run, self._now())
+        bundle = badge_bundle(as_stale(task_run, stale), self._now())
         with self._sending:
-            place.task_run = task_run
+            place.task_run, place.stale = task_run, stale
             if bundle["text/html"] == place.shown and not is_new:
                 return False
             place.shown = bundle["text/html"]
@@ -141,6 +182,7 @@ class LiveDisplay:
         with self._lock:
             self._captures[name] = capture
         with self._sending:
+            self._left[name] = []
             place = self._shown_at.get(name)
             if place is None or not place.has_outputs:
                 return
@@ -151,6 +193,7 @@ class LiveDisplay:
         with self._sending:  # one at a time, so that the outputs of a task keep their order
             place = self._shown_at.get(name)
             for output in capture.take():
+                self._remember(name, output)
                 if place is not None and output["output_type"] == "clear_output":
                     # A task that clears its cell clears what it has put out, not its badge.
                     place.clears = bool(output["wait"])
@@ -162,6 +205,25 @@ class LiveDisplay:
                     self._clear(name, place)
                 self._send_output(output, place)
 
+    def put_again(self, name: str, outputs: list[dict[str, Any]]) -> None:
+        """Show what a task put out when the result that takes its place was made."""
+        with self._sending:
+            self._left[name] = []
+            for output in outputs:
+                self._remember(name, output)
+            place = self._shown_at.get(name)
+            if place is None or place.has_outputs:
+                return
+            for each in self._left[name]:
+                self._send_output(each, place)
+
+    def _remember(self, name: str, output: Mapping[str, Any]) -> None:
+        left = self._left.setdefault(name, [])
+        if output["output_type"] == "clear_output":
+            left.clear()
+        else:
+            left.append(output)
+
     def _clear(self, name: str, place: _Place) -> None:
         """Clear a task's cell but for its badge; one message replaces the other, so nothing flickers."""
         place.has_outputs = False
@@ -171,13 +233,13 @@ class LiveDisplay:
         if shown := now or place.task_run:
             self._send_badge(place, shown, is_new=True)
 
-    def _send_output(self, output: Mapping[str, Any], place: _Place | None) -> None:
+    def _send_output(self, output: Mapping[str, Any], place: _Place | None, running: Address | None = None) -> None:
         content = {key: value for key, value in output.items() if key != "output_type"}
         address = place.address if place is not None else self._running
         display_id = place.display_id if place is not None else ""
         if place is not None:
             place.has_outputs = True
-        self._outlet.send(output["output_type"], content, address, self._running, display_id)
+        self._outlet.send(output["output_type"], content, address, running or self._running, display_id)
 
     # one run
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from orch_notebook.jupyter import figures
+from IPython.core.compilerop import CachingCompiler
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from orch_notebook.jupyter import bars, figures
 from orch_notebook.jupyter.postmortem import Postmortem
+from orch_notebook.jupyter.questions import QuestionRoutes
 from orch_notebook.model.flows import CellTask
-from orch_notebook.runtime.calls import TaskStopped, users_frames
+from orch_notebook.runtime.calls import TaskStopped, users_frames, was_shown
 from orch_notebook.runtime.capture import Capture, current
 
-__all__ = ["DisplayRoutes", "KernelHooks"]
+__all__ = ["AwayHooks", "DisplayRoutes", "KernelHooks"]
 
 
 class KernelHooks:
@@ -30,6 +38,8 @@ class KernelHooks:
         ``begun(task, capture)`` is told that an attempt begins.
     put_out : callable
         ``put_out(task, capture)`` shows what the capture has gathered.
+    put_again : callable
+        ``put_again(task, outputs)`` shows what an earlier performance left.
     postmortem : Postmortem
         Keeps what went wrong for the debugger.
     """
@@ -41,6 +51,7 @@ class KernelHooks:
         counts: Mapping[str, int],
         begun: Callable[[str, Capture], object],
         put_out: Callable[[str, Capture], object],
+        put_again: Callable[[str, list[dict[str, Any]]], object],
         postmortem: Postmortem,
     ) -> None:
         self._shell = shell
@@ -48,6 +59,7 @@ class KernelHooks:
         self._counts = counts
         self._begun = begun
         self._put_out = put_out
+        self._put_again = put_again
         self._postmortem = postmortem
 
     def filename(self, cell: CellTask) -> str:
@@ -77,15 +89,31 @@ class KernelHooks:
         if isinstance(error, TaskStopped):
             figures.close_figures()
         else:
-            if error is not None:
+            if error is not None and not was_shown(error):
                 self._postmortem.failed(cell.name, error)
                 if _is_told_in_words(error):
                     capture.write("stderr", f"UsageError: {error}\n")
                 else:
                     capture.put(self._error(error))
-            # As in a plain cell: what was drawn before it failed is shown below the error.
+            # As in a plain cell, what was drawn before an error shows below it.
             figures.show_figures(self._show_figure)
         self._put_out(cell.name, capture)
+
+    def away(self, cell: CellTask, labels: Mapping[str, str]) -> AwayHooks:
+        """Return what a shell in another process must know to show the same."""
+        inline = inline_settings(self._shell)
+        return AwayHooks(
+            filename_=self.filename(cell),
+            count=self._counts.get(cell.name, self._shell.execution_count),
+            labels=dict(labels),
+            mode=self._shell.InteractiveTB.mode,
+            colors=self._shell.colors,
+            inline={name: getattr(inline, name) for name in INLINE if hasattr(inline, name)},
+        )
+
+    def again(self, cell: CellTask, outputs: list[dict[str, Any]]) -> None:
+        """Show what the task put out when its result was made."""
+        self._put_again(cell.name, outputs)
 
     def _show_figure(self, figure: Any) -> None:
         data, metadata = self._shell.display_formatter.format(figure)
@@ -105,6 +133,114 @@ class KernelHooks:
 def _is_told_in_words(error: BaseException) -> bool:
     """Whether IPython shows an error of a magic as one line and not as a traceback."""
     return type(error).__name__ == "UsageError" and type(error).__module__.startswith("IPython.")
+
+
+#: The settings of inline figures that the ``%config`` magic changes.
+INLINE = ("figure_formats", "print_figure_kwargs", "close_figures", "rc")
+
+
+@dataclass(frozen=True, slots=True)
+class AwayHooks:
+    """Hooks of one cell whose body runs in another process, over a shell made there.
+
+    Parameters
+    ----------
+    filename_ : str
+        The name under which the kernel cached the cell's source.
+    count : int
+        The number that the cell bears.
+    labels : mapping
+        What people call the cells whose code is used, by file name.
+    mode, colors : str
+        How the kernel draws tracebacks.
+    inline : mapping
+        How it shows figures.
+    """
+
+    filename_: str
+    count: int
+    labels: Mapping[str, str]
+    mode: str
+    colors: str
+    inline: Mapping[str, Any] = field(default_factory=dict)
+
+    def _hooks(self, cell: CellTask) -> KernelHooks:
+        shell = shell_of_process()
+        sources, counts = {cell.name: self.filename_}, {cell.name: self.count}
+        return KernelHooks(shell, sources, counts, _nothing, _nothing, _nothing, Postmortem(shell))
+
+    def filename(self, cell: CellTask) -> str:
+        """Return the name under which the kernel cached the cell's source."""
+        return self.filename_
+
+    def label(self, filename: str) -> str:
+        """Return ``Cell In[3]`` for the name of that cell's source."""
+        return self.labels.get(filename, "")
+
+    def begin(self, cell: CellTask, capture: Capture) -> None:
+        """Let the shell of this process be as that of the kernel is."""
+        shell = shell_of_process()
+        main = sys.modules["__main__"]
+        shell.user_module, shell.user_ns = main, main.__dict__
+        shell.compile.labels = self.labels
+        shell.colors = self.colors
+        shell.InteractiveTB.set_mode(self.mode)
+        shell.config.InlineBackend.update(self.inline)
+        if (inline := inline_settings(shell)) is not None:
+            inline.update_config(shell.config)
+
+    def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
+        """Put the value of the last expression into the capture, in every form Jupyter knows for it."""
+        self._hooks(cell).show(cell, value, capture)
+
+    def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
+        """Show the figures that are still open, or what went wrong."""
+        self._hooks(cell).end(cell, capture, error)
+
+    def away(self, cell: CellTask, labels: Mapping[str, str]) -> AwayHooks:
+        """Return these."""
+        return self
+
+    def again(self, cell: CellTask, outputs: list[dict[str, Any]]) -> None:
+        """Do nothing: results are kept elsewhere."""
+
+
+def inline_settings(shell: Any) -> Any:
+    """Return a shell's settings of inline figures, or None before the first."""
+    return next((each for each in shell.configurables if type(each).__name__ == "InlineBackend"), None)
+
+
+def _nothing(name: str, capture: Any) -> None:
+    """Leave what a task puts out to the process that asked for it."""
+
+
+class _LabelledCompiler(CachingCompiler):  # type: ignore[misc]
+    """Calls cells as they are called in the kernel they come from."""
+
+    labels: Mapping[str, str] = {}
+
+    def format_code_name(self, name: str) -> tuple[str, str] | None:
+        kind, _, number = self.labels.get(name, "").partition(" ")
+        return (kind, number) if number else super().format_code_name(name)
+
+
+class _Shell(InteractiveShell):  # type: ignore[misc]
+    compiler_class = _LabelledCompiler
+
+
+@cache
+def shell_of_process() -> Any:
+    """Return the shell of a process that performs bodies; made when first asked for."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    main = sys.modules["__main__"]
+    shell = _Shell.instance(config=config, user_module=main)
+    shell.builtin_trap.activate()  # display and get_ipython, as in every kernel
+    DisplayRoutes(shell).open()
+    QuestionRoutes(shell).open()
+    figures.route_figures()
+    bars.route_bars()
+    return shell
 
 
 class DisplayRoutes:

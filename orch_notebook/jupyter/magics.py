@@ -16,6 +16,7 @@ from orch_notebook.jupyter.source import FlowSource
 from orch_notebook.jupyter.widgets import FlowPanel
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.explanations import explain
+from orch_notebook.model.freshness import coming_words
 from orch_notebook.model.headers import header_usage, parse_header
 from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.views import check_html, dot, explanation_html, explanation_text, graph_html, graph_text
@@ -106,6 +107,7 @@ class OrchMagics(Magics):  # type: ignore[misc]
             summary=not given.quiet,
             only_stale=given.stale,
             everything=given.everything,
+            runner=given.runner,
         )
 
     def _graph(self, given: Namespace) -> Any:
@@ -137,6 +139,8 @@ class OrchMagics(Magics):  # type: ignore[misc]
         if run is None:
             print("Nothing has run yet. '%flow run' runs all tasks.")
             return None
+        if (plan := self.session.plan(run.flow)) is not None:
+            print(coming_words(plan))
         return Bundle(summary_bundle(run, self.session.orchestrator.clock.now()))
 
     def _cancel(self, given: Namespace) -> None:

@@ -5,6 +5,7 @@ The magics and the panel both act through this object; it turns a gesture into o
 
 from __future__ import annotations
 
+import linecache
 import logging
 import os
 import threading
@@ -18,7 +19,8 @@ from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, OrchError, UnknownTask, UsageError
 from orch_notebook.jupyter import bars, figures
-from orch_notebook.jupyter.display import LiveDisplay
+from orch_notebook.jupyter.cellmagics import CellMagicRoutes, commented
+from orch_notebook.jupyter.display import LiveDisplay, as_stale
 from orch_notebook.jupyter.document import NotebookFile
 from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks
 from orch_notebook.jupyter.outlets import open_outlet
@@ -26,13 +28,14 @@ from orch_notebook.jupyter.postmortem import Postmortem
 from orch_notebook.jupyter.questions import QuestionRoutes
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
+from orch_notebook.model.freshness import Plan
 from orch_notebook.model.headers import parse_header
 from orch_notebook.model.naming import name_for
 from orch_notebook.model.runs import FlowRun, TaskRun
+from orch_notebook.model.states import State, StateType
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.checks import cells_as_tasks
 from orch_notebook.runtime.bodies import compile_cell
-from orch_notebook.runtime.capture import Capture
 from orch_notebook.runtime.handles import RunHandle
 from orch_notebook.runtime.versions import Kept
 
@@ -65,17 +68,26 @@ class NotebookSession:
         self._flows = {self.main: CellFlow(self.main)}
         #: By flow: what its runs of this session left.
         self._kept: dict[str, Kept] = {}
+        #: By flow: what a run would do now.
+        self._plans: dict[str, Plan] = {}
         self.handle: RunHandle | None = None
         self._sources: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         self._display_ids = count(1)
         self._subscribers: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._display_routes = DisplayRoutes(shell)
         self._question_routes = QuestionRoutes(shell)
+        self._magic_routes = CellMagicRoutes(shell)
         self._postmortem = Postmortem(shell)
         self._hooks = KernelHooks(
-            shell, self._sources, self._counts, self.display.begin, self.display.put_out, self._postmortem
+            shell,
+            self._sources,
+            self._counts,
+            self.display.begin,
+            self.display.put_out,
+            self.display.put_again,
+            self._postmortem,
         )
         self._end_watch: Callable[[], None] = lambda: None
         self._is_closed = False
@@ -87,6 +99,7 @@ class NotebookSession:
         """Begin to take part in the notebook."""
         self._display_routes.open()
         self._question_routes.open()
+        self._magic_routes.open()
         figures.route_figures()
         bars.route_bars(as_text=self.is_executed_by_worker)
         self._take_in_history()
@@ -106,6 +119,7 @@ class NotebookSession:
         self.display.finish()
         self._display_routes.close()
         self._question_routes.close()
+        self._magic_routes.close()
         figures.unroute_figures()
         bars.unroute_bars()
 
@@ -167,6 +181,9 @@ class NotebookSession:
         # As the prompt shows it: newer versions of IPython count on before they execute, older ones after.
         number = self.shell.displayhook.prompt_count
         filename = self.shell.compile.cache(source, number, raw_code=raw)
+        if (shown := commented(body.lstrip("\n \t"))) is not None:
+            lines = f"# %%task {line}\n{blank}{shown}".splitlines(keepends=True)
+            linecache.cache[filename] = (len(source), None, lines, filename)
         compile_cell(source, filename)  # a syntax error belongs to the person now, not to the run
         before = self._of_cell(here.cell_id)
         taken = {task.name for flow in self._flows.values() for task in flow}
@@ -193,9 +210,17 @@ class NotebookSession:
         self._sources[name] = filename
         self._counts[name] = number
         notes = flow.wiring.notes.get(name, ())
-        task_run = TaskRun("", flow.graph.by_name[name], details={"note": " ".join(notes)} if notes else {})
-        self.display.place(name, f"orch-{os.getpid()}-{next(self._display_ids)}", task_run)
-        self._tell()
+        details = {"note": " ".join(notes)} if notes else {}
+        task_run = TaskRun("", flow.graph.by_name[name], details=details)
+        if not self.is_running and (plan := self._plan(flow)) is not None:
+            why = plan.runs.get(name, "")
+            last = self.display.last(name)
+            if not why and last is not None:
+                task_run = last
+            elif why and self._kept_of(flow).has_run(name):
+                task_run = replace(task_run, state=State(StateType.PENDING, message=f"stale: {why}"))
+        self.display.place(name, f"orch-{os.getpid()}-{next(self._display_ids)}", task_run, number)
+        self._reconsider()
         return task_run
 
     def _of_cell(self, cell_id: str | None) -> tuple[str, str] | None:
@@ -208,7 +233,7 @@ class NotebookSession:
         for flow in self._homes(name) or [self.flow()]:
             flow.remove(name)
         self.display.remove(name)
-        self._tell()
+        self._reconsider()
 
     def _cell_ran(self, result: Any) -> None:
         # Comm messages fire this hook too, on a thread of their own (ipykernel 7).
@@ -229,8 +254,17 @@ class NotebookSession:
             source = self.shell.input_transformer_manager.transform_cell(raw)
             for flow in self._flows.values():
                 flow.define(PlainCell(label, source))
+                self._note_changes(flow, label)
         except (SyntaxError, OrchError) as error:
             logger.debug("A plain cell is not taken into the flow: %s", error)
+        self._reconsider()
+
+    def _note_changes(self, flow: CellFlow, label: str) -> None:
+        """Take note of values that a plain cell has changed in place: what tasks left there is theirs no more."""
+        kept = self._kept.get(flow.name)
+        if kept is not None and (changed := flow.wiring.effects[label].mutates):
+            names = self.shell.user_ns
+            kept.spoil([names[name] for name in changed if name in names], "a plain cell")
 
     def _take_in_history(self) -> None:
         """Take in the plain cells from before the extension was loaded: tasks may call the functions they define."""
@@ -252,6 +286,37 @@ class NotebookSession:
         environment = self._environment(flow)
         flow.know(environment.keys() | {"get_ipython", "display"}, tools_in(environment))
 
+    # what is stale
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run goes on."""
+        return self.handle is not None and not self.handle.is_over
+
+    def plan(self, name: str | None = None) -> Plan | None:
+        """Return what a run of a flow would do now, or nothing where that cannot be said."""
+        return self._plans.get(name or self.main)
+
+    def _plan(self, flow: CellFlow) -> Plan | None:
+        kept = self._kept.get(flow.name)
+        if kept is None:
+            return None
+        try:
+            return self.orchestrator.prepare(flow, self._environment(flow), kept).plan
+        except (OrchError, SyntaxError) as error:
+            logger.debug("What is stale in flow %r cannot be said: %s", flow.name, error)
+            return None
+
+    def _reconsider(self) -> None:
+        """Work out anew what is stale, and mark it."""
+        with self._lock:
+            if self._is_closed or self.is_running:
+                return
+            plans = {name: self._plan(flow) for name, flow in self._flows.items()}
+            self._plans = {name: plan for name, plan in plans.items() if plan is not None}
+            self.display.mark({task: why for plan in self._plans.values() for task, why in plan.runs.items()})
+        self._tell()
+
     # running
 
     def run(
@@ -263,6 +328,7 @@ class NotebookSession:
         summary: bool = True,
         only_stale: bool = False,
         everything: bool = False,
+        runner: str | None = None,
     ) -> RunHandle:
         """Run what is stale in a flow, or the selected part of it.
 
@@ -280,6 +346,8 @@ class NotebookSession:
             Of what is selected run only what is stale.
         everything : bool
             Run it all, fresh or not.
+        runner : str, optional
+            Where the code of tasks runs that name no runner.
 
         Raises
         ------
@@ -288,7 +356,9 @@ class NotebookSession:
         FlowRunFailed, FlowRunCancelled
             How it ended, unless it runs in the background.
         """
-        handle = self.begin(self.flow(flow), select, summary=summary, only_stale=only_stale, everything=everything)
+        handle = self.begin(
+            self.flow(flow), select, summary=summary, only_stale=only_stale, everything=everything, runner=runner
+        )
         if background:
             return handle
         try:
@@ -308,6 +378,7 @@ class NotebookSession:
         summary: bool = False,
         only_stale: bool = False,
         everything: bool = False,
+        runner: str | None = None,
     ) -> RunHandle:
         """Begin a run and return at once; see :meth:`run`.
 
@@ -333,6 +404,7 @@ class NotebookSession:
                     everything=everything,
                     kept=self._kept_of(flow),
                     hooks=self._hooks,
+                    runner=runner,
                 )
                 self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
         threading.Thread(target=self._after, args=(handle,), name="orch-after", daemon=True).start()
@@ -367,7 +439,9 @@ class NotebookSession:
                 self.shell.user_ns,
                 base=self._environment(found),
                 # What the tasks put out is compared, and shown nowhere.
-                hooks=KernelHooks(self.shell, self._sources, self._counts, _ignore, _ignore, Postmortem(self.shell)),
+                hooks=KernelHooks(
+                    self.shell, self._sources, self._counts, _ignore, _ignore, _ignore, Postmortem(self.shell)
+                ),
                 seed=seed,
                 orders=orders,
             )
@@ -392,7 +466,7 @@ class NotebookSession:
     def _after(self, handle: RunHandle) -> None:
         handle.wait()
         self._postmortem.leave()
-        self._tell()
+        self._reconsider()
 
     def _interrupted(self, handle: RunHandle) -> None:
         handle.cancel()
@@ -422,9 +496,14 @@ class NotebookSession:
         self.handle.cancel()
 
     def current(self, flow: str | None = None) -> FlowRun | None:
-        """Return the latest run of this session, or of one of its flows, with its task runs."""
+        """Return the latest run of this session, or of one of its flows; what is stale by now is to come again."""
         run = self.handle.run if self.handle is not None else None
-        return run if run is not None and flow in (None, run.flow) else None
+        if run is None or flow not in (None, run.flow):
+            return None
+        plan = None if self.is_running else self._plans.get(run.flow)
+        if plan is None:
+            return run
+        return replace(run, tasks=tuple(as_stale(task_run, plan.runs.get(task_run.name, "")) for task_run in run.tasks))
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after every stored change, until what this returns is called."""
@@ -453,7 +532,7 @@ class NotebookSession:
         return self.orchestrator.settings.parent_run_id is not None
 
 
-def _ignore(task: str, capture: Capture) -> None:
+def _ignore(task: str, outputs: object) -> None:
     """Do nothing."""
 
 

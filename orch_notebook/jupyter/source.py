@@ -48,9 +48,14 @@ class FlowSource:
         lines = self._session.orchestrator.logs(run.run_id, task, limit=limit)
         return [LogWritten(line.at, line.task, line.attempt, line.level, line.text) for line in lines]
 
-    def start(self, select: tuple[str, ...]) -> None:
-        """Start a run and return at once."""
-        self._session.begin(self._session.flow(self._name), select)
+    def coming(self) -> int | None:
+        """Return how many tasks ▶ would perform; ``None`` where that cannot be said."""
+        plan = None if self._session.is_running else self._session.plan(self._name)
+        return None if plan is None else len(plan.performed)
+
+    def start(self, select: tuple[str, ...], *, everything: bool = False) -> None:
+        """Start a run of what is stale, of what is selected, or of everything; return at once."""
+        self._session.begin(self._session.flow(self._name), select, everything=everything)
 
     def cancel(self) -> None:
         """Ask for the run to be cancelled and return at once."""

@@ -269,6 +269,7 @@ class CellFlow:
             retry=cell.header.retry,
             timeout=cell.header.timeout,
             tags=cell.header.tags,
+            runner=cell.header.runner or "",
             exclusive=held,
             cell_index=cell.cell_index,
             cell_id=cell.cell_id,

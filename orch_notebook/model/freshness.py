@@ -24,6 +24,7 @@ __all__ = [
     "Stock",
     "Version",
     "before",
+    "coming_words",
     "decide",
     "difference",
     "needs",
@@ -146,6 +147,24 @@ class Plan:
     def performed(self) -> dict[str, str]:
         """The tasks whose code will run, each with the reason."""
         return {task: why for task, why in self.runs.items() if task not in self.loads}
+
+
+def coming_words(plan: Plan, most: int = 8) -> str:
+    """Say what the next run does.
+
+    Examples
+    --------
+    >>> coming_words(Plan({"train": "its source changed", "score": "'model' comes from a newer 'train'"}))
+    "2 tasks will run: train (its source changed), score ('model' comes from a newer 'train')."
+    >>> coming_words(Plan(fresh={"train": "nothing it depends on has changed"}))
+    'Nothing is stale: no task will run.'
+    """
+    coming = plan.performed
+    if not coming:
+        return "Nothing is stale: no task will run."
+    told = [f"{task} ({why})" for task, why in list(coming.items())[:most]]
+    more = [f"and {len(coming) - most} more"] if len(coming) > most else []
+    return f"{len(coming)} task{'s' if len(coming) > 1 else ''} will run: {', '.join(told + more)}."
 
 
 def before(task: str) -> str:
@@ -460,9 +479,10 @@ class _Planner:
             if all(self._is_at(mate, place) for mate in mates):
                 return True
         later = [other for other in self.acted.get(bond, ()) if self.order.get(other, -1) >= place]
-        if not later or any(other not in self.order for other in self.acted.get(bond, ())):
+        if any(other not in self.order for other in self.acted.get(bond, ())):
             return None
-        copy = before(min(later, key=self.order.__getitem__))
+        # Where nothing was changed after all, what a task was about to change may have been kept for it alone.
+        copy = before(min(later, key=self.order.__getitem__) if later else task)
         return Source(copy, is_shared) if version in self.stock.copies.get(copy, ()) else None
 
     def _read_mates(self, bond: int, version: Version, place: int) -> list[Version]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from orch_notebook.runtime.imports import import_one_at_a_time
 
-__all__ = ["Capture", "Routes", "capturing", "current"]
+__all__ = ["LINE_LIMIT", "Capture", "Routes", "capturing", "current"]
 
 #: The capture of the task whose code is running here, if any.
 current: contextvars.ContextVar[Capture | None] = contextvars.ContextVar("orch_capture", default=None)
@@ -59,6 +59,8 @@ class Capture:
         self._partial: dict[str, list[str]] = {}  # parts of the line that is being written, by stream
         self._kept = 0
         self.dropped = 0
+        #: What has been taken, where somebody wants all of it at the end.
+        self.history: list[dict[str, Any]] | None = None
 
     def write(self, stream: str, text: str) -> int:
         """Take text written to ``"stdout"`` or ``"stderr"``."""
@@ -126,12 +128,15 @@ class Capture:
         """Return what came since the last call, adjacent text of one stream joined; forget it here."""
         with self._lock:
             taken, self._outputs = self._outputs, []
-        return [
+        found = [
             {"output_type": "stream", "name": output["name"], "text": "".join(output["parts"])}
             if output["output_type"] == "stream"
             else output
             for output in taken
         ]
+        if self.history is not None:
+            self.history += found
+        return found
 
     def finish(self) -> None:
         """Complete the last lines, and say how much was not kept."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import linecache
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from orch_notebook.model.flows import CellTask
+from orch_notebook.runtime.bodies import compile_cell, evaluate
 from orch_notebook.runtime.capture import Capture
+from orch_notebook.runtime.namespaces import Body
 
-__all__ = ["CellHooks", "PlainHooks"]
+__all__ = ["CellHooks", "PlainHooks", "execute"]
 
 
 class CellHooks(Protocol):
@@ -32,6 +35,22 @@ class CellHooks(Protocol):
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
         """Take note that an attempt has ended, well or with an error."""
+        ...
+
+    def away(self, cell: CellTask, labels: Mapping[str, str]) -> CellHooks:
+        """Return hooks that can be pickled and do for this cell in another process what these do here.
+
+        Parameters
+        ----------
+        cell : CellTask
+            The cell.
+        labels : mapping
+            What people call the cells whose code is used there, by file name.
+        """
+        ...
+
+    def again(self, cell: CellTask, outputs: list[dict[str, Any]]) -> None:
+        """Take note of what the task put out when the result that takes its place was made."""
         ...
 
 
@@ -60,3 +79,20 @@ class PlainHooks:
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
         """Do nothing."""
+
+    def away(self, cell: CellTask, labels: Mapping[str, str]) -> CellHooks:
+        """Return these: they hold nothing."""
+        return self
+
+    def again(self, cell: CellTask, outputs: list[dict[str, Any]]) -> None:
+        """Do nothing."""
+
+
+def execute(cell: CellTask, body: Body, hooks: CellHooks, capture: Capture) -> None:
+    """Run a cell's body, and show the value of its last expression."""
+    late = body.late if body.locals is not body.globals else ()
+    code, last = compile_cell(cell.body, hooks.filename(cell), late)
+    if code is not None:
+        evaluate(code, body.globals, body.locals)
+    if last is not None:
+        hooks.show(cell, evaluate(last, body.globals, body.locals), capture)

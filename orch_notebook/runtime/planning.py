@@ -65,6 +65,7 @@ def prepare(
         A selector matches none.
     """
     base = kept.see(dict(base), flow.wiring)
+    kept.fingerprints.prune(base.values())
     keys = Keys(flow, base, kept.fingerprints)
     plan = decide(
         outline(flow),

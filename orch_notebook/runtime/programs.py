@@ -7,6 +7,7 @@ completes, and nothing does when it fails.  What it was about to change in place
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections import Counter
@@ -18,17 +19,18 @@ from orch_notebook.errors import OrchError
 from orch_notebook.model.cells import late_names
 from orch_notebook.model.flows import CellFlow, CellTask
 from orch_notebook.model.freshness import Plan, Version, before
-from orch_notebook.runtime.bodies import compile_cell, evaluate
+from orch_notebook.runtime.away import Away
 from orch_notebook.runtime.calls import describe_failure
 from orch_notebook.runtime.capture import Capture, capturing
 from orch_notebook.runtime.copies import NotCopied, check_faithful
 from orch_notebook.runtime.files import file_fingerprint
 from orch_notebook.runtime.generators import GENERATORS, put_generator, take_generator
-from orch_notebook.runtime.hooks import CellHooks, PlainHooks
+from orch_notebook.runtime.hooks import CellHooks, PlainHooks, execute
 from orch_notebook.runtime.keys import own_files
 from orch_notebook.runtime.namespaces import Body, Namespaces
 from orch_notebook.runtime.planning import Prepared
 from orch_notebook.runtime.results import Results
+from orch_notebook.runtime.runners.places import carrier
 from orch_notebook.runtime.versions import Kept
 
 __all__ = ["Around", "CellProgram"]
@@ -36,6 +38,9 @@ __all__ = ["Around", "CellProgram"]
 #: ``around(task, body, versions)`` is entered right before a body runs and left right after it; it is told what the
 #: body runs over, and all versions that are alive.
 Around = Callable[[CellTask, Body, Mapping[Version, Any]], AbstractContextManager[object]]
+
+#: Under this name a result holds what the task put out; no name of Python's has a colon.
+OUTPUTS = "outputs:"
 
 
 class CellProgram:
@@ -95,6 +100,7 @@ class CellProgram:
         self._shared: set[str] = set()
         #: For tasks whose attempt has changed its inputs, why these could not be put back.
         self._spoilt: dict[str, str] = {}
+        self._hopeless: set[int] = set()
         self._stands: dict[tuple[str, str], Any] = {}
         self._readers: Counter[Version] = Counter()
         for name in self._plan.runs:
@@ -106,6 +112,7 @@ class CellProgram:
                 last[written] = task.name
         self._last = frozenset(last.items())
         self._namespaces = Namespaces(environment, late_names(self._wiring, self._order))
+        self._away = Away(flow, self._hooks)
         self._begin()
 
     def _begin(self) -> None:
@@ -156,18 +163,25 @@ class CellProgram:
             # Nothing is put out then, so what an earlier performance left under the cell stays.
             if task in self._plan.loads and (loaded := self._load(cell)) is not None:
                 return loaded
+            capture.history = [] if cell.header.cache else None
             self._hooks.begin(cell, capture)
             try:
-                details = self._run(cell, capture, attempt)
+                made, note = self._run(cell, capture, attempt)
             except BaseException as error:
                 capture.finish()
                 self._hooks.end(cell, capture, error)
+                if task in self._spoilt:
+                    self._hopeless.add(id(error))
                 raise
             capture.finish()
             self._hooks.end(cell, capture, None)
-            return details
+            if cell.header.cache:
+                capture.take()  # what nobody has shown
+                note = " ".join(filter(None, (note, self._keep(cell, made, capture.history or []))))
+            return {"note": note} if note else None
 
-    def _run(self, cell: CellTask, capture: Capture, attempt: int) -> dict[str, Any] | None:
+    def _run(self, cell: CellTask, capture: Capture, attempt: int) -> tuple[dict[str, Any], str]:
+        """Run the body; return the versions it made, and where it ran if that needs a word."""
         effects = self._wiring.effects[cell.name]
         alone, given = bool(effects.opaque), self._given(cell.name)
         self._put_generators(cell.name, attempt)
@@ -177,11 +191,10 @@ class CellProgram:
         ):
             began = time.monotonic()
             with self._around(cell, body, dict(self._kept.versions)):
-                self._execute(cell, body, capture)
+                note = self._execute(cell, body, capture)
             made = body.all_bound() if effects.rebinds else body.bound(self._made(cell.name))
             self._publish(cell.name, made, f"{self._run_id}/{cell.name}", time.monotonic() - began)
-        note = self._keep(cell, made)
-        return {"note": note} if note else None
+        return made, note
 
     def _given(self, task: str) -> dict[str, Any]:
         """Return what a task takes in, by name: versions, and what the environment held when the run began."""
@@ -268,13 +281,16 @@ class CellProgram:
             if sharing.bonds.get(version) in bonds and self._order.get(version[1], -1) < place
         ]
 
-    def _execute(self, cell: CellTask, body: Body, capture: Capture) -> None:
-        late = body.late if body.locals is not body.globals else ()
-        code, last = compile_cell(cell.body, self._hooks.filename(cell), late)
-        if code is not None:
-            evaluate(code, body.globals, body.locals)
-        if last is not None:
-            self._hooks.show(cell, evaluate(last, body.globals, body.locals), capture)
+    def _execute(self, cell: CellTask, body: Body, capture: Capture) -> str:
+        """Run the body, here or where the runner's bodies belong; return why it was here if it belongs elsewhere."""
+        place, note = carrier.get(), ""
+        if place is not None:
+            why = self._away.perform(place, cell, body, capture)
+            if not why:
+                return ""
+            note = f"Run in a thread: {why}."
+        execute(cell, body, self._hooks, capture)
+        return note
 
     def _publish(self, task: str, made: Mapping[str, Any], made_by: str, seconds: float) -> None:
         order = self._order[task]
@@ -300,7 +316,11 @@ class CellProgram:
 
     def describe(self, error: BaseException) -> dict[str, Any]:
         """Return what is recorded of a failure, with cells called as people call them."""
-        return describe_failure(error, self._hooks.label)
+        found = describe_failure(error, self._hooks.label)
+        if id(error) in self._hopeless:
+            self._hopeless.discard(id(error))
+            found["retriable"] = False  # it would begin with what this attempt has half changed
+        return found
 
     def settled(self, task: str) -> None:
         """Free the versions that only this task still had to read; call it when no attempt will follow."""
@@ -342,7 +362,9 @@ class CellProgram:
             return None
         made, replaced = {}, {}
         for name, value in found.values.items():
-            if name.startswith("state:"):
+            if name == OUTPUTS:
+                self._hooks.again(cell, value)
+            elif name.startswith("state:"):
                 self._kept.generators[name, cell.name] = value
                 put_generator(name, value)
             elif "@" in name:
@@ -356,8 +378,8 @@ class CellProgram:
         self._publish(cell.name, made, found.made_by, 0.0)
         return {"cached_from": found.made_by, "note": "Same source and same inputs as when it was kept."}
 
-    def _keep(self, cell: CellTask, made: Mapping[str, Any]) -> str:
-        if not cell.header.cache or self._results is None:
+    def _keep(self, cell: CellTask, made: Mapping[str, Any], outputs: list[dict[str, Any]]) -> str:
+        if self._results is None:
             return ""
         key, why = self._keys.key(cell.name)
         if key is None:
@@ -365,8 +387,11 @@ class CellProgram:
         # Under other names may stand what shares memory with what the task has changed: it belongs to the outcome.
         touched = [] if self._wiring.effects[cell.name].opaque else self._touched(cell.name)
         shared = {version: self._kept.versions[version] for version in touched}
+        # A file that was closed is of no use to anybody, and would keep all else from being kept.
+        made = {name: value for name, value in made.items() if not (isinstance(value, io.IOBase) and value.closed)}
         bound = {(name, cell.name): value for name, value in made.items()}
         values: dict[str, Any] = {**made, **{"@".join(version): value for version, value in shared.items()}}
+        values[OUTPUTS] = outputs
         for state in self._wiring.effects[cell.name].state_changes & GENERATORS.keys():
             values[state] = self._kept.generators.get((state, cell.name))
         try:

@@ -246,6 +246,10 @@ class Kept:
 
     # Records.
 
+    def has_run(self, task: str) -> bool:
+        """Whether a task has completed in this session, whatever became of it since."""
+        return task in self._seconds
+
     def complete(
         self, task: str, recipe: Recipe, made_by: str, needs: Collection[str], made: Collection[str], seconds: float
     ) -> None:
@@ -267,6 +271,7 @@ class Kept:
     def spoil(self, values: Collection[Any], by: str) -> None:
         """Take note that somebody outside the flow has changed these values in place."""
         changed = {id(value) for value in values}
+        self.fingerprints.forget(values)
         with self.lock:
             for version in [each for each, value in self.versions.items() if id(value) in changed]:
                 name, maker = version

@@ -118,6 +118,13 @@ class Watch:
             outcome.error = f"{type(error).__name__}: {said[0] if said else ''}"[:300]
             outcome.missing = error.name or "" if isinstance(error, NameError) else ""
 
+    def away(self, cell: CellTask, labels: Mapping[str, str]) -> CellHooks:
+        """Return what the face adds in another process; nobody watches there."""
+        return self._hooks.away(cell, labels)
+
+    def again(self, cell: CellTask, outputs: list[dict[str, Any]]) -> None:
+        """Do nothing: a check loads no results."""
+
     # Around each body.
 
     @contextlib.contextmanager

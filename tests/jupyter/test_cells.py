@@ -36,6 +36,19 @@ def test_a_task_that_is_the_first_to_import_pyplot_shows_its_figure(fresh_kernel
     assert fresh_kernel.run("plt.get_fignums()").data() == ["[]"]
 
 
+def test_figures_show_where_and_when_a_plain_cell_shows_them(fresh_kernel: Kernel) -> None:
+    """Below the error of a cell that drew before it failed; not at all where the backend does not show them."""
+    for cell in ("%load_ext orch_notebook", DRAW.format("one") + "\n1 / 0"):
+        fresh_kernel.run(cell)
+    kinds = [output["output_type"] for output in fresh_kernel.run("%flow run --quiet").outputs]
+    assert kinds[:2] == ["error", "display_data"]
+    fresh_kernel.run("import matplotlib.pyplot as plt\nplt.switch_backend('agg')")
+    fresh_kernel.run("%flow remove one")
+    fresh_kernel.run(DRAW.format("two"))
+    shown = fresh_kernel.run("%flow run --quiet")
+    assert (shown.error, shown.data("image/png")) == ("", [])
+
+
 def test_the_last_value_bears_the_number_of_its_cell(kernel: Kernel) -> None:
     """`[3]:` stands before the value of the third cell, whenever the flow runs."""
     for cell in ("%reload_ext orch_notebook", "n = 1"):

@@ -58,7 +58,7 @@ class Story:
     def execute(self, name: str) -> None:
         """Execute a task cell; the cell bears the task's name."""
         self.cells.executing = name
-        self.display.place(name, f"id-{name}", TaskRun("", self.tasks[name]))
+        self.display.place(name, f"id-{name}", TaskRun("", self.tasks[name]), 1)
 
     def stand(self, run: str, **states: str) -> None:
         """Let the run and its tasks stand so."""
@@ -174,3 +174,44 @@ def test_a_thousand_badges_are_not_sent_at_once(monkeypatch: pytest.MonkeyPatch)
     story.stand("1", **dict.fromkeys(names, "Completed"))
     story.display.finish()
     assert len(story.cells.take()) == len(names)
+
+
+def test_a_task_that_is_stale_is_to_come_again_and_says_why() -> None:
+    """The badges of the tasks that are named change, once; they change back when nothing is stale any more."""
+    story = Story("load", "plot")
+    story.follow("run", "1", load="Completed", plot="Failed")
+    story.display.finish()
+    story.cells.take()
+    story.cells.executing = "constants"
+    for _ in range(2):
+        story.display.mark({"load": "n: 3 → 4", "plot": "'df' comes from a newer 'load'"})
+    assert story.cells.take() == [("update_display_data", "load", "constants", "○ Pending  load  stale: n: 3 → 4")]
+    story.display.mark({})
+    assert [words[:11] for *_, words in story.cells.take()] == ["✓ Completed"]
+
+
+def test_a_cell_executed_again_shows_what_its_fresh_task_left() -> None:
+    """Executing a cell clears it; below the new badge stands again what the task put out, under the cell's number."""
+    story = Story("load")
+    story.follow("run", "1", load="Running")
+    story.put_out("load", "three rows")
+    story.stand("1", load="Completed")
+    story.display.finish()
+    story.cells.take()
+    story.cells.executing = "load"
+    last = story.display.last("load")
+    assert last is not None and last.state.name == "Completed"
+    story.display.place("load", "id-2", last, 7)
+    assert [(kind, words) for kind, _, _, words in story.cells.take()] == [
+        ("display_data", "✓ Completed 2.0 s  load"),
+        ("stream", "three rows"),
+    ]
+
+
+def test_what_a_kept_result_put_out_is_shown_in_a_new_kernel() -> None:
+    """Once, and not where the cell shows something already."""
+    story = Story("load")
+    story.follow("run", "1", load="Running")
+    for _ in range(2):
+        story.display.put_again("load", [{"output_type": "stream", "name": "stdout", "text": "three rows"}])
+    assert [words for kind, _, _, words in story.cells.take() if kind == "stream"] == ["three rows"]

@@ -47,6 +47,7 @@ class Source:
     def __init__(self, graph: Graph = GRAPH) -> None:
         self.wiring = graph
         self.run: FlowRun | None = None
+        self.next: int | None = None
         self.lines: list[LogWritten] = []
         self.asked: list[Any] = []
         self.refusal: Exception | None = None
@@ -61,10 +62,13 @@ class Source:
     def log_tail(self, task: str, limit: int) -> list[LogWritten]:
         return [line for line in self.lines if line.task == task][-limit:]
 
-    def start(self, select: tuple[str, ...]) -> None:
+    def coming(self) -> int | None:
+        return self.next
+
+    def start(self, select: tuple[str, ...], *, everything: bool = False) -> None:
         if self.refusal:
             raise self.refusal
-        self.asked.append(("start", select))
+        self.asked.append(("start all" if everything else "start", select))
 
     def cancel(self) -> None:
         self.asked.append(("cancel", current_thread().name))
@@ -253,9 +257,25 @@ def test_a_failure_brings_its_traceback(panel: Still, source: Source, glass: Gla
 
 def test_clicks_are_handed_on(panel: Still, source: Source, glass: Glass) -> None:
     """▶ and ■ call the source on the thread they came on, and nothing else."""
-    glass.say({"type": "run", "select": ["plot+"]})
+    glass.say({"type": "run", "select": ["plot+"], "everything": False})
+    glass.say({"type": "run", "select": [], "everything": True})
     glass.say({"type": "cancel"})
-    assert source.asked == [("start", ("plot+",)), ("cancel", current_thread().name)]
+    assert source.asked == [("start", ("plot+",)), ("start all", ()), ("cancel", current_thread().name)]
+
+
+COMING = {None: "", 0: "Nothing is stale.", 1: "1 task will run.", 2: "2 tasks will run."}
+
+
+def test_a_panel_says_how_many_tasks_would_run(panel: Still, source: Source, glass: Glass) -> None:
+    """Below a run that has ended; a change of that number alone is told, once."""
+    source.run = run_of(GRAPH, "Completed", "Completed", "Completed")
+    panel.flush()
+    for number, words in COMING.items():
+        source.next = number
+        panel.flush()
+        panel.flush()
+        assert glass.sent[-1]["run"]["outcome"] == words
+    assert len(glass.sent) == 2 + len(COMING) - 1
 
 
 def test_a_refusal_is_one_line_in_the_panel(panel: Still, source: Source, glass: Glass) -> None:

@@ -77,8 +77,8 @@ _PHRASES: Mapping[StateType, str] = {
 }
 
 
-def run_face(run: FlowRun | None) -> messages.RunFace | None:
-    """Return where a run stands."""
+def run_face(run: FlowRun | None, coming: int | None = None) -> messages.RunFace | None:
+    """Return where a run stands; `coming` is how many tasks the next one would perform."""
     if run is None:
         return None
     look = LOOKS[run.state.name]
@@ -95,8 +95,14 @@ def run_face(run: FlowRun | None) -> messages.RunFace | None:
         "ended_at": _seconds(run.ended_at),
         "progress": progress_words(run.tasks),
         "tones": [(tone, counts[tone]) for tone in TONES if counts[tone]],
-        "outcome": " ".join(part for part in (clip(why, 400), outcome_words(run)) if part),
+        "outcome": " ".join(part for part in (clip(why, 400), outcome_words(run), _coming_words(coming)) if part),
     }
+
+
+def _coming_words(coming: int | None) -> str:
+    if coming is None:
+        return ""
+    return f"{coming} task{'' if coming == 1 else 's'} will run." if coming else "Nothing is stale."
 
 
 def detail(task: str, log: Sequence[LogWritten], task_run: TaskRun | None) -> messages.Detail:

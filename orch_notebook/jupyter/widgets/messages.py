@@ -157,10 +157,11 @@ class Hello(TypedDict):
 
 
 class Run(TypedDict):
-    """▶: run what the selectors name, or everything."""
+    """▶: run what the selectors name, or what is stale; or `everything`."""
 
     type: Literal["run"]
     select: list[str]
+    everything: bool
 
 
 class Cancel(TypedDict):

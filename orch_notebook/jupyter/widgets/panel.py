@@ -49,8 +49,11 @@ class PanelSource(Protocol):
     def log_tail(self, task: str, limit: int) -> list[LogWritten]:
         """Return the last lines that a task wrote in the latest run."""
 
-    def start(self, select: tuple[str, ...]) -> None:
-        """Start a run and return at once."""
+    def coming(self) -> int | None:
+        """Return how many tasks ▶ would perform; ``None`` where that cannot be said."""
+
+    def start(self, select: tuple[str, ...], *, everything: bool = False) -> None:
+        """Start a run of what is stale, of what is selected, or of everything; return at once."""
 
     def cancel(self) -> None:
         """Ask for the run to be cancelled and return at once."""
@@ -145,7 +148,8 @@ class FlowPanel:
                 case {"type": "select", "task": str(task)}:
                     self._watched, self._told = task, ()
                 case {"type": "run", "select": list(select)}:
-                    self._source.start(tuple(str(part) for part in select))
+                    everything = message.get("everything") is True
+                    self._source.start(tuple(str(part) for part in select), everything=everything)
                 case {"type": "cancel"}:
                     self._source.cancel()
         except Exception as error:  # noqa: BLE001  whatever went wrong belongs before the person who clicked
@@ -184,6 +188,7 @@ class _Picture:
         self._box_of: dict[str, int] = {}
         self._ended: str | None = None
         self._run: FlowRun | None = None
+        self._coming: int | None = None
         self.task_runs: dict[str, TaskRun] = {}
 
     @property
@@ -198,7 +203,7 @@ class _Picture:
 
     def delta(self, now: datetime) -> Snapshot | Delta | None:
         """Return what changed since the last message, or ``None``; everything when much did."""
-        told, known, before = self._graph, self.task_runs, self._run
+        told, known, before, coming = self._graph, self.task_runs, self._run, self._coming
         self._look()
         if self._graph is not told:
             return self._everything(now, with_topology=True)
@@ -209,7 +214,8 @@ class _Picture:
             # A lost last message would show no gap, so a run ends with everything.
             return self._everything(now)
         changed = [name for name, task_run in self.task_runs.items() if _differs(known.get(name), task_run)]
-        if not changed and (run is before or (run and before and run.state == before.state)):
+        is_same = run is before or (run and before and run.state == before.state)
+        if not changed and is_same and coming == self._coming:
             return None
         self._seq += 1
         assert self._graph is not None
@@ -222,7 +228,7 @@ class _Picture:
             "type": "delta",
             "seq": self._seq,
             "now": now.timestamp(),
-            "run": run_face(run),
+            "run": run_face(run, self._coming),
             "tasks": {str(number[name]): task_face(self.task_runs[name]) for name in changed},
             "nodes": {str(index): node_face(face) for index, face in shown.items()},
         }
@@ -239,6 +245,7 @@ class _Picture:
             self._boxes = nodes(graph)
             self._box_of = {name: index for index, box in enumerate(self._boxes) for name in box.members}
         self._run = run
+        self._coming = self._source.coming()
         names = self._graph.by_name
         self.task_runs = {task_run.name: task_run for task_run in run.tasks if task_run.name in names} if run else {}
 
@@ -252,7 +259,7 @@ class _Picture:
             "type": "snapshot",
             "seq": self._seq,
             "now": now.timestamp(),
-            "run": run_face(run),
+            "run": run_face(run, self._coming),
             "tasks": [task_face(self.task_runs.get(task.name)) for task in self._graph.tasks],
             "nodes": [node_face(shown[index]) for index in range(len(self._boxes))],
         }

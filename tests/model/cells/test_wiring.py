@@ -43,9 +43,18 @@ PROGRAMS = {
         "a: x = 1\nb: get_ipython().run_line_magic('pinfo', 'x.real')\nc: get_ipython().run_line_magic('pinfo2', 'y')",
         "a>b read-after-write x",
     ),
-    "what is captured is captured alone": (
-        "a: print(1)\nb: get_ipython().run_cell_magic('capture', '', 'print(2)')\nc: print(3)",
-        "a>b hidden-state state:stdout, b>c hidden-state state:stdout",
+    "what is captured holds nobody up": (
+        "a: print(1)\nb: get_ipython().run_cell_magic('capture', '--no-stderr out', 'print(2)')\nc: print(3)\nd: out",
+        "b>d read-after-write out",
+    ),
+    "the shell's namespace may be used for anything": (
+        "a: x = 1\nb: get_ipython().user_ns['y'] = 2\nc: print(3)",
+        "a>b read-after-write x, a>b barrier it uses get_ipython().user_ns, b>c read-after-write print, "
+        "b>c barrier it uses get_ipython().user_ns",
+    ),
+    "a shell by another name": (
+        "a: ip = get_ipython()\nb: ip.run_line_magic('time', 'x = 1')\nc: print(x)",
+        "a>b read-after-write ip, b>c read-after-write x",
     ),
     "readers need not wait for each other": (
         "a: x = [1]\nb: print(x)\nc: print(x)",
