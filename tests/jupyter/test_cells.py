@@ -170,6 +170,7 @@ def test_a_value_that_cannot_be_shown_tells_so_under_its_task() -> None:
         display_pub = SimpleNamespace(publish=None, clear_output=None)
         magics_manager = SimpleNamespace()
         display_formatter = SimpleNamespace(format=None)
+        displayhook, display_trap = print, SimpleNamespace(hook=print, old_hook=None)
 
         def _showtraceback(self, kind: type, error: BaseException, lines: list[str]) -> None:
             told.append(kind.__name__)
