@@ -360,7 +360,6 @@ def summary_effects(summary: Summary) -> Effects:
     return found
 
 
-@lru_cache(maxsize=4096)
 def may_overlap(one: str, other: str) -> bool:
     """Whether two files by path may be the same, or one a folder that holds the other.
 
@@ -373,7 +372,7 @@ def may_overlap(one: str, other: str) -> bool:
     """
     if one == other or "file:*" in (one, other):
         return True
-    first, second = posixpath.normpath(one[5:]), posixpath.normpath(other[5:])
+    first, second = normal(one), normal(other)
     if "*" in first or "*" in second:
         # Patterns of names put together: they meet unless what is seen of their ends differs.
         heads = first.partition("*")[0], second.partition("*")[0]
@@ -387,6 +386,12 @@ def may_overlap(one: str, other: str) -> bool:
         or first.startswith((second + "/", second + "."))
         or second.startswith((first + "/", first + "."))
     )
+
+
+@lru_cache(maxsize=4096)
+def normal(state: str) -> str:
+    """Return the path of a file's state without detours."""
+    return posixpath.normpath(state.removeprefix("file:"))
 
 
 #: The last wiring, kept warm: defining one more task then costs that task alone.
