@@ -15,6 +15,8 @@ from typing import Any
 __all__ = ["compile_cell", "evaluate"]
 
 TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+#: What a last expression that binds names is kept under until it is shown.
+SHOWN = "__orch_shown"
 SILENT_TOKENS = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.DEDENT})
 
 # CPython 3.11 counts the depth of syntax trees for all threads together, and raises a SystemError where two of them
@@ -45,11 +47,16 @@ def compile_cell(source: str, filename: str, late: Collection[str] = ()) -> tupl
     last: CodeType | None = None
     with _compiling:
         tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT)
-        if late:
-            _declare(tree, late)
         if tree.body and isinstance(tree.body[-1], ast.Expr) and not _is_silenced(source):
             value = tree.body.pop().value
+            if any(isinstance(node, ast.NamedExpr) and node.target.id in late for node in ast.walk(value)):
+                # Only statements can bind globals, so it is evaluated by one.
+                tree.body.append(ast.copy_location(ast.Assign([ast.Name(SHOWN, ast.Store())], value), value))
+                value = ast.copy_location(ast.Name(SHOWN, ast.Load()), value)
+                ast.fix_missing_locations(tree)
             last = compile(ast.Expression(value), filename, "eval", TOP_LEVEL_AWAIT)
+        if late and tree.body:
+            _declare(tree, late)
         body = compile(tree, filename, "exec", TOP_LEVEL_AWAIT) if tree.body else None
     return body, last
 
