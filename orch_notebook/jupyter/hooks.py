@@ -91,7 +91,10 @@ class KernelHooks:
         else:
             if error is not None and not was_shown(error):
                 self._postmortem.failed(cell.name, error)
-                capture.put(self._error(error))
+                if _is_told_in_words(error):
+                    capture.write("stderr", f"UsageError: {error}\n")
+                else:
+                    capture.put(self._error(error))
             # As in a plain cell, what was drawn before an error shows below it.
             figures.show_figures(self._show_figure)
         self._put_out(cell.name, capture)
@@ -125,6 +128,11 @@ class KernelHooks:
         except Exception:  # noqa: BLE001 - a traceback that cannot be drawn must not hide the error
             lines = [f"{kind.__name__}: {error}"]
         return {"output_type": "error", "ename": kind.__name__, "evalue": str(error), "traceback": list(lines)}
+
+
+def _is_told_in_words(error: BaseException) -> bool:
+    """Whether IPython shows an error of a magic as one line and not as a traceback."""
+    return type(error).__name__ == "UsageError" and type(error).__module__.startswith("IPython.")
 
 
 #: The settings of inline figures that the ``%config`` magic changes.

@@ -167,3 +167,10 @@ def test_a_value_that_cannot_be_shown_tells_so_under_its_task() -> None:
     error = {"output_type": "error", "ename": "ValueError", "evalue": "inside", "traceback": ["line"]}
     assert (told, capture.take()) == (["KeyError"], [error])
     assert "_showtraceback" not in vars(shell)
+
+
+def test_what_was_drawn_before_a_failure_is_shown(fresh_kernel: Kernel) -> None:
+    """A figure that a failing task has begun appears, as it does below a plain cell that fails."""
+    fresh_kernel.run("%load_ext orch_notebook")
+    fresh_kernel.run(DRAW.format("one") + "\n1 / 0")
+    assert len(fresh_kernel.run("%flow run").data("image/png")) == 1
