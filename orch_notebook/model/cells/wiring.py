@@ -359,7 +359,6 @@ def summary_effects(summary: Summary) -> Effects:
     return found
 
 
-@lru_cache(maxsize=4096)
 def may_overlap(one: str, other: str) -> bool:
     """Whether two files by path may be the same, or one a folder that holds the other.
 
@@ -374,7 +373,7 @@ def may_overlap(one: str, other: str) -> bool:
     """
     if one == other or "file:*" in (one, other):
         return True
-    first, second = posixpath.normpath(one[5:]), posixpath.normpath(other[5:])
+    first, second = normal(one), normal(other)
     if "." in (first, second):  # the folder in which everything lies
         return True
     if "*" in first or "*" in second:
@@ -390,6 +389,12 @@ def may_overlap(one: str, other: str) -> bool:
         or first.startswith((second + "/", second + "."))
         or second.startswith((first + "/", first + "."))
     )
+
+
+@lru_cache(maxsize=4096)
+def normal(state: str) -> str:
+    """Return the path of a file's state without detours."""
+    return posixpath.normpath(state.removeprefix("file:"))
 
 
 #: The last wiring, kept warm: defining one more task then costs that task alone.
