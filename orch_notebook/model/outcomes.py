@@ -16,7 +16,12 @@ __all__ = ["Outcome", "difference", "texts_of"]
 
 MASKS = (
     (re.compile(r"0x[0-9a-fA-F]{6,}"), "0x…"),
-    (re.compile(r"^.*(?:Wall time|CPU times| per loop|it/s|s/it|slowest run).*$", re.MULTILINE), "…"),
+    (
+        re.compile(
+            r"^.*(?:Wall time|CPU times|(?:Compiler|Parser) *:| per loop|it/s|s/it|slowest run).*\n?", re.MULTILINE
+        ),
+        "",
+    ),
     (re.compile(r"\b\d\d?:\d\d:\d\d\b"), "…"),
     (re.compile(r"<ipython-input-[^>]+>|\S*ipykernel_\S+|<task [^>]+>|Cell In ?\[\d+\]"), "<cell>"),
 )
