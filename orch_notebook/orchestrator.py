@@ -23,7 +23,8 @@ from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.schedules import Schedule
 from orch_notebook.model.states import State, StateType
-from orch_notebook.promotion import deployments, upkeep
+from orch_notebook.promotion import backfills, deployments, upkeep
+from orch_notebook.promotion.backfills import Backfill
 from orch_notebook.promotion.checks import read_report, write_check
 from orch_notebook.promotion.declarations import Change, compare_declarations
 from orch_notebook.promotion.diagnosis import Finding, diagnose
@@ -525,6 +526,7 @@ class Orchestrator:
         deployment: str | None = None,
         state: str | None = None,
         parent_run_id: str | None = None,
+        backfill: str | None = None,
         limit: int = 20,
     ) -> list[FlowRun]:
         """Return the newest runs, without their tasks.
@@ -540,7 +542,9 @@ class Orchestrator:
             parent_run_id = self._by_part(parent_run_id).run_id
         upkeep.sweep(self.store, this_owner(), self.clock.now())
         upkeep.name_late(self.store, self.settings, self.clock.now())
-        return self.store.runs(deployment=deployment, state=state, parent_run_id=parent_run_id, limit=limit)
+        return self.store.runs(
+            deployment=deployment, state=state, parent_run_id=parent_run_id, backfill=backfill, limit=limit
+        )
 
     def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
         """Return the recorded events of a run, numbered, in order."""
@@ -611,6 +615,51 @@ class Orchestrator:
         """
         before, after = (deployments.find_version(self.store, name, version) for version in (old, new))
         return compare_deployments(before, after, cells_of(before), cells_of(after))
+
+    def plan_backfill(
+        self,
+        name: str,
+        axes: Sequence[str],
+        parameters: Given | None = None,
+        *,
+        reprocess: str = "none",
+        is_reversed: bool = False,
+    ) -> Backfill:
+        """Return what a backfill would run; see :func:`orch_notebook.promotion.backfills.plan_backfill`."""
+        return backfills.plan_backfill(
+            self.store, name, axes, parameters or {}, reprocess=reprocess, is_reversed=is_reversed
+        )
+
+    def backfill(self, plan: Backfill, *, at_once: int = 4) -> str:
+        """Make the runs of a backfill and return its id.
+
+        Raises
+        ------
+        UsageError
+            There is nothing to run.
+        """
+        return backfills.begin_backfill(self.store, self.clock.now(), plan, at_once=at_once)
+
+    def backfill_runs(self, backfill_id: str) -> list[FlowRun]:
+        """Return the runs of a backfill in its order.
+
+        Raises
+        ------
+        NotFound
+            There is no such backfill.
+        """
+        upkeep.sweep(self.store, this_owner(), self.clock.now())
+        return backfills.runs_of(self.store, backfill_id)
+
+    def cancel_backfill(self, backfill_id: str) -> int:
+        """Cancel what is left of a backfill; return how many runs that were.
+
+        Raises
+        ------
+        NotFound
+            There is no such backfill.
+        """
+        return backfills.cancel_backfill(self.store, this_owner(), self.clock.now(), backfill_id)
 
     def compare_declarations(self, path: Path, *, prune: bool = False) -> list[Change]:
         """Return what bringing the deployments in line with a file would change.

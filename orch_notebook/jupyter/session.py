@@ -5,6 +5,7 @@ The magics and the panel both act through this object; it turns a gesture into o
 
 from __future__ import annotations
 
+import linecache
 import logging
 import os
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, OrchError, UnknownTask, UsageError
 from orch_notebook.jupyter import bars, figures
+from orch_notebook.jupyter.cellmagics import CellMagicRoutes, commented
 from orch_notebook.jupyter.display import LiveDisplay, as_stale
 from orch_notebook.jupyter.document import NotebookFile
 from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks
@@ -76,6 +78,7 @@ class NotebookSession:
         self._lock = threading.RLock()
         self._display_routes = DisplayRoutes(shell)
         self._question_routes = QuestionRoutes(shell)
+        self._magic_routes = CellMagicRoutes(shell)
         self._postmortem = Postmortem(shell)
         self._hooks = KernelHooks(
             shell,
@@ -96,6 +99,7 @@ class NotebookSession:
         """Begin to take part in the notebook."""
         self._display_routes.open()
         self._question_routes.open()
+        self._magic_routes.open()
         figures.route_figures()
         bars.route_bars(as_text=self.is_executed_by_worker)
         self._take_in_history()
@@ -115,6 +119,7 @@ class NotebookSession:
         self.display.finish()
         self._display_routes.close()
         self._question_routes.close()
+        self._magic_routes.close()
         figures.unroute_figures()
         bars.unroute_bars()
 
@@ -176,6 +181,9 @@ class NotebookSession:
         # As the prompt shows it: newer versions of IPython count on before they execute, older ones after.
         number = self.shell.displayhook.prompt_count
         filename = self.shell.compile.cache(source, number, raw_code=raw)
+        if (shown := commented(body.lstrip("\n \t"))) is not None:
+            lines = f"# %%task {line}\n{blank}{shown}".splitlines(keepends=True)
+            linecache.cache[filename] = (len(source), None, lines, filename)
         compile_cell(source, filename)  # a syntax error belongs to the person now, not to the run
         before = self._of_cell(here.cell_id)
         taken = {task.name for flow in self._flows.values() for task in flow}

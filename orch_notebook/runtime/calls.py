@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from orch_notebook.errors import OrchError, TaskError
+from orch_notebook.runtime.bodies import evaluate
 
 __all__ = ["Call", "TaskStopped", "describe_as", "describe_failure", "users_frames", "was_shown"]
 
@@ -144,7 +145,10 @@ def users_frames(trace: TracebackType | None) -> TracebackType | None:
     while trace is not None:
         steps.append(trace)
         trace = trace.tb_next
-    theirs = [number for number, step in enumerate(steps) if not is_ours(step)]
+    # A body may run a part of itself by way of us, as below %%time: what counts is the innermost part.
+    bodies = [number for number, step in enumerate(steps) if step.tb_frame.f_code is evaluate.__code__]
+    start = bodies[-1] + 1 if bodies else 0
+    theirs = [number for number, step in enumerate(steps) if number >= start and not is_ours(step)]
     if not theirs:
         return steps[0] if steps else None
     if theirs[-1] == len(steps) - 1:

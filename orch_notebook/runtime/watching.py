@@ -103,8 +103,12 @@ class Watch:
         """Take note that an attempt begins."""
         self._hooks.begin(cell, capture)
 
+    def shown(self) -> str:
+        """Return which values the face wants to be shown."""
+        return self._hooks.shown()
+
     def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
-        """Put the value of the last expression into the capture."""
+        """Put a value into the capture."""
         self._hooks.show(cell, value, capture)
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
