@@ -13,12 +13,13 @@ from IPython.core.compilerop import CachingCompiler
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from orch_notebook.errors import TaskError
 from orch_notebook.jupyter import bars, figures
 from orch_notebook.jupyter.postmortem import Postmortem
 from orch_notebook.jupyter.questions import QuestionRoutes
 from orch_notebook.model.flows import CellTask
 from orch_notebook.runtime.calls import TaskStopped, users_frames, was_shown
-from orch_notebook.runtime.capture import Capture, current
+from orch_notebook.runtime.capture import Capture, current, route_values
 
 __all__ = ["AwayHooks", "DisplayRoutes", "KernelHooks"]
 
@@ -75,8 +76,12 @@ class KernelHooks:
         self._postmortem.begin(cell.name)
         self._begun(cell.name, capture)
 
+    def shown(self) -> str:
+        """Return which values the person wants to be shown: the last expression's, unless set otherwise."""
+        return str(self._shell.ast_node_interactivity)
+
     def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
-        """Put the value of the last expression into the capture, in every form Jupyter knows for it."""
+        """Put a value into the capture, in every form Jupyter knows for it."""
         if value is None:
             return
         data, metadata = self._shell.display_formatter.format(value)
@@ -91,7 +96,10 @@ class KernelHooks:
         else:
             if error is not None and not was_shown(error):
                 self._postmortem.failed(cell.name, error)
-                capture.put(self._error(error))
+                if _is_told_in_words(error):
+                    capture.write("stderr", f"UsageError: {error}\n")
+                else:
+                    capture.put(self._error(error))
             # As in a plain cell, what was drawn before an error shows below it.
             figures.show_figures(self._show_figure)
         self._put_out(cell.name, capture)
@@ -102,6 +110,7 @@ class KernelHooks:
         return AwayHooks(
             filename_=self.filename(cell),
             count=self._counts.get(cell.name, self._shell.execution_count),
+            shown_=self.shown(),
             labels=dict(labels),
             mode=self._shell.InteractiveTB.mode,
             colors=self._shell.colors,
@@ -120,11 +129,18 @@ class KernelHooks:
 
     def _error(self, error: BaseException) -> dict[str, Any]:
         kind = type(error)
+        if isinstance(error, TaskError):  # found by us: where in our code helps nobody
+            return {"output_type": "error", "ename": kind.__name__, "evalue": str(error), "traceback": error.drawn()}
         try:
             lines = self._shell.InteractiveTB.structured_traceback(kind, error, users_frames(error.__traceback__), 0)
         except Exception:  # noqa: BLE001 - a traceback that cannot be drawn must not hide the error
             lines = [f"{kind.__name__}: {error}"]
         return {"output_type": "error", "ename": kind.__name__, "evalue": str(error), "traceback": list(lines)}
+
+
+def _is_told_in_words(error: BaseException) -> bool:
+    """Whether IPython shows an error of a magic as one line and not as a traceback."""
+    return type(error).__name__ == "UsageError" and type(error).__module__.startswith("IPython.")
 
 
 #: The settings of inline figures that the ``%config`` magic changes.
@@ -141,6 +157,8 @@ class AwayHooks:
         The name under which the kernel cached the cell's source.
     count : int
         The number that the cell bears.
+    shown_ : str
+        Which of its values are shown.
     labels : mapping
         What people call the cells whose code is used, by file name.
     mode, colors : str
@@ -151,6 +169,7 @@ class AwayHooks:
 
     filename_: str
     count: int
+    shown_: str
     labels: Mapping[str, str]
     mode: str
     colors: str
@@ -181,13 +200,18 @@ class AwayHooks:
         if (inline := inline_settings(shell)) is not None:
             inline.update_config(shell.config)
 
+    def shown(self) -> str:
+        """Return which values are shown in the kernel."""
+        return self.shown_
+
     def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
-        """Put the value of the last expression into the capture, in every form Jupyter knows for it."""
+        """Put a value into the capture, in every form Jupyter knows for it."""
         self._hooks(cell).show(cell, value, capture)
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
         """Show the figures that are still open, or what went wrong."""
         self._hooks(cell).end(cell, capture, error)
+        shell_of_process().user_ns = {}  # else it would hold the data until the next body comes
 
     def away(self, cell: CellTask, labels: Mapping[str, str]) -> AwayHooks:
         """Return these."""
@@ -289,6 +313,11 @@ class DisplayRoutes:
 
         publisher.publish, publisher.clear_output = routed_publish, routed_clear
         self._shell._showtraceback = routed_traceback
+        # IPython has one hook for as long as a cell runs, and puts back another when it ends.
+        trap = self._shell.display_trap
+        trap.hook = route_values(self._shell.displayhook)
+        if trap.old_hook is not None:
+            trap.old_hook = route_values(trap.old_hook)
         self._load_magics_in_turn()
         self._show_in_turn()
 
@@ -326,5 +355,6 @@ class DisplayRoutes:
             self._is_open = False
             # All were put on the object and hide its class's own.
             del self._publisher.publish, self._publisher.clear_output, self._shell._showtraceback
+            self._shell.display_trap.hook = self._shell.displayhook
             vars(self._shell.magics_manager).pop("load_lazy", None)
             del self._shell.display_formatter.format

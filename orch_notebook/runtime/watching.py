@@ -103,8 +103,12 @@ class Watch:
         """Take note that an attempt begins."""
         self._hooks.begin(cell, capture)
 
+    def shown(self) -> str:
+        """Return which values the face wants to be shown."""
+        return self._hooks.shown()
+
     def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
-        """Put the value of the last expression into the capture."""
+        """Put a value into the capture."""
         self._hooks.show(cell, value, capture)
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
@@ -137,9 +141,11 @@ class Watch:
         before, outcome.states = self._survey, self._seen
         given = names_of(body)
         before.add(given.values())
+        loaded = len(sys.modules)
         try:
             yield
         finally:
+            outcome.has_loaded |= len(sys.modules) > loaded
             left = names_of(body)
             world = {f"{name}@{maker}": value for (name, maker), value in versions.items()}
             after = Survey({**left, **world, **self._base, **self._above})

@@ -102,6 +102,20 @@ PROGRAMS = {
         "a: get_ipython().run_cell_magic('writefile', 'mine.py', 'x = 1')\nb: import numpy\nc: from mine import x",
         "a>c file file:mine.py",
     ),
+    "an object of an unknown class moves on when it is asked for something": (
+        "a: from lib import Env\nb: e = Env()\nc: s = e.advance()\nd: t = e.advance()\ne: print(e.get_state())",
+        "a>b read-after-write Env, b>c read-after-write e, c>d read-after-write e, d>e read-after-write e",
+    ),
+    "a database is changed through what is made of its connection": (
+        "a: import sqlite3\nb: c = sqlite3.connect('d.db')\nc: k = c.cursor()\nd: k.execute('insert')\n"
+        "e: import sqlite3 as s¶r = s.connect('d.db').execute('select').fetchall()",
+        "a>b read-after-write sqlite3, b>c read-after-write c, c>d read-after-write k, b>c file file:d.db, "
+        "c>d file file:d.db, d>e file file:d.db",
+    ),
+    "a shelf that stays open is changed by whoever uses it": (
+        "a: import shelve\nb: s = shelve.open('f')\nc: s['k'] = 1\nd: print(open('f').read())",
+        "a>b read-after-write shelve, b>c read-after-write s, c>d file file:f, b>c file file:f",
+    ),
     "a copy shares nothing": (
         "a: x = [1]\nb: y = x.copy()\nc: y.append(2)\nd: print(x)",
         "a>b read-after-write x, b>c read-after-write y, a>d read-after-write x",
@@ -334,11 +348,12 @@ def test_names_that_nothing_defines_are_told() -> None:
         "def f(): return later\n",
         "print(__name__)",
         "if c: y = 1",
+        "if sys.version_info < (3,): text = unicode(text)",
     ],
 )
 def test_names_that_need_not_be_there_are_not_undefined(text: str) -> None:
     """Guarded names, names of bodies that are not called, and writes that may not happen need no definition."""
-    assert not wire([Cell("a", text)], known=["c"]).undefined
+    assert not wire([Cell("a", text)], known=["c", "sys", "text"]).undefined
 
 
 def test_a_name_deleted_above_is_undefined_below() -> None:
