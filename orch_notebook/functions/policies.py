@@ -154,12 +154,10 @@ def key_of(recipe: Recipe) -> str:
     Examples
     --------
     >>> key_of({"input 'x'": "1"}) == key_of({"input 'x'": "1"}), key_of({"input 'x'": "2"})[:8]
-    (True, '8bb40ed7')
+    (True, '455e7c5e')
     """
-    digest = hashlib.sha256()
-    for part, mark in sorted(recipe.items()):
-        digest.update(f"{part}={mark};".encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+    parts = "".join([f"{part}={mark};" for part, mark in sorted(recipe.items())])
+    return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
 
 
 def compare_recipes(before: Recipe, after: Recipe) -> str:
