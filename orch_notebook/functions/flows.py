@@ -36,7 +36,9 @@ from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.calls import Call, TaskStopped
 from orch_notebook.runtime.context import FlowScope, added_tags, flow_scope, task_scope
 from orch_notebook.runtime.home import open_home
+from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.places import main_thread_signals, this_place
+from orch_notebook.runtime.recovery import end_if_lost
 
 __all__ = ["FunctionFlow", "flow"]
 
@@ -157,7 +159,9 @@ class FunctionFlow(Generic[P, R]):
         UsageError
             It has not ended, has completed, or was repeated already.
         """
-        earlier = open_home().store.run(run_id)
+        home = open_home()
+        end_if_lost(home.store, run_id, this_owner(), home.clock.now())
+        earlier = home.store.run(run_id)
         if earlier is None or earlier.flow != self.name:
             raise NotFound(f"Flow {self.name!r} has no run {run_id!r}.", run_id=run_id)
         if not earlier.state.is_final or earlier.state.type is T.COMPLETED:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 
@@ -176,9 +180,56 @@ def test_a_subflow_that_completed_is_not_run_again(stored) -> None:
     assert count_others() == 1 and len(stored.runs("inner")) == 1
 
 
-# Policies
+KILLED = """
+import os, signal, sys
+from orch_notebook import flow, task
+from orch_notebook.runtime.home import open_home
 
-seen: list[object] = []
+@task
+def load(n):
+    print("load", n, flush=True)
+    return list(range(n))
+
+@task
+def last(values):
+    if "first" in sys.argv:
+        open_home().ledger.flush()  # what ended in the last ten milliseconds may not be stored yet
+        os.kill(os.getpid(), signal.SIGKILL)
+    return sum(values)
+
+@flow
+def nightly(n: int):
+    return last(load(n)), last.submit(load.submit(n + 1)).result()
+
+print(nightly(3) if "first" in sys.argv else nightly.retry(sys.argv[-1]))
+"""
+
+
+@pytest.mark.processes
+def test_a_run_whose_process_was_killed_is_repeated(stored, environment, tmp_path) -> None:
+    """After kill -9 it counts as crashed, task runs included, and its repetition takes up what had completed."""
+    script = tmp_path / "nightly.py"
+    script.write_text(KILLED)
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+
+    def start(*arguments):
+        command = [sys.executable, str(script), *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    killed = start("first")
+    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "load 3\n")
+    first = stored.home.store.runs()[0]
+    repeated = start(first.run_id)
+    assert repeated.stdout.splitlines() == ["load 4", "(3, 6)"], repeated.stderr
+    before, after = stored.runs()
+    assert before.state.name == "Crashed"
+    assert [(task.name, task.state.name) for task in before.tasks] == [("load", "Completed"), ("last", "Lost")]
+    assert [(task.name, task.state.name) for task in after.tasks] == [
+        ("load", "Cached"), ("last", "Completed"), ("load-2", "Completed"), ("last-2", "Completed"),
+    ]  # fmt: skip
+
+
+# Policies
 
 
 def helper(x):
