@@ -225,7 +225,8 @@ def wait_for_bell(bell: Any, timeout: float | None = None) -> bool:
     seconds = -1 if timeout is None else max(0.0, timeout)
     if not place.stack and not place.has_signals:
         return bool(bell.acquire(timeout=seconds))
-    runner = place.stack[-1].runner if place.stack else None
+    # The thread may be a runner's though what it performs right now is a call within the call that the runner knows.
+    runner = next((call.runner for call in place.stack if hasattr(call.runner, "lend")), None)
     lend = getattr(runner, "lend", None)
     was_loud = place.hush()
     rang = False

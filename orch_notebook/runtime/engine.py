@@ -271,6 +271,7 @@ class Engine:
         commands = self._machine.take(event)
         self._journal.record(event)
         if self._settled is not None and isinstance(event, TaskStateChanged) and self._machine.is_settled(event.task):
+            self._runners.pop(event.task, None)  # one of this name that is added again may belong elsewhere
             self._settled(event)
         return commands
 

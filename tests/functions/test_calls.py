@@ -338,22 +338,26 @@ def test_tasks_really_run_side_by_side(stored) -> None:
     assert in_time(pair) == [True, True]
 
 
-def test_submits_within_tasks_cannot_deadlock(stored, monkeypatch) -> None:
+@pytest.mark.parametrize("how", ["the task itself", "a task it calls", "a flow it calls"])
+def test_submits_within_tasks_cannot_deadlock(stored, monkeypatch, how) -> None:
     """A thread that waits for a task gives its place away, however deep the tasks are nested."""
     monkeypatch.setenv("ORCH_THREADS", "2")
 
+    def both(depth):
+        return sum(tree.map([depth - 1] * 2).result())
+
+    within = {"the task itself": both, "a task it calls": task(both), "a flow it calls": flow(both)}[how]
+
     @task
     def tree(depth):
-        if not depth:
-            return 1
-        return sum(tree.map([depth - 1] * 2).result())
+        return within(depth) if depth else 1
 
     @flow
     def forest():
         return tree.submit(5).result()
 
     assert in_time(forest) == 32
-    assert len(stored.run().tasks) == 63
+    assert sum(task.name.startswith("tree") for run in stored.runs() for task in run.tasks) == 63
 
 
 def test_a_bounded_pool_stays_bounded(stored, monkeypatch) -> None:

@@ -162,6 +162,19 @@ def test_results_of_every_size_are_kept(stored) -> None:
     assert [call for call in calls if call != "fail"] == ["big", "lock", "none", "lock"]
 
 
+def test_a_body_that_begins_again_may_call_what_it_submitted_and_submit_what_it_called(stored) -> None:
+    """A task run goes where it is asked for this time."""
+    rounds = []
+    flaky = task(lambda: 1 / (len(rounds) - 1), name="flaky")
+
+    @flow(retries=1)
+    def turns():
+        rounds.append(1)
+        return flaky() if len(rounds) == 1 else flaky.submit().result()
+
+    assert in_time(turns) == 1.0
+
+
 NOT_KEPT = {"persist_result": {"persist_result": False}, "cache_policy": {"cache_policy": NO_CACHE}}
 
 

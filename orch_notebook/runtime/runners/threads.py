@@ -43,7 +43,7 @@ class ThreadRunner:
     def start(self, call: Call) -> None:
         """Perform `call` as soon as a thread is free."""
         self._queue.put(call)
-        if self._threads >= self._width:
+        if self._threads >= self._width and not self._idle:
             return
         with self._lock:
             # Counted off here and not by the thread that wakes: until it did, a second call would count on it too.
@@ -74,7 +74,7 @@ class ThreadRunner:
         """
         with self._lock:
             self._width += 1
-            if self._queue.empty() or self._idle or self._threads >= self._width or self._is_closed:
+            if self._queue.empty() or self._threads >= self._width or self._is_closed:
                 return
             self._threads += 1
         self._start_thread()
@@ -99,9 +99,18 @@ class ThreadRunner:
         try:
             return self._queue.get_nowait()
         except queue.Empty:
-            with self._lock:
-                self._idle += 1
+            pass
+        with self._lock:
+            self._idle += 1
+        try:
+            call = self._queue.get_nowait()
+        except queue.Empty:
             return self._queue.get()
+        # It came before this thread was counted as idle, so nobody has counted it off.  Counting one too few costs a
+        # thread at most; one too many would let a call wait for a thread that there is not.
+        with self._lock:
+            self._idle = max(0, self._idle - 1)
+        return call
 
     def _work(self) -> None:
         place = this_place()
