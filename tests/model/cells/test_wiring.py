@@ -93,6 +93,10 @@ PROGRAMS = {
         "a>b read-after-write init_printing, a>b hidden-state state:display, a>c read-after-write print, "
         "b>c hidden-state state:display",
     ),
+    "asking a constant of a star import for something does not change it": (
+        "(m): from math import *\na: pi.hex()\nb: print(pi)",
+        "",
+    ),
     "what a library is set to holds for all that comes after": (
         "a: import mylib\nb: print(1)\nc: mylib.set_mode(2)\nd: print(2)",
         "a>c read-after-write mylib, a>c hidden-state state:settings, b>c hidden-state state:settings, "
