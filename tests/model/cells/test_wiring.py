@@ -120,6 +120,11 @@ PROGRAMS = {
         "a: import shelve\nb: s = shelve.open('f')\nc: s['k'] = 1\nd: print(open('f').read())",
         "a>b read-after-write shelve, b>c read-after-write s, c>d file file:f, b>c file file:f",
     ),
+    "a class is changed through an instance of it": (
+        "(m): class C:¶    n = 0¶    def up(self): type(self).n += 1¶    def down(self): self.__class__.n -= 1¶c = C()\n"
+        "a: c.up()\nb: x = C.n\nd: c.down()\ne: y = C.n",
+        "a>b alias C, a>d read-after-write c, b>d alias c, d>e alias C",
+    ),
     "a copy shares nothing": (
         "a: x = [1]\nb: y = x.copy()\nc: y.append(2)\nd: print(x)",
         "a>b read-after-write x, b>c read-after-write y, a>d read-after-write x",
