@@ -104,6 +104,7 @@ class Check:
         self._orders = orders
         self._findings: dict[tuple[str, str, str], Finding] = {}
         self._notes: dict[str, None] = {}
+        self._closed: set[str] = set()
         self._runs = 0
         self._repeated: Outcomes | None = None
 
@@ -133,6 +134,10 @@ class Check:
         finally:
             self._put_back()
             self._put_names(self._names)
+        if self._closed:
+            kinds = sorted(self._closed)
+            shown = ", ".join(kinds[:8]) + (f" and {len(kinds) - 8} more" if len(kinds) > 8 else "")
+            self._notes[f"Objects of these kinds cannot be looked into: {shown}."] = None
         place = {name: number for number, name in enumerate(self._order)}
         index = {task.name: task.cell_index for task in self._original}
         found = sorted(self._findings.values(), key=lambda finding: place[finding.task])
@@ -170,7 +175,9 @@ class Check:
         # Part of an order stands for its beginning.
         select = order if len(order) < len(self._order) else ()
         self._perform(flow, self._live, self._base, select, OrderedRunner(rank.__getitem__), watch, watch.around)
-        self._notes |= dict.fromkeys(sorted(watch.notes))
+        self._closed |= watch.closed
+        if watch.is_sampled:
+            self._notes["Some data were too big to be read whole; of these only samples were compared."] = None
         return watch
 
     def _put_back(self) -> None:
