@@ -146,9 +146,11 @@ class FlowRunCancelled(FlowRunError):
 class TaskError(OrchError):
     """What befell a task besides what its own code raised."""
 
-    def _render_traceback_(self) -> list[str]:
-        # The frames are ours.
+    def drawn(self) -> list[str]:
+        """Return the lines to show in place of a traceback, whose frames would all be ours."""
         return [f"{type(self).__name__}: {self}"]
+
+    _render_traceback_ = drawn
 
 
 class NotPicklable(TaskError):

@@ -13,6 +13,7 @@ from IPython.core.compilerop import CachingCompiler
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from orch_notebook.errors import TaskError
 from orch_notebook.jupyter import bars, figures
 from orch_notebook.jupyter.postmortem import Postmortem
 from orch_notebook.jupyter.questions import QuestionRoutes
@@ -128,6 +129,8 @@ class KernelHooks:
 
     def _error(self, error: BaseException) -> dict[str, Any]:
         kind = type(error)
+        if isinstance(error, TaskError):  # found by us: where in our code helps nobody
+            return {"output_type": "error", "ename": kind.__name__, "evalue": str(error), "traceback": error.drawn()}
         try:
             lines = self._shell.InteractiveTB.structured_traceback(kind, error, users_frames(error.__traceback__), 0)
         except Exception:  # noqa: BLE001 - a traceback that cannot be drawn must not hide the error
@@ -208,6 +211,7 @@ class AwayHooks:
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
         """Show the figures that are still open, or what went wrong."""
         self._hooks(cell).end(cell, capture, error)
+        shell_of_process().user_ns = {}  # else it would hold the data until the next body comes
 
     def away(self, cell: CellTask, labels: Mapping[str, str]) -> AwayHooks:
         """Return these."""

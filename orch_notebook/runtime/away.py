@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from orch_notebook.errors import NotPicklable
 from orch_notebook.model.cells import Effects
+from orch_notebook.model.cells.knowledge import AMBIENT
 from orch_notebook.model.flows import CellFlow, CellTask
 from orch_notebook.runtime.ambient import CARRIED, OUTSIDE, put_states, take_states
 from orch_notebook.runtime.capture import Capture
@@ -58,12 +59,13 @@ class Away:
 
     def _shared(self, effects: Effects) -> set[str]:
         """Return the hidden state of this process that a cell and any other have to share."""
-        mine = effects.state_reads | effects.state_changes | STREAMS
+        mine = effects.state_reads | effects.state_changes | AMBIENT
         return {
             state
             for state in mine & self._changed.keys()
             if self._changed[state] > (state in effects.state_changes)
             or (state in effects.state_changes and self._seen[state] > (state in effects.state_reads))
+            or (state in effects.state_changes and state in AMBIENT)  # any cell may depend on it
         }
 
     def perform(self, carrier: Carrier, cell: CellTask, body: Body, capture: Capture) -> str:
@@ -124,9 +126,6 @@ class Away:
             for name, entry in known.items()
             if entry is not None and len(entry) == 4 and entry[1] is None
         }
-
-
-STREAMS = frozenset({"state:stdout"})
 
 
 def is_kept(state: str) -> bool:

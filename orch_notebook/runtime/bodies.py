@@ -49,15 +49,17 @@ def compile_cell(
     >>> compile_cell("1;", "<cell>")[1] is None
     True
     """
+    body: CodeType | None = None
     last: CodeType | None = None
     with _compiling:
-        tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT)
+        # Not inheriting matters: this module's own future import would postpone the annotations of every cell.
+        tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT, dont_inherit=True)
         if _is_silenced(source):
             shown = "none"
         if shown == "all" and tree.body:
             if late:
                 _declare(tree, late)
-            return compile(ast.Interactive(tree.body), filename, "single", TOP_LEVEL_AWAIT), None
+            return compile(ast.Interactive(tree.body), filename, "single", TOP_LEVEL_AWAIT, dont_inherit=True), None
         if shown == "last_expr_or_assign":
             _add_assigned(tree)
         if shown != "none" and tree.body and isinstance(tree.body[-1], ast.Expr):
@@ -67,10 +69,11 @@ def compile_cell(
                 tree.body.append(ast.copy_location(ast.Assign([ast.Name(SHOWN, ast.Store())], value), value))
                 value = ast.copy_location(ast.Name(SHOWN, ast.Load()), value)
                 ast.fix_missing_locations(tree)
-            last = compile(ast.Expression(value), filename, "eval", TOP_LEVEL_AWAIT)
+            last = compile(ast.Expression(value), filename, "eval", TOP_LEVEL_AWAIT, dont_inherit=True)
         if late and tree.body:
             _declare(tree, late)
-        body = compile(tree, filename, "exec", TOP_LEVEL_AWAIT) if tree.body else None
+        if tree.body:
+            body = compile(tree, filename, "exec", TOP_LEVEL_AWAIT, dont_inherit=True)
     return body, last
 
 

@@ -8,6 +8,7 @@ heard and the end of the parent noticed.
 from __future__ import annotations
 
 import _thread
+import gc
 import linecache
 import logging
 import os
@@ -43,6 +44,9 @@ BURST = 50
 
 #: Seconds between two looks whether the parent lives; its end is also heard through the pipe.
 WATCH = 1.0
+
+#: Bytes from which on a body's data is worth looking for what nobody needs any more (some 20 ms).
+LARGE = 1_000_000
 
 #: Seconds without a job after which a process gives its memory back.
 IDLE = 300.0
@@ -223,10 +227,16 @@ class _Child:
                 number, job, parcel = self._jobs.get(timeout=IDLE)
             except queue.Empty:
                 return
-            self._perform(number, job, parcel)
+            size = parcel.size
+            size += self._perform(number, job, parcel)
             del job, parcel
+            # What the body worked on goes when the answer is out: functions and their globals hold each other.
+            sys.modules["__main__"] = ModuleType("__main__")
+            if size > LARGE:
+                gc.collect()
 
-    def _perform(self, number: int, job: Any, parcel: Parcel) -> None:
+    def _perform(self, number: int, job: Any, parcel: Parcel) -> int:
+        """Perform a job and answer; return how many bytes the answer had."""
         self._is_stopped, self._number = False, number
         capture = SentCapture(lambda acts: self._send("acts", number, acts))
         try:
@@ -235,12 +245,14 @@ class _Child:
                 answer = from_bytes(job).perform(parcel, capture)
                 capture.finish()
                 self._send("done", number, answer.states, parcel=answer.parcel)
+                return int(answer.parcel.size)
             finally:
                 self._number = 0
         except BaseException as error:  # noqa: BLE001 - whatever a body raises is its outcome
             self._number = 0
             capture.finish()
             self._send("failed", number, _as_bytes(error), describe_failure(error), was_shown(error))
+        return 0
 
     def _send(self, kind: str, number: int, *content: Any, parcel: Parcel | None = None) -> None:
         with self._sending:

@@ -7,6 +7,7 @@ completes, and nothing does when it fails.  What it was about to change in place
 
 from __future__ import annotations
 
+import builtins
 import io
 import threading
 import time
@@ -27,7 +28,7 @@ from orch_notebook.runtime.files import file_fingerprint
 from orch_notebook.runtime.generators import GENERATORS, put_generator, take_generator
 from orch_notebook.runtime.hooks import CellHooks, PlainHooks, execute
 from orch_notebook.runtime.keys import own_files
-from orch_notebook.runtime.namespaces import Body, Namespaces
+from orch_notebook.runtime.namespaces import ABSENT, Body, Namespaces
 from orch_notebook.runtime.planning import Prepared
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners.places import carrier
@@ -111,7 +112,10 @@ class CellProgram:
             for written in self._made(task.name):
                 last[written] = task.name
         self._last = frozenset(last.items())
-        self._namespaces = Namespaces(environment, late_names(self._wiring, self._order))
+        made = {name for name, _ in self._last}
+        floor = {name: self._base.get(name, ABSENT) for name in made if hasattr(builtins, name)}
+        self._namespaces = Namespaces(environment, late_names(self._wiring, self._order), floor)
+        self._unsettled = {*self._plan.runs, *self._plan.fresh}
         self._away = Away(flow, self._hooks)
         self._begin()
 
@@ -312,6 +316,7 @@ class CellProgram:
 
     def clear_away(self) -> None:
         """Copy what the run has let go of and a later one may want."""
+        self._namespaces.close()
         self._kept.clear_away()
 
     def describe(self, error: BaseException) -> dict[str, Any]:
@@ -325,6 +330,9 @@ class CellProgram:
     def settled(self, task: str) -> None:
         """Free the versions that only this task still had to read; call it when no attempt will follow."""
         self._namespaces.leave(task)
+        self._unsettled.discard(task)
+        if not self._unsettled:
+            self._namespaces.close()
         if task not in self._plan.runs:
             return
         with self._lock:

@@ -144,6 +144,17 @@ def test_processes_are_warm_from_run_to_run_and_end_with_the_pool(pool) -> None:
     assert not pool.pids and is_gone(pids[0])
 
 
+def test_what_a_body_worked_on_is_freed(pool) -> None:
+    """A warm process holds nothing of its last task."""
+    big = "class Big: pass\nbig = Big()\nbig.me = big\nbig.data = bytearray(2_000_000)\ndef f(): return big\n"
+    kept = "vars(__import__('builtins'))['orch_big']"
+    notebook = Notebook(big + f"import weakref\n{kept} = weakref.ref(big)")
+    notebook.define("t1", f"alive = {kept}() is not None\ndel {kept}", after=("t0",))
+    one = ProcessRunner(pool, workers=1)
+    assert notebook.run(runner=one) == ["Completed"] * 2
+    assert notebook.names["alive"] is False
+
+
 ORPHANS = """
 import os, sys
 from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner

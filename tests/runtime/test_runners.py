@@ -8,14 +8,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
 
+from orch_notebook.model.cells import Cell
 from orch_notebook.model.events import TaskStateChanged
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.mixed import MixedRunner
 from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from tests.late_programs import LATE
+from tests.model.cells.programs import programs
+from tests.model.cells.test_programs import keep_what_runs, picture
 from tests.runtime.test_programs import PROGRAMS, Notebook
+from tests.runtime.test_random_programs import AsFlow, TopToBottom
 
 pytestmark = pytest.mark.processes
 
@@ -157,9 +162,8 @@ STATES = {
         "a, b = 7.0, 1.5",
     ),
     "warnings": (
-        ["import warnings\nbefore = list(warnings.filters)", "warnings.simplefilter('error', UserWarning)",
-         "try:\n    warnings.warn('x')\n    a = 'silent'\nexcept UserWarning:\n    a = 'raised'",
-         "warnings.filters[:] = before", "b = 1"],
+        ["import warnings\nwarnings.simplefilter('error', UserWarning)",
+         "try:\n    warnings.warn('x')\n    a = 'silent'\nexcept UserWarning:\n    a = 'raised'", "b = 1"],
         "a, b = 'raised', 1",
     ),
     "the folder": (
@@ -174,8 +178,9 @@ def test_hidden_state_goes_along(processes, cells, plain) -> None:
     """What one task does to a generator, an option or the environment, the next one finds, in whichever process."""
     expected: dict[str, Any] = {}
     exec(plain, expected)
-    notebook = Notebook(*cells)
+    notebook, before = Notebook(*cells), list(warnings.filters)
     assert notebook.run(runner=processes) == ["Completed"] * len(cells)
+    warnings.filters[:] = before
     assert (notebook.names["a"], notebook.names["b"]) == (expected["a"], expected["b"])
     assert not notes_of(notebook)
 
@@ -187,6 +192,10 @@ STAYING = {
         ["a = f()", "calls.append(1)", "b = f()"], "b", 0, "the cache of f()",
     ),
     "text that is executed": (["x = 1", "exec('x = 2')", "b = x"], "b", 2, "executes text"),
+    "settings that any task may depend on": (
+        ["import locale, decimal\ndecimal.getcontext().prec = 5", "b = str(decimal.Decimal(1) / 3)"], "b", "0.33333",
+        "the state of settings",
+    ),
     "a library's own state": (
         ["import json.decoder", "json.decoder.tried = 2", "b = json.decoder.tried"], "b", 2, "",
     ),
@@ -281,18 +290,27 @@ def test_a_failed_task_is_tried_again(make_runner, tmp_path) -> None:
 
 STOPPED = {
     "a loop": "while True: pass",
-    "a cleanup": "n = 0\ntry:\n    while n >= 0: n += 1\nfinally:\n    print('cleaned')",
     "an await": "import asyncio\nawait asyncio.sleep(3600)",
 }
 
 
 @pytest.mark.parametrize("source", STOPPED.values(), ids=STOPPED)
 def test_a_timeout_ends_the_work(make_runner, source) -> None:
-    """The task ends TimedOut, and what it does to clean up it may do."""
+    """The task ends TimedOut."""
     notebook = Notebook()
     notebook.define("t0", source, timeout=1.0)
     assert notebook.run(runner=make_runner()) == ["TimedOut"]
-    assert ("finally" in source) == (("t0", "cleaned") in notebook.lines)
+
+
+def test_a_body_that_is_stopped_may_clean_up(make_runner) -> None:
+    """It is told where it stands, once, and what it then puts out is heard."""
+    notebook = Notebook("n = 0\ntry:\n    print('on')\n    while n >= 0: n += 1\nfinally:\n    print('cleaned')")
+    notebook.lines = lines = Lines("on")
+    stopper = threading.Thread(target=lambda: lines.heard.wait(PATIENCE) and notebook.engine.cancel())
+    stopper.start()
+    assert notebook.run(runner=make_runner()) == ["Cancelled"]
+    stopper.join()
+    assert lines == [("t0", "on"), ("t0", "cleaned")]
 
 
 def test_runners_mix_in_one_run(pool) -> None:
@@ -303,3 +321,25 @@ def test_runners_mix_in_one_run(pool) -> None:
     assert notebook.run(runner=MixedRunner(places.__getitem__, makers)) == ["Completed"] * 4
     third, (second, (first, zeroth)) = notebook.names["p3"]
     assert zeroth == second and first in pool.pids and third in pool.pids and zeroth not in pool.pids
+
+
+# A process for each body is slow; the nightly profile looks at 600 examples.
+@pytest.mark.timeout(3600)
+@settings(max_examples=settings().max_examples // 8, suppress_health_check=list(HealthCheck))
+@given(programs())
+def test_random_programs_give_in_processes_what_top_to_bottom_gives(pool, cells: list[Cell]) -> None:
+    """Names and which of them share an object, and printed text; what cannot be pickled is refused by name."""
+    cells = keep_what_runs(cells)
+    expected = TopToBottom(cells)
+    try:
+        flow = AsFlow(cells)
+    except Exception as refused:
+        assert "reads" in str(refused)
+        return
+    states = flow.run(runner=ProcessRunner(pool))
+    assume(not any("cannot be sent" in error for error in flow.errors().values()))
+    assert set(states) <= {"Completed"}, flow.errors()
+    for cell in cells:
+        if cell.is_task:
+            assert flow.printed(cell.name) == expected.printed[cell.name]
+    assert picture(flow.names) == picture(expected.names)

@@ -14,7 +14,7 @@ import contextvars
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -32,26 +32,30 @@ from orch_notebook.runtime.shipping import Parcel
 __all__ = ["ProcessPool", "ProcessRunner"]
 
 #: Seconds a body has to clean up after it was told to stop; then its process is killed.
-GRACE = 1.0
+GRACE = 2.0
 
 #: Seconds between two looks whether a process lives whose pipe says nothing.
 WATCH = 1.0
 
 
-def start_method() -> tuple[Any, int]:
-    """Return what starts processes, and how many may run at once: by the machine, the affinity mask and the cgroup."""
+def start_method() -> tuple[Any, int, Callable[[Any], object]]:
+    """Return loky's way to start processes, how many may run at once, and its way to end one with all it started.
+
+    The number is that of the processors which the machine, the affinity mask and the cgroup leave to us.
+    """
     # Loaded first so that its own hook at the end of the program, which waits for processes, comes after ours.
     import multiprocessing.util  # noqa: F401
 
-    from loky.backend import context
+    from loky.backend import context, utils
 
-    return context.get_context("loky"), int(context.cpu_count())
+    return context.get_context("loky"), int(context.cpu_count()), utils.kill_process_tree
 
 
 class _Process:
     """One process and the pipe to it."""
 
-    def __init__(self, context: Any, number: int) -> None:
+    def __init__(self, context: Any, end_tree: Callable[[Any], object], number: int) -> None:
+        self._end_tree = end_tree
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs,), name=f"orch-process-{number}")
         self._process.start()
@@ -109,10 +113,12 @@ class _Process:
         with self._ending, suppress(OSError):
             if self._process._popen.returncode is not None:
                 return
-            if hasattr(os, "killpg") and os.getpgid(self.pid) == self.pid:
+            if os.name == "nt":
+                self._end_tree(self._process)
+            elif os.getpgid(self.pid) == self.pid:
                 os.killpg(self.pid, signal.SIGKILL)
             else:
-                self._process.kill()
+                self._process.kill()  # it has not come so far as to have a group, or to start anything
 
 
 class ProcessPool:
@@ -130,7 +136,7 @@ class ProcessPool:
     """
 
     def __init__(self, size: int | None = None) -> None:
-        self._context, processors = start_method()
+        self._context, processors, self._end_tree = start_method()
         self.size = size or processors
         self._lock = threading.Lock()
         self._idle: list[_Process] = []
@@ -153,7 +159,7 @@ class ProcessPool:
                 if process.is_alive:
                     return process
                 self._forget(process)
-        process = _Process(self._context, next(self._numbers))
+        process = _Process(self._context, self._end_tree, next(self._numbers))
         with self._lock:
             self._all.add(process)
         return process
@@ -207,7 +213,7 @@ class ProcessRunner:
 
     Notes
     -----
-    A task that is stopped is told so, by :class:`TaskStopped` where it stands; a second later its process is killed
+    A task that is stopped is told so, by :class:`TaskStopped` where it stands; two seconds later its process is killed
     with everything it has started.  A body that cannot travel runs in the thread of its call, and is stopped as threads
     are.
     """

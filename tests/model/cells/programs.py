@@ -291,6 +291,15 @@ def walk(u):|    return N if not u else walk(u[1:]) + N
 N = walk(L[:3])
 import random as k
 k = N
+max = N
+N = max if isinstance(max, int) else 3
+del max
+N = 4 if callable(min) else 5
+min = N
+def top(u):|    return max(u) if callable(max) else max
+N = top([N, 1])
+del L|try:|    L = L[:1]|except NameError:|    L = [N]
+del N|try:|    N = f(1)|except NameError:|    N = 2
 """.strip().splitlines()
 
 
