@@ -433,7 +433,10 @@ def wire(cells: Sequence[Cell], known: Collection[str] = (), knowledge: Knowledg
     """
     names = frozenset(known)
     # Taken out while in use, so two threads never share one.
-    wirer = _warm.pop() if _warm else None
+    try:
+        wirer: _Wirer | None = _warm.pop()
+    except IndexError:
+        wirer = None
     done = len(wirer.cells) if wirer is not None else 0
     if (
         wirer is None
