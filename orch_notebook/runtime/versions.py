@@ -61,6 +61,8 @@ class Kept:
         self.generators: dict[tuple[str, str], Any] = {}
         self._tokens: dict[Version, str] = {}
         self._spent: dict[Version, tuple[str, ...]] = {}
+        #: For every copy, who had changed what is in it by then.
+        self._actors: dict[str, frozenset[str]] = {}
         #: When each version came into memory, and whether from a copy.
         self._came: dict[Version, tuple[int, bool]] = {}
         #: By path its fingerprint when a task had last written it, that task, and what its source calls the file.
@@ -131,8 +133,13 @@ class Kept:
             for task in tasks:
                 self.records.pop(task, None)
                 self._spoiled.pop(task, None)
-            for version in [version for version in self.versions if version[1] in tasks]:
+            for version in [version for version in self._tokens if version[1] in tasks]:
                 self._drop(version)
+            # Copies of what these tasks have changed hold what will never have been.
+            for name in [name for name, actors in self._actors.items() if not actors.isdisjoint(tasks)]:
+                del self._actors[name]
+                if self.copies is not None:
+                    self.copies.forget(name)
 
     def get(self, version: Version) -> Any:
         """Return a version in memory.
@@ -205,6 +212,7 @@ class Kept:
         with self.lock:
             values = {version: self.versions[version] for version in versions if version in self.versions}
             tokens = dict(self._tokens)
+            self._actors[name] = frozenset(task for version in values for task in self._spent.get(version, ()))
         try:
             self.copies.keep(name, values, tokens, float("inf") if whatever else self._worth(versions))
         except NotCopied as error:
