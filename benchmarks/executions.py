@@ -58,6 +58,9 @@ class OnePlace:
             self._ready.append(call)
             self._wake.notify()
 
+    def follows(self, call: Call, after: Call) -> bool:
+        return False  # what comes next is picked
+
     def stop(self, call: Call) -> bool:
         return False
 
@@ -115,6 +118,9 @@ def summary(outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 picture = base64.b64encode(picture) if isinstance(picture, bytes) else picture.strip().encode()
                 shown.append(hashlib.sha1(picture).hexdigest()[:12])
             rich.append(shown)
+    # IPython tells the error of a magic in words.
+    if not error and (told := re.search(r"^UsageError: .*$", streams["stderr"], re.MULTILINE)):
+        error = mask(told[0])
     warnings = sorted({f"{kind}: {text.strip()}" for kind, text in WARNING.findall(streams["stderr"])})
     stderr = WARNING.sub("", streams["stderr"])
     return {
@@ -215,7 +221,9 @@ def execute(how: str, path: Path, result: Path, seconds: int) -> None:
     indices = [index for index, cell in enumerate(notebook.cells) if cell in cells]
     mine = str(result) + (".names" if is_plain else "")
     text = (NAMES if is_plain else FLOW).format(result=mine, how=how, notebook=str(path))
-    notebook.cells = [*(cells if is_plain else []), nbformat.v4.new_code_cell(text)]
+    # A cell of a live notebook always has others before it.
+    before = cells if is_plain else [nbformat.v4.new_code_cell("None")]
+    notebook.cells = [*before, nbformat.v4.new_code_cell(text)]
     options = {"allow_errors": True, "timeout": seconds, "store_widget_state": False}
     client = NotebookClient(notebook, kernel_name="python3", **options)
     client.execute(cwd=str(path.parent), cleanup_kc=True)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -19,11 +20,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.errors import OrchError
+from orch_notebook.errors import NotebookError, OrchError
 from orch_notebook.model.graph import Graph
 from orch_notebook.promotion.reading import read_flow
 from orch_notebook.promotion.taskify import taskify, write_taskified
@@ -44,9 +46,10 @@ FOLDER_LIMIT = 300_000_000
 
 @dataclass
 class Execution:
-    """One execution of a notebook: its cells' outputs in the order of the source, and how long it took."""
+    """One execution of a notebook: how long it took, the processor's part of that, and its cells' outputs in order."""
 
     seconds: float
+    busy: float
     cells: list[dict[str, str]]
     failed: int | None = None
 
@@ -65,6 +68,7 @@ class Comparison:
     plain: float = 0.0
     flow: float = 0.0
     ratio: float = 0.0
+    busy_ratio: float = 0.0
     differing: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -120,18 +124,17 @@ def read_cells(path: Path, shift: int, count: int) -> list[dict[str, Any]]:
     return list(cells[shift : shift + count])
 
 
-def execute(command: list[str], folder: Path, limit: float) -> tuple[float, subprocess.CompletedProcess[str]]:
-    """Execute something in a fresh copy of a notebook's folder; return how long it took, and what it said."""
-    started = time.perf_counter()
+def execute(command: list[str], folder: Path, limit: float) -> tuple[float, float, str, str]:
+    """Execute something; return how long it took, how long processors were busy with it, and what it said."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    environment = {**os.environ, "ORCH_HOME": str(folder.parent / "home")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # uncompiled modules would be measured, not the product
     done = subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=limit,
-        env={**os.environ, "ORCH_HOME": str(folder.parent / "home")},
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=limit, env=environment
     )
-    return time.perf_counter() - started, done
+    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, busy, done.stdout, done.stderr
 
 
 def copied(notebook: Path, at: Path) -> Path:
@@ -148,16 +151,13 @@ def run_plain(notebook: Path, count: int, limit: float) -> Execution:
     """Execute a notebook with papermill."""
     with tempfile.TemporaryDirectory(prefix="orch-taskified-", ignore_cleanup_errors=True) as at:
         folder = copied(notebook, Path(at))
-        seconds, done = execute(
-            ["-m", "papermill", "book.ipynb", "executed.ipynb", "-k", "python3", "--no-progress-bar"], folder, limit
-        )
+        command = ["-m", "papermill", "book.ipynb", "executed.ipynb", "-k", "python3", "--no-progress-bar"]
+        seconds, busy, _, errors = execute(command, folder, limit)
         executed = folder / "executed.ipynb"
         if not executed.exists():
-            raise RuntimeError(
-                done.stderr.strip().splitlines()[-1][:200] if done.stderr.strip() else "papermill failed"
-            )
+            raise RuntimeError(f"papermill failed: {errors.strip()[-200:]}")
         cells = read_cells(executed, 0, count)
-        return Execution(seconds, [picture(outputs_of(cell)) for cell in cells], first_failure(cells))
+        return Execution(seconds, busy, [picture(outputs_of(cell)) for cell in cells], first_failure(cells))
 
 
 def first_failure(cells: list[dict[str, Any]]) -> int | None:
@@ -175,14 +175,12 @@ def run_flow(notebook: Path, count: int, limit: float) -> Execution:
         folder = copied(notebook, Path(at))
         made = taskify(folder / "book.ipynb")
         write_taskified(made, folder / "book.ipynb", replaces=True)
-        seconds, done = execute(
-            ["-m", "orch_notebook.cli", "run", "book.ipynb", "--kernel", "python3", "--json"], folder, limit
-        )
-        if not done.stdout.strip():
-            raise RuntimeError(done.stderr.strip()[-300:] or "orch run said nothing")
-        executed = json.loads(done.stdout)["executed_notebook"]
-        cells = read_cells(Path(executed), made.shift, count)
-        return Execution(seconds, [picture(outputs_of(cell)) for cell in cells])
+        command = ["-m", "orch_notebook.cli", "run", "book.ipynb", "--kernel", "python3", "--json"]
+        seconds, busy, said, errors = execute(command, folder, limit)
+        if not said.strip():
+            raise RuntimeError(errors.strip()[-300:] or "orch run said nothing")
+        cells = read_cells(Path(json.loads(said)["executed_notebook"]), made.shift, count)
+        return Execution(seconds, busy, [picture(outputs_of(cell)) for cell in cells])
 
 
 def parallelism(graph: Graph) -> float:
@@ -199,12 +197,13 @@ def compare(notebook: Path, repeats: int, limit: float) -> Comparison:
     source = json.loads(notebook.read_text("utf-8-sig"))["cells"]
     try:
         made = taskify(notebook)
-        with tempfile.TemporaryDirectory() as at:
-            graph = read_flow(write_taskified(made, Path(at) / notebook.name)).graph
-        found.tasks, found.parallelism = len(graph.tasks), round(parallelism(graph), 2)
     except OrchError as error:
         found.note = f"not taskified: {error}"
         return found
+    found.tasks = len(made.plan.tasks)
+    with tempfile.TemporaryDirectory() as at, suppress(NotebookError):  # a cell may be no Python
+        graph = read_flow(write_taskified(made, Path(at) / notebook.name)).graph
+        found.parallelism = round(parallelism(graph), 2)
     try:
         plain, flow = [], []
         for _ in range(max(repeats, 2)):
@@ -243,6 +242,8 @@ def compare(notebook: Path, repeats: int, limit: float) -> Comparison:
     found.plain = round(statistics.median(each.seconds for each in plain), 2)
     found.flow = round(statistics.median(each.seconds for each in flow), 2)
     found.ratio = round(found.flow / found.plain, 2)
+    busy = statistics.median(each.busy for each in flow) / statistics.median(each.busy for each in plain)
+    found.busy_ratio = round(busy, 2)
     return found
 
 
@@ -269,7 +270,8 @@ def main() -> None:
         differing = ", ".join(f"{each['cell']} ({' '.join(each['kinds'])})" for each in one.differing)
         print(
             f"{notebook.name[:44]:<44} {one.same:>4}/{one.counting:<4} tasks {one.tasks:<4} ∥ {one.parallelism:<5}"
-            f" plain {one.plain:>6.2f} s  flow {one.flow:>6.2f} s  × {one.ratio:<5} {one.note} {differing}",
+            f" plain {one.plain:>6.2f} s  flow {one.flow:>6.2f} s  × {one.ratio:<5} busy × {one.busy_ratio:<5}"
+            f" {one.note} {differing}",
             flush=True,
         )
         if given.json:
@@ -278,11 +280,16 @@ def main() -> None:
     if not done:
         raise SystemExit("Nothing could be compared.")
     counting, same = sum(one.counting for one in done), sum(one.same for one in done)
-    narrow = [one.ratio for one in done if one.parallelism < 1.2]
     print(f"\n{len(done)} notebooks, {same} of {counting} cells the same ({same / counting:.2%}).")
-    print(f"Time against plain, median: {statistics.median(one.ratio for one in done):.2f}.")
-    if narrow:
-        print(f"Where next to nothing is parallel ({len(narrow)} notebooks): {statistics.median(narrow):.2f}.")
+    whole = [one for one in done if not one.note]
+    for what, some in (
+        ("all that run to their end", whole),
+        ("next to nothing is parallel (< 1.2)", [one for one in whole if one.parallelism < 1.2]),
+        ("something is parallel", [one for one in whole if one.parallelism >= 1.2]),
+    ):
+        if some:
+            ratio, busy = (statistics.median(getattr(one, name) for one in some) for name in ("ratio", "busy_ratio"))
+            print(f"{what}: {len(some)} notebooks, median time × {ratio:.2f} of plain, processors busy × {busy:.2f}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@
     ├── FlowRunError              how a flow run ended, raised where somebody waits for it
     │   ├── FlowRunFailed
     │   └── FlowRunCancelled
+    ├── TaskError                 what befell a task besides what its own code raised
+    │   ├── NotPicklable          a value that cannot travel to a task's process or back
+    │   └── ProcessDied           the process that performed a task ended under it
     ├── StoreError                the store cannot do what it should
     │   ├── StoreUnavailable      locked, read-only, full or from a newer version
     │   ├── LeaseLost             another process owns this run now
@@ -39,12 +42,15 @@ __all__ = [
     "ImpossibleEvent",
     "LeaseLost",
     "NotFound",
+    "NotPicklable",
     "NotebookError",
     "OrchError",
     "ParameterError",
+    "ProcessDied",
     "ScheduleError",
     "StoreError",
     "StoreUnavailable",
+    "TaskError",
     "UndefinedName",
     "UnknownTask",
     "UsageError",
@@ -135,6 +141,24 @@ class FlowRunFailed(FlowRunError):
 
 class FlowRunCancelled(FlowRunError):
     """The run was cancelled."""
+
+
+class TaskError(OrchError):
+    """What befell a task besides what its own code raised."""
+
+    def drawn(self) -> list[str]:
+        """Return the lines to show in place of a traceback, whose frames would all be ours."""
+        return [f"{type(self).__name__}: {self}"]
+
+    _render_traceback_ = drawn
+
+
+class NotPicklable(TaskError):
+    """A value that cannot travel to a task's process or back; ``name`` is the variable."""
+
+
+class ProcessDied(TaskError):
+    """The process that performed a task ended under it; ``exitcode`` tells how."""
 
 
 class StoreError(OrchError):

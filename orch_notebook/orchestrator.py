@@ -6,10 +6,11 @@ import atexit
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
@@ -18,19 +19,20 @@ from orch_notebook.model.differences import compare_deployments
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
-from orch_notebook.model.graph import unknown_task
+from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.schedules import Schedule
 from orch_notebook.model.states import State, StateType
-from orch_notebook.promotion import deployments, upkeep
+from orch_notebook.promotion import backfills, deployments, upkeep
+from orch_notebook.promotion.backfills import Backfill
 from orch_notebook.promotion.checks import read_report, write_check
 from orch_notebook.promotion.declarations import Change, compare_declarations
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.notebooks import cells_of
 from orch_notebook.promotion.terms import Given, Terms, Timed
-from orch_notebook.promotion.worker import Launch, launch_process
+from orch_notebook.promotion.worker import Launch, Spare, launch_process
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
@@ -44,10 +46,13 @@ from orch_notebook.runtime.planning import Prepared, check, prepare
 from orch_notebook.runtime.programs import Around, CellProgram
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners import Runner
+from orch_notebook.runtime.runners.mixed import MixedRunner
+from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
 from orch_notebook.runtime.store.opening import open_store
+from orch_notebook.runtime.surroundings import Surrounding
 from orch_notebook.runtime.versions import Kept
 
 __all__ = ["Execution", "Orchestrator", "open_orchestrator"]
@@ -110,6 +115,7 @@ class Orchestrator:
         self._ledger: Ledger | None = None
         self._copies: Copies | None = None
         self._handles: dict[str, RunHandle] = {}
+        self._processes: ProcessPool | None = None
         self._watchers: list[Callable[[str], object]] = []
 
     # what it stands on
@@ -138,17 +144,28 @@ class Orchestrator:
         """Where results are kept."""
         return Results(self.settings.folder("results"))
 
+    @property
+    def processes(self) -> ProcessPool:
+        """The processes that perform bodies, warm from one run to the next; started when first needed."""
+        with self._lock:
+            if self._processes is None:
+                self._processes = ProcessPool(self.settings.processes)
+            return self._processes
+
     def close(self) -> None:
         """Cancel what this process runs, store what is left and close the store."""
         atexit.unregister(self.close)
         with self._lock:
             handles = [handle for handle in self._handles.values() if not handle.is_over]
             ledger, store, self._ledger, self._store = self._ledger, self._store, None, None
+            processes, self._processes = self._processes, None
             copies, self._copies = self._copies, None
         for handle in handles:
             handle.cancel()
         for handle in handles:
             handle.wait(2.0)
+        if processes is not None:
+            processes.close()
         if ledger is not None:
             ledger.close()
         if store is not None:
@@ -171,7 +188,7 @@ class Orchestrator:
         kept: Kept | None = None,
         parameters: Mapping[str, Any] | None = None,
         hooks: CellHooks | None = None,
-        runner: Runner | None = None,
+        runner: Runner | str | None = None,
         around: Around | None = None,
     ) -> RunHandle:
         """Begin a run of a flow of cells and return at once.
@@ -197,8 +214,8 @@ class Orchestrator:
             Noted with the run.
         hooks : CellHooks, optional
             What a face adds to the execution of each cell.
-        runner : Runner, optional
-            What performs the tasks; by default as many threads as the settings say.
+        runner : Runner or str, optional
+            What performs the tasks, or the name of the runner of tasks that name none; by default as the settings say.
         around : callable, optional
             Watches each body while it runs.
 
@@ -244,7 +261,7 @@ class Orchestrator:
         engine = Engine(
             RunMachine(graph, fresh={task: kept.records[task].made_by for task in prepared.plan.fresh}),
             program.perform,
-            runner or ThreadRunner(self.settings.threads),
+            self._runner(graph, runner),
             self.ledger,
             lease,
             self.clock,
@@ -259,6 +276,20 @@ class Orchestrator:
         journal.record(RunCreated(now, run.flow, graph, run.parameters))
         handle._thread.start()
         return handle
+
+    def _runner(self, graph: Graph, given: Runner | str | None) -> Runner:
+        """Return what performs a run's tasks: threads alone where no task asks for more."""
+        if given is not None and not isinstance(given, str):
+            return given
+        usual = given or self.settings.runner
+        names = {task.name: task.runner or usual for task in graph.tasks}
+        if set(names.values()) <= {"threads"}:
+            return ThreadRunner(self.settings.threads)
+        makers: dict[str, Callable[[], Runner]] = {
+            "threads": lambda: ThreadRunner(self.settings.threads),
+            "processes": lambda: ProcessRunner(self.processes),
+        }
+        return MixedRunner(names.__getitem__, makers)
 
     def prepare(
         self,
@@ -298,6 +329,7 @@ class Orchestrator:
         *,
         base: Mapping[str, Any] | None = None,
         hooks: CellHooks | None = None,
+        states: Mapping[str, Surrounding] = MappingProxyType({}),
         seed: int = 0,
         orders: int = 1,
     ) -> Report:
@@ -314,6 +346,8 @@ class Orchestrator:
             What tasks see besides the versions they read; by default the live namespace as it stands.
         hooks : CellHooks, optional
             What a face adds to the execution of each cell.
+        states : mapping
+            Hidden states that only the face knows, by name.
         seed : int
             With which other orders are drawn.
         orders : int
@@ -334,7 +368,9 @@ class Orchestrator:
         base = dict(environment if base is None else base)
         flow.know(base.keys(), flow.tools)
         flow.check()
-        return Check(flow, environment, base, self._perform_apart, hooks=hooks, seed=seed, orders=orders).run()
+        return Check(
+            flow, environment, base, self._perform_apart, hooks=hooks, states=states, seed=seed, orders=orders
+        ).run()
 
     def check_notebook(
         self,
@@ -498,6 +534,7 @@ class Orchestrator:
         deployment: str | None = None,
         state: str | None = None,
         parent_run_id: str | None = None,
+        backfill: str | None = None,
         limit: int = 20,
     ) -> list[FlowRun]:
         """Return the newest runs, without their tasks.
@@ -513,7 +550,9 @@ class Orchestrator:
             parent_run_id = self._by_part(parent_run_id).run_id
         upkeep.sweep(self.store, this_owner(), self.clock.now())
         upkeep.name_late(self.store, self.settings, self.clock.now())
-        return self.store.runs(deployment=deployment, state=state, parent_run_id=parent_run_id, limit=limit)
+        return self.store.runs(
+            deployment=deployment, state=state, parent_run_id=parent_run_id, backfill=backfill, limit=limit
+        )
 
     def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
         """Return the recorded events of a run, numbered, in order."""
@@ -584,6 +623,51 @@ class Orchestrator:
         """
         before, after = (deployments.find_version(self.store, name, version) for version in (old, new))
         return compare_deployments(before, after, cells_of(before), cells_of(after))
+
+    def plan_backfill(
+        self,
+        name: str,
+        axes: Sequence[str],
+        parameters: Given | None = None,
+        *,
+        reprocess: str = "none",
+        is_reversed: bool = False,
+    ) -> Backfill:
+        """Return what a backfill would run; see :func:`orch_notebook.promotion.backfills.plan_backfill`."""
+        return backfills.plan_backfill(
+            self.store, name, axes, parameters or {}, reprocess=reprocess, is_reversed=is_reversed
+        )
+
+    def backfill(self, plan: Backfill, *, at_once: int = 4) -> str:
+        """Make the runs of a backfill and return its id.
+
+        Raises
+        ------
+        UsageError
+            There is nothing to run.
+        """
+        return backfills.begin_backfill(self.store, self.clock.now(), plan, at_once=at_once)
+
+    def backfill_runs(self, backfill_id: str) -> list[FlowRun]:
+        """Return the runs of a backfill in its order.
+
+        Raises
+        ------
+        NotFound
+            There is no such backfill.
+        """
+        upkeep.sweep(self.store, this_owner(), self.clock.now())
+        return backfills.runs_of(self.store, backfill_id)
+
+    def cancel_backfill(self, backfill_id: str) -> int:
+        """Cancel what is left of a backfill; return how many runs that were.
+
+        Raises
+        ------
+        NotFound
+            There is no such backfill.
+        """
+        return backfills.cancel_backfill(self.store, this_owner(), self.clock.now(), backfill_id)
 
     def compare_declarations(self, path: Path, *, prune: bool = False) -> list[Change]:
         """Return what bringing the deployments in line with a file would change.
@@ -674,24 +758,25 @@ class Orchestrator:
             A parameter is unknown, missing or ill-typed.
         """
         owner, now = this_owner(), self.clock.now()
-        run = deployments.submit(
-            self.store,
-            self.settings,
-            now,
-            Path(notebook),
-            parameters or {},
-            owner,
-            timeout=timeout,
-            kernel=kernel,
-            instead=instead,
-        )
-        lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=deployments.STARTING))
-        try:
-            launch = launch_process(self.settings)(lease, lambda: None)
-        except OSError as error:  # no memory, no room on the disk, too many processes
-            why = f"could not be started ({error.strerror or error})"
-            upkeep.settle(self.store, lease, why, self.clock.now())
-            raise OrchError(f"The process that executes {notebook} {why}.", run_id=run.run_id) from None
+        with closing(Spare(self.settings)) as spare:
+            run = deployments.submit(
+                self.store,
+                self.settings,
+                now,
+                Path(notebook),
+                parameters or {},
+                owner,
+                timeout=timeout,
+                kernel=kernel,
+                instead=instead,
+            )
+            lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=deployments.STARTING))
+            try:
+                launch = launch_process(self.settings, spare)(lease, lambda: None)
+            except OSError as error:  # no memory, no room on the disk, too many processes
+                why = f"could not be started ({error.strerror or error})"
+                upkeep.settle(self.store, lease, why, self.clock.now())
+                raise OrchError(f"The process that executes {notebook} {why}.", run_id=run.run_id) from None
         return Execution(
             launch,
             settle=lambda said: upkeep.settle(self.store, lease, said, self.clock.now()),

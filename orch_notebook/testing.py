@@ -199,6 +199,10 @@ class StepRunner:
         """Perform `call` when its turn comes."""
         self._waiting.append(call)
 
+    def follows(self, call: Call, after: Call) -> bool:
+        """Go straight on: there is one place."""
+        return True
+
     def stop(self, call: Call) -> bool:
         """Let `call` end with ``TaskStopped`` if it is being performed now."""
         if call is not self._performed:

@@ -232,6 +232,17 @@ LATE: dict[str, tuple[str, list[str], dict[str, Any]]] = {
         ["a = size([1])", "def len(xs): return 99", "b = size([1])", "del len", "c = size([1])"],
         {"a": 1, "b": 99, "c": 1},
     ),
+    "a builtin that is hidden below": (
+        "def kind(): return sorted({1: 2}.items())",
+        ["a = dict(a=1)", "b = (kind(), list('x'))", "dict = {'x': 1}\nsorted = list = 5", "c = (dict, sorted + list)"],
+        {"a": {"a": 1}, "b": ([(1, 2)], ["x"]), "c": ({"x": 1}, 10), "dict": {"x": 1}, "list": 5},
+    ),
+    "a name asked for after it was deleted": (
+        "def f(): return xs",
+        ["xs = [1]", "a = f()", "del xs\ntry:\n    b = xs\nexcept NameError:\n    b = None",
+         "try:\n    c = f()\nexcept NameError:\n    c = None", "xs = 3", "d = f()"],
+        {"a": [1], "b": None, "c": None, "d": 3},
+    ),
     "a name that is deleted below": (
         "def f(): return k",
         ["k = 1", "a = f()", "del k", "k = 2", "b = f()"],

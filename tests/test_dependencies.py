@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import nbformat
 import pytest
@@ -27,20 +28,35 @@ class Book:
     cells: tuple[str, ...]
     waits: tuple[str, ...]
     prints: str
+    edits: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+    prints_again: str = ""
 
 
 def read_page() -> list[Book]:
     """Return the notebooks of the page, one for each section that has cells."""
     books = []
     for part in PAGE.split("\n## ")[1:]:
-        blocks = re.findall(r"^```(python|text waits|text prints)\n(.*?)^```$", part, re.DOTALL | re.MULTILINE)
-        cells, waits, prints = ([text for kind, text in blocks if kind == wanted] for wanted in KINDS)
-        if waits:
-            books.append(Book(part.partition("\n")[0], tuple(cells), tuple(waits[0].splitlines()), prints[0]))
+        blocks = re.findall(r"^```(python|text [a-z ]+)\n(.*?)^```$", part, re.DOTALL | re.MULTILINE)
+        said = {kind: text for kind, text in blocks if kind != "python"}
+        if not said:
+            continue
+        start = [kind for kind, _ in blocks].index("text waits")
+        cells, edits = ([text for kind, text in some if kind == "python"] for some in (blocks[:start], blocks[start:]))
+        books.append(
+            Book(
+                part.partition("\n")[0],
+                tuple(cells),
+                tuple(said["text waits"].splitlines()),
+                said["text prints"],
+                tuple(edits),
+                tuple(said.get("text runs again", "").splitlines()),
+                said.get("text prints again", ""),
+            )
+        )
     return books
 
 
-KINDS = ("python", "text waits", "text prints")
 BOOKS = read_page()
 each_book = pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.title)
 
@@ -93,20 +109,39 @@ def test_a_flow_prints_what_its_cells_print(book: Book, kernel: Kernel) -> None:
     assert plain == book.prints
     kernel.run("%reset -sf")
     kernel.run("%reload_ext orch_notebook")
-    badges = {}
+    badges: dict[str, int] = {}
     for cell in book.cells:
         for message in kernel.run(cell).messages:
             if display_id := message["content"].get("transient", {}).get("display_id"):
                 badges[display_id] = len(badges)
-    ran = kernel.run("%flow run --quiet")
-    assert not ran.error, ran.error
+    assert run_flow(kernel, badges) == book.prints
+    for cell in book.edits:
+        (display_id,) = (m["content"]["transient"]["display_id"] for m in kernel.run(cell).messages if shows(m))
+        name = cell.splitlines()[0].split()[1]
+        badges[display_id] = [task.split()[1] for task in book.cells if task.startswith("%%task")].index(name)
+    if book.edits:
+        assert run_flow(kernel, badges) == book.prints_again
+        status = kernel.run("%flow status").data()[0]
+        ran = re.findall(r"^ +\S+ Completed(?: [\d.]+ \w+)+ +(\w+)", status, re.MULTILINE)
+        assert tuple(ran) == book.again
     kernel.run("%unload_ext orch_notebook")
-    found = [""] * len(badges)
-    for message in ran.messages:
+
+
+def shows(message: dict[str, Any]) -> bool:
+    """Whether a message shows a badge for the first time."""
+    return message["msg_type"] == "display_data" and "transient" in message["content"]
+
+
+def run_flow(kernel: Kernel, badges: dict[str, int]) -> str:
+    """Run the flow and return what its tasks print, from top to bottom whatever ran first."""
+    outcome = kernel.run("%flow run --quiet")
+    assert not outcome.error, outcome.error
+    found = [""] * (max(badges.values()) + 1)
+    for message in outcome.messages:
         owner = badges.get(message["metadata"].get("orch_notebook", {}).get("display_id"))
         content = message["content"]
         if message["msg_type"] == "stream" and owner is not None:
             found[owner] += content["text"]
         elif message["msg_type"] == "execute_result" and owner is not None:
             found[owner] += content["data"]["text/plain"] + "\n"
-    assert "".join(found) == book.prints
+    return "".join(found)

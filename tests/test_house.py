@@ -39,6 +39,7 @@ HEAVY = [
     "ipykernel",
     "ipywidgets",
     "jupyter_client",
+    "loky",
     "matplotlib",
     "nbclient",
     "nbconvert",

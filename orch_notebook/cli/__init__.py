@@ -15,6 +15,7 @@ import typer
 from orch_notebook.cli import commands, demo, deploying
 from orch_notebook.cli.app import app
 from orch_notebook.errors import FlowRunError, OrchError, StoreError
+from orch_notebook.promotion.notebooks import spare_formats
 
 __all__ = ["app", "main"]
 
@@ -23,6 +24,7 @@ COMMANDS = (commands, deploying, demo)
 
 def main() -> None:
     """Run the command; every error we know is one line on standard error."""
+    spare_formats()
     try:
         code = app(prog_name="orch", standalone_mode=False)
         sys.stdout.flush()

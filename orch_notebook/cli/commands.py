@@ -362,7 +362,7 @@ def check(
     orders: Annotated[int, typer.Option(min=1, metavar="K", help="Try so many other orders.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Find what depends on the order of a notebook's tasks, or on chance.
+    """Find what depends on the order of a notebook's tasks.
 
     Runs them in a kernel of their own, in the notebook's order and in others that its data allow. What is found comes
     with the line to write; the exit code is 1 then.

@@ -7,6 +7,7 @@ import shlex
 from typing import Any, NoReturn
 
 from orch_notebook.errors import HeaderError
+from orch_notebook.model.tasks import RUNNERS
 
 __all__ = ["COMMANDS", "command_help", "read_command"]
 
@@ -23,6 +24,10 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
             ("--all", {"action": "store_true", "dest": "everything", "help": "all of them, whether stale or fresh"}),
             ("--stale", {"action": "store_true", "help": "of what is selected, only what is stale"}),
             ("--background", {"action": "store_true", "help": "return at once; go on while other cells run"}),
+            (
+                "--runner",
+                {"choices": RUNNERS, "metavar": "NAME", "help": "threads or processes, for tasks that name neither"},
+            ),
             ("--quiet", {"action": "store_true", "help": "show no summary; badges change all the same"}),
             FLOW,
         ],

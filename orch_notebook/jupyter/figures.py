@@ -7,6 +7,7 @@ that list is chosen by context: each task has its own, and code outside of tasks
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -89,13 +90,21 @@ def unroute_figures() -> None:
 
 
 def show_figures(show: Callable[[Any], object]) -> None:
-    """Hand each open figure of the running task to `show`, in the order in which they were made, and close them."""
+    """Hand each open figure of the running task to `show`, in the order in which they were made, and close them.
+
+    Only where IPython shows figures at the end of a cell: ``%matplotlib notebook`` shows them while they are drawn.
+    """
     registry = _registry()
-    if registry is None or not isinstance(registry.figs, _Figures):
+    if registry is None or not isinstance(registry.figs, _Figures) or not _shows_at_end():
         return
     for manager in sorted(registry.figs.values(), key=lambda manager: manager.num):
         show(manager.canvas.figure)
     close_figures()
+
+
+def _shows_at_end() -> bool:
+    matplotlib: Any = sys.modules.get("matplotlib")
+    return matplotlib is not None and "inline" in str(matplotlib.rcParams["backend"]).lower()
 
 
 def close_figures() -> None:

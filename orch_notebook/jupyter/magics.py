@@ -107,6 +107,7 @@ class OrchMagics(Magics):  # type: ignore[misc]
             summary=not given.quiet,
             only_stale=given.stale,
             everything=given.everything,
+            runner=given.runner,
         )
 
     def _graph(self, given: Namespace) -> Any:

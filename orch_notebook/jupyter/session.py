@@ -5,6 +5,7 @@ The magics and the panel both act through this object; it turns a gesture into o
 
 from __future__ import annotations
 
+import linecache
 import logging
 import os
 import threading
@@ -18,8 +19,10 @@ from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, OrchError, UnknownTask, UsageError
 from orch_notebook.jupyter import bars, figures
+from orch_notebook.jupyter.cellmagics import CellMagicRoutes, commented
 from orch_notebook.jupyter.display import LiveDisplay, as_stale
 from orch_notebook.jupyter.document import NotebookFile
+from orch_notebook.jupyter.extensions import states_of
 from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks
 from orch_notebook.jupyter.outlets import open_outlet
 from orch_notebook.jupyter.postmortem import Postmortem
@@ -76,6 +79,7 @@ class NotebookSession:
         self._lock = threading.RLock()
         self._display_routes = DisplayRoutes(shell)
         self._question_routes = QuestionRoutes(shell)
+        self._magic_routes = CellMagicRoutes(shell)
         self._postmortem = Postmortem(shell)
         self._hooks = KernelHooks(
             shell,
@@ -96,6 +100,7 @@ class NotebookSession:
         """Begin to take part in the notebook."""
         self._display_routes.open()
         self._question_routes.open()
+        self._magic_routes.open()
         figures.route_figures()
         bars.route_bars(as_text=self.is_executed_by_worker)
         self._take_in_history()
@@ -115,6 +120,7 @@ class NotebookSession:
         self.display.finish()
         self._display_routes.close()
         self._question_routes.close()
+        self._magic_routes.close()
         figures.unroute_figures()
         bars.unroute_bars()
 
@@ -176,6 +182,9 @@ class NotebookSession:
         # As the prompt shows it: newer versions of IPython count on before they execute, older ones after.
         number = self.shell.displayhook.prompt_count
         filename = self.shell.compile.cache(source, number, raw_code=raw)
+        if (shown := commented(body.lstrip("\n \t"))) is not None:
+            lines = f"# %%task {line}\n{blank}{shown}".splitlines(keepends=True)
+            linecache.cache[filename] = (len(source), None, lines, filename)
         compile_cell(source, filename)  # a syntax error belongs to the person now, not to the run
         before = self._of_cell(here.cell_id)
         taken = {task.name for flow in self._flows.values() for task in flow}
@@ -321,6 +330,7 @@ class NotebookSession:
         summary: bool = True,
         only_stale: bool = False,
         everything: bool = False,
+        runner: str | None = None,
     ) -> RunHandle:
         """Run what is stale in a flow, or the selected part of it.
 
@@ -338,6 +348,8 @@ class NotebookSession:
             Of what is selected run only what is stale.
         everything : bool
             Run it all, fresh or not.
+        runner : str, optional
+            Where the code of tasks runs that name no runner.
 
         Raises
         ------
@@ -346,7 +358,9 @@ class NotebookSession:
         FlowRunFailed, FlowRunCancelled
             How it ended, unless it runs in the background.
         """
-        handle = self.begin(self.flow(flow), select, summary=summary, only_stale=only_stale, everything=everything)
+        handle = self.begin(
+            self.flow(flow), select, summary=summary, only_stale=only_stale, everything=everything, runner=runner
+        )
         if background:
             return handle
         try:
@@ -366,6 +380,7 @@ class NotebookSession:
         summary: bool = False,
         only_stale: bool = False,
         everything: bool = False,
+        runner: str | None = None,
     ) -> RunHandle:
         """Begin a run and return at once; see :meth:`run`.
 
@@ -391,6 +406,7 @@ class NotebookSession:
                     everything=everything,
                     kept=self._kept_of(flow),
                     hooks=self._hooks,
+                    runner=runner,
                 )
                 self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
         threading.Thread(target=self._after, args=(handle,), name="orch-after", daemon=True).start()
@@ -428,6 +444,7 @@ class NotebookSession:
                 hooks=KernelHooks(
                     self.shell, self._sources, self._counts, _ignore, _ignore, _ignore, Postmortem(self.shell)
                 ),
+                states=states_of(self.shell),
                 seed=seed,
                 orders=orders,
             )

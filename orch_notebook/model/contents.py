@@ -266,10 +266,8 @@ def _is_setting(statement: ast.stmt, imported: str) -> bool:
     except SyntaxError:
         return False
     path = _path(statement)
-    if path[0] not in before.writes:
-        return False
     if isinstance(statement, ast.Assign):
-        return effects.writes == before.writes
+        return path[0] in before.writes and effects.writes == before.writes
     is_known = SETTER.match(path[-1]) or path[:2] == ["sys", "path"]
     changes = effects.state_changes - before.state_changes
     return bool(is_known and changes) and not any(state.startswith("file:") for state in changes)

@@ -233,7 +233,7 @@ class CellFlow:
     def makes(self) -> frozenset[str]:
         """Return the names that only tasks bind; a name that a plain cell binds too belongs to the plain cell."""
         effects = self.wiring.effects
-        made = {name for task in self for name in effects[task.name].writes | effects[task.name].mutates}
+        made = {name for task in self for name in effects[task.name].writes}
         plain = {name for cell in self._cells if isinstance(cell, PlainCell) for name in effects[cell.label].writes}
         return frozenset(made - plain)
 
@@ -269,6 +269,7 @@ class CellFlow:
             retry=cell.header.retry,
             timeout=cell.header.timeout,
             tags=cell.header.tags,
+            runner=cell.header.runner or "",
             exclusive=held,
             cell_index=cell.cell_index,
             cell_id=cell.cell_id,

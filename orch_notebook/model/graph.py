@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
+from graphlib import TopologicalSorter
 from typing import Any
 
 from orch_notebook.errors import CycleError, UnknownTask
@@ -171,12 +172,32 @@ class Graph:
         return self.restrict(chosen) if asked else self
 
     def restrict(self, names: Iterable[str]) -> Graph:
-        """Return the graph of just these tasks and the edges between them, in the same order."""
+        """Return the graph of just these tasks and the edges between them, in the same order.
+
+        Two tasks whose order came about by way of others that are left out keep it.
+
+        Examples
+        --------
+        >>> from orch_notebook.testing import make_graph
+        >>> make_graph("draw ~> seed ~> draw_again").restrict(["draw", "draw_again"]).edges
+        (Edge(before='draw', after='draw_again', rule='write-after-read', name=''),)
+        """
         keep = set(names)
-        return Graph(
-            tuple(task for task in self.tasks if task.name in keep),
-            tuple(edge for edge in self.edges if edge.before in keep and edge.after in keep),
-        )
+        kept = [edge for edge in self.edges if edge.before in keep and edge.after in keep]
+        pairs = {(edge.before, edge.after) for edge in kept}
+        # What is left out hands its order on: what comes before it also comes before what follows it.
+        before: dict[str, dict[str, None]] = {}
+        for name in TopologicalSorter(self.predecessors).static_order() if len(keep) < len(self.tasks) else ():
+            found: dict[str, None] = {}
+            for other in self.predecessors[name]:
+                if other not in keep:
+                    found |= before[other]
+                elif name not in keep:
+                    found[other] = None
+            before[name] = found
+            if name in keep:
+                kept += [Edge(other, name, "write-after-read") for other in found if (other, name) not in pairs]
+        return Graph(tuple(task for task in self.tasks if task.name in keep), tuple(kept))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists, as the store keeps them."""

@@ -19,7 +19,7 @@ from unicodedata import normalize
 
 from orch_notebook.errors import HeaderError, ScheduleError
 from orch_notebook.model.durations import parse_interval
-from orch_notebook.model.tasks import RetryPolicy
+from orch_notebook.model.tasks import RUNNERS, RetryPolicy
 
 __all__ = [
     "OPTIONS",
@@ -62,6 +62,8 @@ class TaskHeader:
         Names changed in place besides what the source shows.
     tags : tuple of str
         Words to select by.
+    runner : str or None
+        Where its body is performed; ``None`` leaves that to the run.
     flow : str or None
         The flow it belongs to, where a notebook has several.
     run : bool
@@ -79,6 +81,7 @@ class TaskHeader:
     outputs: tuple[str, ...] | None = None
     mutates: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    runner: str | None = None
     flow: str | None = None
     run: bool = False
 
@@ -163,6 +166,12 @@ def _tags(text: str) -> tuple[str, ...]:
     return tags
 
 
+def _runner(text: str) -> str:
+    if text not in RUNNERS:
+        raise ValueError(f"takes {' or '.join(RUNNERS)}")
+    return text
+
+
 def _name(text: str) -> str:
     if not is_task_name(text):
         raise ValueError(f"takes a name: {NAME_RULE}")
@@ -209,6 +218,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("--outputs", "outputs", "NAME[,…]", "the names it binds, instead of those the code shows", _variables, True),
     Option("--mutates", "mutates", "NAME[,…]", "names it changes in place", _some_variables, repeats=True),
     Option("--tag", "tags", "WORD[,…]", "words to select it by", _tags, repeats=True),
+    Option("--runner", "runner", "NAME", "where its code runs: threads or processes", _runner),
     Option("--flow", "flow", "NAME", "the flow it belongs to", _name),
     Option("--run", "run", "", "run it now, after those it needs that have not run yet"),
 )

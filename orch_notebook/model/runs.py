@@ -128,7 +128,7 @@ class FlowRun:
         When it was made; all instants are aware UTC.
     attempt : int
         1, or more when it repeats a run that failed (`retry_of`).
-    deployment, parent_run_id, retry_of : str or None
+    deployment, backfill, parent_run_id, retry_of : str or None
         What it came from.
     due_at, started_at, ended_at : datetime or None
         When it should start, did, and ended.
@@ -150,6 +150,7 @@ class FlowRun:
     created_at: datetime
     attempt: int = 1
     deployment: str | None = None
+    backfill: str | None = None
     parent_run_id: str | None = None
     retry_of: str | None = None
     due_at: datetime | None = None
@@ -176,6 +177,7 @@ class FlowRun:
             "run_id": self.run_id,
             "flow": self.flow,
             "deployment": self.deployment,
+            "backfill": self.backfill,
             "parent_run_id": self.parent_run_id,
             "retry_of": self.retry_of,
             "state": self.state.to_json(),

@@ -133,8 +133,8 @@ class _Planner:
             contents = Contents() if cell.problem else read_contents(cell.source, imported)
             for name, target in contents.imports.items():
                 origin, colon, part = target.partition(":")
-                if part != "*":
-                    imported += f"from {origin} import {part} as {name}\n" if colon else f"import {origin} as {name}\n"
+                named = part if part == "*" else f"{part} as {name}"
+                imported += f"from {origin} import {named}\n" if colon else f"import {origin} as {name}\n"
             yield contents
 
     def _cell(self, at: int, is_task: bool = True) -> Cell:
@@ -202,8 +202,9 @@ class _Planner:
             if edge.before not in above:
                 continue
             source = effects[edge.before]
-            is_only_wait = edge.rule == "barrier" and not source.rebinds
-            if not (is_only_wait and contents.only_defines and self._can_load(at, tasks)):
+            is_only_wait = edge.rule == "barrier" and not source.rebinds and self._can_load(at, tasks)
+            is_only_shown = edge.name == "state:display"
+            if not (contents.only_defines and (is_only_wait or is_only_shown)):
                 return True
         mine = effects[str(at)]
         bound = (mine.writes | mine.mutates | mine.deletes) - self.settled

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["RetryPolicy", "Task"]
+__all__ = ["RUNNERS", "RetryPolicy", "Task"]
+
+#: Where a task may be performed.
+RUNNERS = ("threads", "processes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ class Task:
     exclusive : tuple of str
         Names of things only one task may use at a time (``"pyplot"``): tasks that share one never overlap.  Of a thing
         that has versions (``"scale@load"``) several may use the same one.
+    runner : str
+        The name of the runner that performs it; empty for that of the run.
     cell_index : int or None
         Position of the cell in its notebook, counted from 0 over all cells.
     cell_id : str or None
@@ -79,6 +84,7 @@ class Task:
     timeout: float | None = None
     tags: tuple[str, ...] = ()
     exclusive: tuple[str, ...] = ()
+    runner: str = ""
     cell_index: int | None = None
     cell_id: str | None = None
     reads: tuple[str, ...] = ()
@@ -97,8 +103,9 @@ class Task:
         for field in ("tags", "exclusive", "reads", "writes", "mutates"):
             if value := getattr(self, field):
                 data[field] = list(value)
-        if self.opaque:
-            data["opaque"] = self.opaque
+        for field in ("opaque", "runner"):
+            if value := getattr(self, field):
+                data[field] = value
         return data
 
     @classmethod

@@ -1,4 +1,7 @@
-"""The process that executes one claimed run: ``python -m orch_notebook.promotion.process RUN_ID OWNER TOKEN``.
+"""The process that executes one claimed run; :mod:`orch_notebook.promotion.start` starts it.
+
+Its arguments are the run, its owner and the token of the claim.  Without any it waits to be told them, and where to
+write its log, by a line on its standard input.
 
 A worker starts it in a process group of its own and keeps its standard input open: when the worker dies the input
 ends, and this process ends its kernel and itself.  It alone writes the run's history, under the token the worker got;
@@ -7,6 +10,7 @@ once another process has taken the run over, its writes are refused and it stops
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -43,7 +47,7 @@ from orch_notebook.runtime.store.opening import open_store
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["perform_run"]
+__all__ = ["main", "perform_run"]
 
 logger = logging.getLogger("orch_notebook")
 
@@ -346,8 +350,23 @@ def _end_with_worker(stop: Stop) -> None:
     os._exit(70)
 
 
+def _told() -> list[str]:
+    """Wait to be told which run to execute; nothing if whoever started this process has no use for it."""
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return []
+    *arguments, log_path = map(str, json.loads(line))
+    log = os.open(log_path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.close(log)
+    return arguments
+
+
 def main(arguments: list[str]) -> int:
     """Execute the run that a worker claimed; return 0 when it completed, 1 when it did not, 75 when it was lost."""
+    if not arguments and not (arguments := _told()):
+        return 0
     run_id, owner, token = arguments
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings, clock, stop = Settings.from_environment(), SystemClock(), Stop()
@@ -363,7 +382,3 @@ def main(arguments: list[str]) -> int:
         return 75
     finally:
         store.close()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -62,6 +62,7 @@ def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> Flow
         created_at=now,
         attempt=run.attempt + 1,
         deployment=run.deployment,
+        backfill=run.backfill,
         retry_of=run.run_id,
         due_at=due_at,
         parameters=run.parameters,
@@ -108,7 +109,7 @@ def make_way(store: Store, owner: str, now: datetime) -> None:
         run, plan = store.run(run_id), store.plan(run_id)
         if run is None or plan is None or run.deployment is None or plan.overlap is Overlap.QUEUE:
             continue
-        going = [each for each in store.runs(deployment=run.deployment, limit=1000) if _goes_on(each)]
+        going = [each for each in store.runs(deployment=run.deployment, limit=1000) if _stands_in_the_way(each, run)]
         if plan.overlap is Overlap.SKIP:
             names = ", ".join(short_id(each.run_id) for each in going)
             end_waiting(store, run, owner, now, State(StateType.CANCELLED, "Missed", f"Run {names} still went on."))
@@ -118,8 +119,9 @@ def make_way(store: Store, owner: str, now: datetime) -> None:
                     store.request(each.run_id, "cancel", now)
 
 
-def _goes_on(run: FlowRun) -> bool:
-    return not run.state.is_final and run.state.type is not StateType.SCHEDULED
+def _stands_in_the_way(other: FlowRun, run: FlowRun) -> bool:
+    goes_on = not other.state.is_final and other.state.type is not StateType.SCHEDULED
+    return goes_on and other.backfill == run.backfill
 
 
 def cancel(store: Store, run: FlowRun, owner: str, now: datetime) -> None:

@@ -6,6 +6,7 @@ others through its leases, its runs end CRASHED, and their retry rule speaks.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -27,7 +28,7 @@ from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
 
-__all__ = ["Launch", "Launcher", "Worker", "launch_process"]
+__all__ = ["Launch", "Launcher", "Spare", "Worker", "launch_process"]
 
 logger = logging.getLogger("orch_notebook.worker")
 
@@ -50,23 +51,71 @@ class Launch:
 Launcher = Callable[[Lease, Callable[[], None]], Launch]
 
 
-def launch_process(settings: Settings) -> Launcher:
-    """Return the launcher that executes each run in a process group of its own."""
+class Spare:
+    """A process that loads what an execution takes, half a second's work, while it is made out which one it will be.
+
+    Parameters
+    ----------
+    settings : Settings
+        Those of the run that it will execute.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        with suppress(OSError):  # whoever launches a process next will say why there can be none
+            self._process = _start(settings, [], subprocess.DEVNULL)
+
+    def take(self, lease: Lease, log_path: Path) -> subprocess.Popen[bytes] | None:
+        """Have it execute a claimed run; ``None`` if it did not live to be told."""
+        process, self._process = self._process, None
+        if process is None or process.stdin is None:
+            return None
+        try:
+            process.stdin.write(
+                json.dumps([lease.run_id, lease.owner, str(lease.token), str(log_path)]).encode() + b"\n"
+            )
+            process.stdin.flush()
+        except OSError:
+            _end(process)
+            return None
+        return process
+
+    def close(self) -> None:
+        """End it, if nobody took it."""
+        process, self._process = self._process, None
+        if process is not None:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    with suppress(OSError):
+        process.communicate()
+
+
+def _start(settings: Settings, arguments: Sequence[str], output: int) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, **settings.environment, "PYTHONUNBUFFERED": "1"}
+    environment.pop("JPY_PARENT_PID", None)  # else a kernel would watch the worker's parent instead of its own
+    return subprocess.Popen(
+        [sys.executable, "-m", "orch_notebook.promotion.start", *arguments],
+        stdin=subprocess.PIPE,  # stays open as long as this worker lives
+        stdout=output,
+        stderr=output,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def launch_process(settings: Settings, spare: Spare | None = None) -> Launcher:
+    """Return the launcher that executes each run in a process group of its own, the first in the spare one."""
 
     def launch(lease: Lease, told: Callable[[], None]) -> Launch:
         folder = settings.folder("runs", lease.run_id)
         log_path = folder / "process.log"
-        environment = {**os.environ, **settings.environment, "PYTHONUNBUFFERED": "1"}
-        environment.pop("JPY_PARENT_PID", None)  # else a kernel would watch the worker's parent instead of its own
         with os.fdopen(os.open(log_path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600), "ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "orch_notebook.promotion.process", lease.run_id, lease.owner, str(lease.token)],
-                stdin=subprocess.PIPE,  # stays open as long as this worker lives
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-            )
+            process = spare.take(lease, log_path) if spare is not None else None
+            if process is None:
+                process = _start(settings, [lease.run_id, lease.owner, str(lease.token)], log.fileno())
         found = Launch(lease, process.terminate)
 
         def wait() -> None:

@@ -15,6 +15,8 @@ from typing import Any
 __all__ = ["compile_cell", "evaluate"]
 
 TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+#: What a last expression that binds names is kept under until it is shown.
+SHOWN = "__orch_shown"
 SILENT_TOKENS = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.DEDENT})
 
 # CPython 3.11 counts the depth of syntax trees for all threads together, and raises a SystemError where two of them
@@ -22,7 +24,9 @@ SILENT_TOKENS = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, toke
 _compiling = threading.Lock()
 
 
-def compile_cell(source: str, filename: str, late: Collection[str] = ()) -> tuple[CodeType | None, CodeType | None]:
+def compile_cell(
+    source: str, filename: str, late: Collection[str] = (), shown: str = "last_expr"
+) -> tuple[CodeType | None, CodeType | None]:
     """Compile a cell's body, and its last expression apart when its value is to be shown (no ``;`` behind it).
 
     Parameters
@@ -31,6 +35,9 @@ def compile_cell(source: str, filename: str, late: Collection[str] = ()) -> tupl
         The body, and the name under which tracebacks find its lines.
     late : collection of str
         Names that it binds as globals even where it runs over a namespace of its own.
+    shown : str
+        Which values are shown, as IPython's ``ast_node_interactivity`` has it; where it is ``all``, the body hands
+        them to ``sys.displayhook``.
 
     Examples
     --------
@@ -42,16 +49,44 @@ def compile_cell(source: str, filename: str, late: Collection[str] = ()) -> tupl
     >>> compile_cell("1;", "<cell>")[1] is None
     True
     """
+    body: CodeType | None = None
     last: CodeType | None = None
     with _compiling:
-        tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT)
-        if late:
-            _declare(tree, late)
-        if tree.body and isinstance(tree.body[-1], ast.Expr) and not _is_silenced(source):
+        # Not inheriting matters: this module's own future import would postpone the annotations of every cell.
+        tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT, dont_inherit=True)
+        if _is_silenced(source):
+            shown = "none"
+        if shown == "all" and tree.body:
+            if late:
+                _declare(tree, late)
+            return compile(ast.Interactive(tree.body), filename, "single", TOP_LEVEL_AWAIT, dont_inherit=True), None
+        if shown == "last_expr_or_assign":
+            _add_assigned(tree)
+        if shown != "none" and tree.body and isinstance(tree.body[-1], ast.Expr):
             value = tree.body.pop().value
-            last = compile(ast.Expression(value), filename, "eval", TOP_LEVEL_AWAIT)
-        body = compile(tree, filename, "exec", TOP_LEVEL_AWAIT) if tree.body else None
+            if any(isinstance(node, ast.NamedExpr) and node.target.id in late for node in ast.walk(value)):
+                # Only statements can bind globals, so it is evaluated by one.
+                tree.body.append(ast.copy_location(ast.Assign([ast.Name(SHOWN, ast.Store())], value), value))
+                value = ast.copy_location(ast.Name(SHOWN, ast.Load()), value)
+                ast.fix_missing_locations(tree)
+            last = compile(ast.Expression(value), filename, "eval", TOP_LEVEL_AWAIT, dont_inherit=True)
+        if late and tree.body:
+            _declare(tree, late)
+        if tree.body:
+            body = compile(tree, filename, "exec", TOP_LEVEL_AWAIT, dont_inherit=True)
     return body, last
+
+
+def _add_assigned(tree: ast.Module) -> None:
+    """Let a module that ends by binding a name end in that name."""
+    match tree.body[-1:]:
+        case (
+            [ast.Assign(targets=[ast.Name(id=name)])]
+            | [ast.AugAssign(target=ast.Name(id=name))]
+            | [ast.AnnAssign(target=ast.Name(id=name), value=ast.expr())]
+        ):
+            tree.body.append(ast.copy_location(ast.Expr(ast.Name(name, ast.Load())), tree.body[-1]))
+            ast.fix_missing_locations(tree)
 
 
 def _declare(tree: ast.Module, late: Collection[str]) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from orch_notebook.errors import OrchError
+from orch_notebook.errors import OrchError, TaskError
+from orch_notebook.runtime.bodies import evaluate
 
-__all__ = ["Call", "TaskStopped", "describe_failure", "users_frames"]
+__all__ = ["Call", "TaskStopped", "describe_as", "describe_failure", "users_frames", "was_shown"]
 
 PACKAGE = str(Path(__file__).resolve().parents[1])
 TRACEBACK_LINES = 200
@@ -77,6 +79,11 @@ def describe_failure(error: BaseException, label: Callable[[str], str] = lambda 
     >>> describe_failure(ValueError("no rows"))["error"]
     'ValueError: no rows'
     """
+    if (known := getattr(error, DESCRIBED, None)) is not None:
+        return dict(known[0])
+    if isinstance(error, TaskError):  # found by us: where in our code helps nobody
+        retriable = {} if error.details.get("retriable", True) else {"retriable": False}
+        return {"error": str(error), "traceback": [], **retriable}
     if isinstance(error, SystemExit):
         said = f"The task called sys.exit({error.code!r})." if error.code is not None else "The task called sys.exit()."
         return {"error": said, "traceback": [], "retriable": True}
@@ -91,6 +98,32 @@ def describe_failure(error: BaseException, label: Callable[[str], str] = lambda 
     if isinstance(error, OrchError) and error.details.get("retriable") is False:
         details["retriable"] = False
     return details
+
+
+#: Where an error keeps what was said of it where it was raised.
+DESCRIBED = "_orch_described"
+
+
+def describe_as(error: BaseException, details: Mapping[str, Any], *, is_shown: bool) -> None:
+    """Let an error that comes from another process be described as it was there, where its frames were.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised.
+    details : mapping
+        What :func:`describe_failure` returned there.
+    is_shown : bool
+        Whether it was shown under its cell already.
+    """
+    with suppress(AttributeError):  # some errors take no attributes; they are described without their frames
+        setattr(error, DESCRIBED, (dict(details), is_shown))
+
+
+def was_shown(error: BaseException) -> bool:
+    """Whether an error was shown where it was raised."""
+    known = getattr(error, DESCRIBED, None)
+    return known is not None and bool(known[1])
 
 
 _FRAME = re.compile(r'^( +(?:[|+] *)*)File "(.+)", line (\d+), in (.+)$')
@@ -112,7 +145,10 @@ def users_frames(trace: TracebackType | None) -> TracebackType | None:
     while trace is not None:
         steps.append(trace)
         trace = trace.tb_next
-    theirs = [number for number, step in enumerate(steps) if not is_ours(step)]
+    # A body may run a part of itself by way of us, as below %%time: what counts is the innermost part.
+    bodies = [number for number, step in enumerate(steps) if step.tb_frame.f_code is evaluate.__code__]
+    start = bodies[-1] + 1 if bodies else 0
+    theirs = [number for number, step in enumerate(steps) if number >= start and not is_ours(step)]
     if not theirs:
         return steps[0] if steps else None
     if theirs[-1] == len(steps) - 1:

@@ -20,10 +20,12 @@ from typing import Any
 
 from orch_notebook.runtime.imports import import_one_at_a_time
 
-__all__ = ["Capture", "Routes", "capturing", "current"]
+__all__ = ["LINE_LIMIT", "Capture", "Routes", "capturing", "current", "route_values", "showing"]
 
 #: The capture of the task whose code is running here, if any.
 current: contextvars.ContextVar[Capture | None] = contextvars.ContextVar("orch_capture", default=None)
+#: What shows a value for that task.
+showing: contextvars.ContextVar[Callable[[Any], object] | None] = contextvars.ContextVar("orch_showing", default=None)
 
 LINE_LIMIT = 10_000
 
@@ -270,6 +272,7 @@ class Routes:
                 plain = stream._stream if isinstance(stream, _Routed) else stream
                 self._hold((name, id(plain)), partial(_route_stream, name, plain))
         self._hold("logs", _route_logs)
+        self._hold("values", _route_values)
         self._hold("threads", _follow_threads)
         self._hold("imports", import_one_at_a_time)
 
@@ -316,6 +319,26 @@ def _route_stream(name: str, stream: Any) -> Callable[[], None]:
             stream.write = inner
 
     return restore_class
+
+
+def route_values(usual: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Return what stands in for a ``sys.displayhook``: a task's values are shown where the task shows its own."""
+
+    def show(value: Any) -> None:
+        (showing.get() or usual)(value)
+
+    return show
+
+
+def _route_values() -> Callable[[], None]:
+    usual = sys.displayhook
+    sys.displayhook = ours = route_values(usual)
+
+    def restore() -> None:
+        if sys.displayhook is ours:
+            sys.displayhook = usual
+
+    return restore
 
 
 def _route_logs() -> Callable[[], None]:

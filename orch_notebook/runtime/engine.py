@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from orch_notebook.errors import StoreError
+from orch_notebook.errors import ProcessDied, StoreError
 from orch_notebook.model.events import Event, RunStateChanged, TaskStateChanged
 from orch_notebook.model.machine import AwaitRetry, Command, EndRun, EndTask, RunMachine, StartTask, StopTask
 from orch_notebook.model.runs import iso
@@ -175,8 +175,8 @@ class Engine:
             self._settled(event.task)
         return commands
 
-    def _carry_out(self, commands: list[Command], *, keep_one: bool = False) -> Call | None:
-        """Do what the machine commands; with `keep_one`, leave one call to the thread that asks."""
+    def _carry_out(self, commands: list[Command], after: Call | None = None) -> Call | None:
+        """Do what the machine commands; leave one call to the place in which `after` has just ended, if it may."""
         kept: Call | None = None
         stops: list[str] = []
         # The list grows while it is walked: what is recorded here makes the machine command more.
@@ -185,7 +185,7 @@ class Engine:
                 case StartTask(task, attempt):
                     call = Call(task, attempt, self._begin, self._perform, self._end)
                     self._calls[task] = call
-                    if keep_one and kept is None:
+                    if after is not None and kept is None and self._runner.follows(call, after):
                         kept = call
                     else:
                         self._runner.start(call)
@@ -259,7 +259,7 @@ class Engine:
                 if self._error is not None or self._final is not None:
                     return None
                 event = TaskStateChanged(self._clock.now(), call.task, call.attempt, state, details)
-                return self._carry_out(self._apply(event), keep_one=True)
+                return self._carry_out(self._apply(event), after=call)
         except BaseException as broken:  # noqa: BLE001
             self._break(broken)
             return None
@@ -277,6 +277,8 @@ class Engine:
         if call.stop_reason and isinstance(error, TaskStopped):
             return State(StateType.FAILED, "TimedOut", call.stop_reason), {"error": call.stop_reason}
         found = self._describe(error)
+        if isinstance(error, ProcessDied):
+            return State(StateType.CRASHED, "Crashed", str(error)), found
         return State(StateType.FAILED, "Failed", found["error"].splitlines()[0][:300] if found["error"] else ""), found
 
     # What time brings

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import linecache
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from orch_notebook.model.flows import CellTask
-from orch_notebook.runtime.capture import Capture
+from orch_notebook.runtime.bodies import compile_cell, evaluate
+from orch_notebook.runtime.capture import Capture, showing
+from orch_notebook.runtime.namespaces import Body
 
-__all__ = ["CellHooks", "PlainHooks"]
+__all__ = ["CellHooks", "PlainHooks", "execute"]
 
 
 class CellHooks(Protocol):
@@ -26,12 +29,28 @@ class CellHooks(Protocol):
         """Take note that an attempt begins."""
         ...
 
+    def shown(self) -> str:
+        """Return which values of a body are shown, in the words of :func:`compile_cell`."""
+        ...
+
     def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
-        """Put the value of the last expression into the capture."""
+        """Put the value of an expression that is to be shown into the capture."""
         ...
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
         """Take note that an attempt has ended, well or with an error."""
+        ...
+
+    def away(self, cell: CellTask, labels: Mapping[str, str]) -> CellHooks:
+        """Return hooks that can be pickled and do for this cell in another process what these do here.
+
+        Parameters
+        ----------
+        cell : CellTask
+            The cell.
+        labels : mapping
+            What people call the cells whose code is used there, by file name.
+        """
         ...
 
     def again(self, cell: CellTask, outputs: list[dict[str, Any]]) -> None:
@@ -56,6 +75,10 @@ class PlainHooks:
     def begin(self, cell: CellTask, capture: Capture) -> None:
         """Do nothing."""
 
+    def shown(self) -> str:
+        """Return that only the last expression's is."""
+        return "last_expr"
+
     def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
         """Put the value's repr into the capture."""
         if value is not None:
@@ -65,5 +88,23 @@ class PlainHooks:
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
         """Do nothing."""
 
+    def away(self, cell: CellTask, labels: Mapping[str, str]) -> CellHooks:
+        """Return these: they hold nothing."""
+        return self
+
     def again(self, cell: CellTask, outputs: list[dict[str, Any]]) -> None:
         """Do nothing."""
+
+
+def execute(cell: CellTask, body: Body, hooks: CellHooks, capture: Capture) -> None:
+    """Run a cell's body, and show the value of its last expression, or those that the face wants to be shown."""
+    late = body.late if body.locals is not body.globals else ()
+    code, last = compile_cell(cell.body, hooks.filename(cell), late, hooks.shown())
+    token = showing.set(lambda value: hooks.show(cell, value, capture))
+    try:
+        if code is not None:
+            evaluate(code, body.globals, body.locals)
+        if last is not None:
+            hooks.show(cell, evaluate(last, body.globals, body.locals), capture)
+    finally:
+        showing.reset(token)

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["Body", "Namespaces"]
+__all__ = ["ABSENT", "Body", "Namespaces"]
 
 #: Stands for a name that is not bound.
 ABSENT = object()
@@ -85,6 +85,9 @@ class Namespaces:
         The live namespace; what tasks leave is published there.
     late : Mapping
         For every task the names that it reaches by way of functions.
+    floor : Mapping
+        Names that show only when the run is over, with what stands there until then, if anything: a name that means
+        something even where nothing binds it, such as ``list``, is not looked for by the analysis.
 
     Examples
     --------
@@ -97,13 +100,24 @@ class Namespaces:
     (5, 0)
     """
 
-    def __init__(self, live: dict[str, Any], late: Mapping[str, Collection[str]]) -> None:
+    def __init__(
+        self,
+        live: dict[str, Any],
+        late: Mapping[str, Collection[str]],
+        floor: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self._live = live
         self._late = late
         self._lock = threading.Lock()
-        #: By late name: the tasks that need it as it is, and what stands there when they are done.
+        #: By late name: the tasks that need it as it is.
         self._users: dict[str, set[str]] = {}
+        #: What stands there when they are done, or when the run is.
         self._behind: dict[str, Any] = {}
+        self._floor: dict[str, Any] = {}
+        for name, value in floor.items():
+            self._behind[name] = live.get(name, ABSENT)
+            self._floor[name] = value
+            _put(live, name, value)
 
     @contextmanager
     def body(
@@ -144,7 +158,7 @@ class Namespaces:
         with self._lock:
             for name in late:
                 users = self._users.setdefault(name, set())
-                if not users:
+                if not users and name not in self._floor:
                     self._behind[name] = self._live.get(name, ABSENT)
                 users.add(task)
                 _put(self._live, name, given.get(name, ABSENT))
@@ -157,20 +171,28 @@ class Namespaces:
                 if users and task in users:
                     users.discard(task)
                     if not users:
-                        _put(self._live, name, self._behind.pop(name))
+                        _put(self._live, name, self._floor[name] if name in self._floor else self._behind.pop(name))
 
     def publish(self, bound: Mapping[str, Any], unbound: Collection[str] = ()) -> None:
         """Show what a task has bound and unbound; what running tasks need as it is shows when they are done."""
         with self._lock:
-            later = {name: value for name, value in bound.items() if self._users.get(name)}
+            later = {name: value for name, value in bound.items() if self._users.get(name) or name in self._floor}
             # In one step each: a task that is stopped right here has published all its names or none.
             self._behind.update(later)
             self._live.update({name: value for name, value in bound.items() if name not in later})
             for name in unbound:
-                if self._users.get(name):
+                if self._users.get(name) or name in self._floor:
                     self._behind[name] = ABSENT
                 else:
                     self._live.pop(name, None)
+
+    def close(self) -> None:
+        """Show what waited for the end of the run; it does no harm to do so twice."""
+        with self._lock:
+            for name in list(self._floor):
+                del self._floor[name]
+                if not self._users.get(name):
+                    _put(self._live, name, self._behind.pop(name))
 
 
 def _put(names: dict[str, Any], name: str, value: Any) -> None:

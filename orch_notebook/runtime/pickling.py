@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["from_bytes", "to_bytes", "write_to"]
+__all__ = ["from_bytes", "reducers", "to_bytes", "write_to"]
 
 
 def to_bytes(value: Any) -> bytes:
@@ -45,3 +47,18 @@ def from_bytes(data: bytes) -> Any:
     import cloudpickle
 
     return cloudpickle.loads(data)
+
+
+def reducers() -> tuple[Callable[[Any], Any], Mapping[type, Callable[[Any], Any]]]:
+    """Return what a pickler of one's own needs for functions and classes of a notebook.
+
+    Returns
+    -------
+    tuple
+        Its ``reducer_override`` and its ``dispatch_table``; for one pickler, because functions that shared their
+        globals share them again.
+    """
+    import cloudpickle
+
+    pickler = cloudpickle.Pickler(io.BytesIO())
+    return pickler.reducer_override, pickler.dispatch_table

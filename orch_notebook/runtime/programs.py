@@ -7,6 +7,7 @@ completes, and nothing does when it fails.  What it was about to change in place
 
 from __future__ import annotations
 
+import builtins
 import io
 import threading
 import time
@@ -19,17 +20,18 @@ from orch_notebook.errors import OrchError
 from orch_notebook.model.cells import late_names
 from orch_notebook.model.flows import CellFlow, CellTask
 from orch_notebook.model.freshness import Plan, Version, before
-from orch_notebook.runtime.bodies import compile_cell, evaluate
+from orch_notebook.runtime.away import Away
 from orch_notebook.runtime.calls import describe_failure
 from orch_notebook.runtime.capture import Capture, capturing
 from orch_notebook.runtime.copies import NotCopied, check_faithful
 from orch_notebook.runtime.files import file_fingerprint
 from orch_notebook.runtime.generators import GENERATORS, put_generator, take_generator
-from orch_notebook.runtime.hooks import CellHooks, PlainHooks
+from orch_notebook.runtime.hooks import CellHooks, PlainHooks, execute
 from orch_notebook.runtime.keys import own_files
-from orch_notebook.runtime.namespaces import Body, Namespaces
+from orch_notebook.runtime.namespaces import ABSENT, Body, Namespaces
 from orch_notebook.runtime.planning import Prepared
 from orch_notebook.runtime.results import Results
+from orch_notebook.runtime.runners.places import carrier
 from orch_notebook.runtime.versions import Kept
 
 __all__ = ["Around", "CellProgram"]
@@ -110,7 +112,11 @@ class CellProgram:
             for written in self._made(task.name):
                 last[written] = task.name
         self._last = frozenset(last.items())
-        self._namespaces = Namespaces(environment, late_names(self._wiring, self._order))
+        made = {name for name, _ in self._last}
+        floor = {name: self._base.get(name, ABSENT) for name in made if hasattr(builtins, name)}
+        self._namespaces = Namespaces(environment, late_names(self._wiring, self._order), floor)
+        self._unsettled = {*self._plan.runs, *self._plan.fresh}
+        self._away = Away(flow, self._hooks)
         self._begin()
 
     def _begin(self) -> None:
@@ -171,7 +177,7 @@ class CellProgram:
             capture.history = [] if cell.header.cache else None
             self._hooks.begin(cell, capture)
             try:
-                made = self._run(cell, capture, attempt)
+                made, note = self._run(cell, capture, attempt)
             except BaseException as error:
                 capture.finish()
                 self._hooks.end(cell, capture, error)
@@ -180,13 +186,13 @@ class CellProgram:
                 raise
             capture.finish()
             self._hooks.end(cell, capture, None)
-            if not cell.header.cache:
-                return None
-            capture.take()  # what nobody has shown
-            note = self._keep(cell, made, capture.history or [])
+            if cell.header.cache:
+                capture.take()  # what nobody has shown
+                note = " ".join(filter(None, (note, self._keep(cell, made, capture.history or []))))
             return {"note": note} if note else None
 
-    def _run(self, cell: CellTask, capture: Capture, attempt: int) -> dict[str, Any]:
+    def _run(self, cell: CellTask, capture: Capture, attempt: int) -> tuple[dict[str, Any], str]:
+        """Run the body; return the versions it made, and where it ran if that needs a word."""
         effects = self._wiring.effects[cell.name]
         alone, given = bool(effects.opaque), self._given(cell.name)
         self._put_generators(cell.name, attempt)
@@ -195,11 +201,11 @@ class CellProgram:
             self._namespaces.body(cell.name, given, in_place=effects.in_place, alone=alone) as body,
         ):
             began = time.monotonic()
-            with self._around(cell, body, dict(self._kept.versions)):
-                self._execute(cell, body, capture)
+            with self._around(cell, body, self._kept.versions):
+                note = self._execute(cell, body, capture)
             made = body.all_bound() if effects.rebinds else body.bound(self._made(cell.name))
             self._publish(cell.name, made, f"{self._run_id}/{cell.name}", time.monotonic() - began)
-        return made
+        return made, note
 
     def _given(self, task: str) -> dict[str, Any]:
         """Return what a task takes in, by name: versions, and what the environment held when the run began."""
@@ -287,13 +293,16 @@ class CellProgram:
             if sharing.bonds.get(version) in bonds and self._order.get(version[1], -1) < place
         ]
 
-    def _execute(self, cell: CellTask, body: Body, capture: Capture) -> None:
-        late = body.late if body.locals is not body.globals else ()
-        code, last = compile_cell(cell.body, self._hooks.filename(cell), late)
-        if code is not None:
-            evaluate(code, body.globals, body.locals)
-        if last is not None:
-            self._hooks.show(cell, evaluate(last, body.globals, body.locals), capture)
+    def _execute(self, cell: CellTask, body: Body, capture: Capture) -> str:
+        """Run the body, here or where the runner's bodies belong; return why it was here if it belongs elsewhere."""
+        place, note = carrier.get(), ""
+        if place is not None:
+            why = self._away.perform(place, cell, body, capture)
+            if not why:
+                return ""
+            note = f"Run in a thread: {why}."
+        execute(cell, body, self._hooks, capture)
+        return note
 
     def _publish(self, task: str, made: Mapping[str, Any], made_by: str, seconds: float) -> None:
         order = self._order[task]
@@ -315,6 +324,7 @@ class CellProgram:
 
     def clear_away(self) -> None:
         """Copy what the run has let go of and a later one may want."""
+        self._namespaces.close()
         self._kept.clear_away()
 
     def describe(self, error: BaseException) -> dict[str, Any]:
@@ -328,6 +338,9 @@ class CellProgram:
     def settled(self, task: str) -> None:
         """Free the versions that only this task still had to read; call it when no attempt will follow."""
         self._namespaces.leave(task)
+        self._unsettled.discard(task)
+        if not self._unsettled:
+            self._namespaces.close()
         if task not in self._plan.runs:
             return
         with self._lock:

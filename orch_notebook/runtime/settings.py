@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orch_notebook.errors import UsageError
+from orch_notebook.model.tasks import RUNNERS
 from orch_notebook.runtime.files import make_private_folder
 
 __all__ = ["SETTINGS", "Setting", "Settings"]
@@ -26,6 +27,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ORCH_HOME", "~/.orch", "Folder of the store, the results and the executed notebooks."),
     Setting("ORCH_DATABASE_URL", "", "postgresql://user@host/database, where several machines share a store."),
     Setting("ORCH_THREADS", "16", "Task runs performed at once by the thread runner of one flow run."),
+    Setting("ORCH_RUNNER", "threads", "Where the code of tasks runs that name no runner: threads or processes."),
+    Setting("ORCH_PROCESSES", "", "Bodies performed at once by the process runner; by default one for each processor."),
     Setting("ORCH_LEASE", "9", "Seconds without a heartbeat after which a run counts as lost."),
     Setting("ORCH_LATE", "15", "Seconds past its due time after which a run that has not started is Late."),
     Setting("ORCH_LOG_LIMIT", "1000000", "Characters of output kept per attempt of a task; the rest is counted."),
@@ -46,6 +49,10 @@ class Settings:
         Address of the shared database; None for the SQLite file under `home`.
     threads : int
         Width of the thread runner.
+    runner : str
+        Name of the runner of tasks that name none.
+    processes : int or None
+        Width of the process runner; ``None`` for the number of processors.
     lease : float
         Seconds without a heartbeat after which a run counts as lost.
     late : float
@@ -61,6 +68,8 @@ class Settings:
     home: Path
     database_url: str | None = None
     threads: int = 16
+    runner: str = "threads"
+    processes: int | None = None
     lease: float = 9.0
     late: float = 15.0
     log_limit: int = 1_000_000
@@ -74,7 +83,7 @@ class Settings:
         Raises
         ------
         UsageError
-            A variable does not hold a positive number where one is needed.
+            A variable does not hold a positive number where one is needed, or names no runner.
         """
         environment = os.environ if environment is None else environment
         values = {setting.name: environment.get(setting.name) or setting.default for setting in SETTINGS}
@@ -88,10 +97,14 @@ class Settings:
                 raise UsageError(f"{name} must be a positive number, not {values[name]!r}.")
             return value
 
+        if values["ORCH_RUNNER"] not in RUNNERS:
+            raise UsageError(f"ORCH_RUNNER must be {' or '.join(RUNNERS)}, not {values['ORCH_RUNNER']!r}.")
         return cls(
             home=Path(values["ORCH_HOME"]).expanduser().absolute(),
             database_url=values["ORCH_DATABASE_URL"] or None,
             threads=int(number("ORCH_THREADS")) or 1,
+            runner=values["ORCH_RUNNER"],
+            processes=int(number("ORCH_PROCESSES")) or 1 if values["ORCH_PROCESSES"] else None,
             lease=number("ORCH_LEASE"),
             late=number("ORCH_LATE"),
             log_limit=int(number("ORCH_LOG_LIMIT")),

@@ -103,8 +103,12 @@ class Watch:
         """Take note that an attempt begins."""
         self._hooks.begin(cell, capture)
 
+    def shown(self) -> str:
+        """Return which values the face wants to be shown."""
+        return self._hooks.shown()
+
     def show(self, cell: CellTask, value: Any, capture: Capture) -> None:
-        """Put the value of the last expression into the capture."""
+        """Put a value into the capture."""
         self._hooks.show(cell, value, capture)
 
     def end(self, cell: CellTask, capture: Capture, error: BaseException | None) -> None:
@@ -117,6 +121,10 @@ class Watch:
             said = str(error).splitlines()
             outcome.error = f"{type(error).__name__}: {said[0] if said else ''}"[:300]
             outcome.missing = error.name or "" if isinstance(error, NameError) else ""
+
+    def away(self, cell: CellTask, labels: Mapping[str, str]) -> CellHooks:
+        """Return what the face adds in another process; nobody watches there."""
+        return self._hooks.away(cell, labels)
 
     def again(self, cell: CellTask, outputs: list[dict[str, Any]]) -> None:
         """Do nothing: a check loads no results."""
@@ -133,9 +141,11 @@ class Watch:
         before, outcome.states = self._survey, self._seen
         given = names_of(body)
         before.add(given.values())
+        loaded = len(sys.modules)
         try:
             yield
         finally:
+            outcome.has_loaded |= len(sys.modules) > loaded
             left = names_of(body)
             world = {f"{name}@{maker}": value for (name, maker), value in versions.items()}
             after = Survey({**left, **world, **self._base, **self._above})

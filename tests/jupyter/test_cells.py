@@ -36,6 +36,36 @@ def test_a_task_that_is_the_first_to_import_pyplot_shows_its_figure(fresh_kernel
     assert fresh_kernel.run("plt.get_fignums()").data() == ["[]"]
 
 
+INTERACTIVITY = ("all", "last_expr_or_assign", "none", "last_expr")
+VALUES = ("1\nx = 2\nx", "x\ny = 3", "x\ny += 1;", "for i in range(2):\n    i", "y: int = 4", "x, y = 5, 6", "y;")
+
+
+@pytest.mark.parametrize("mode", INTERACTIVITY)
+def test_values_are_shown_as_the_person_wants_it(kernel: Kernel, mode: str) -> None:
+    """What is set as ``ast_node_interactivity`` holds for tasks as for plain cells."""
+    kernel.run("%reload_ext orch_notebook")
+    kernel.run(f"%config InteractiveShell.ast_node_interactivity = {mode!r}")
+    plainly = [value for body in ("x = 1; y = 2", *VALUES) for value in kernel.run(body).data()]
+    for number, body in enumerate(("x = 1; y = 2", *VALUES)):
+        after = f" --after t{number - 1}" if number else ""
+        kernel.run(f"%%task t{number}{after}\n{body}")
+    assert kernel.run("%flow run --quiet").data() == plainly
+    kernel.run("%config InteractiveShell.ast_node_interactivity = 'last_expr'")
+
+
+def test_figures_show_where_and_when_a_plain_cell_shows_them(fresh_kernel: Kernel) -> None:
+    """Below the error of a cell that drew before it failed; not at all where the backend does not show them."""
+    for cell in ("%load_ext orch_notebook", DRAW.format("one") + "\n1 / 0"):
+        fresh_kernel.run(cell)
+    kinds = [output["output_type"] for output in fresh_kernel.run("%flow run --quiet").outputs]
+    assert kinds[:2] == ["error", "display_data"]
+    fresh_kernel.run("import matplotlib.pyplot as plt\nplt.switch_backend('agg')")
+    fresh_kernel.run("%flow remove one")
+    fresh_kernel.run(DRAW.format("two"))
+    shown = fresh_kernel.run("%flow run --quiet")
+    assert (shown.error, shown.data("image/png")) == ("", [])
+
+
 def test_the_last_value_bears_the_number_of_its_cell(kernel: Kernel) -> None:
     """`[3]:` stands before the value of the third cell, whenever the flow runs."""
     for cell in ("%reload_ext orch_notebook", "n = 1"):
@@ -140,6 +170,7 @@ def test_a_value_that_cannot_be_shown_tells_so_under_its_task() -> None:
         display_pub = SimpleNamespace(publish=None, clear_output=None)
         magics_manager = SimpleNamespace()
         display_formatter = SimpleNamespace(format=None)
+        displayhook, display_trap = print, SimpleNamespace(hook=print, old_hook=None)
 
         def _showtraceback(self, kind: type, error: BaseException, lines: list[str]) -> None:
             told.append(kind.__name__)
@@ -154,3 +185,10 @@ def test_a_value_that_cannot_be_shown_tells_so_under_its_task() -> None:
     error = {"output_type": "error", "ename": "ValueError", "evalue": "inside", "traceback": ["line"]}
     assert (told, capture.take()) == (["KeyError"], [error])
     assert "_showtraceback" not in vars(shell)
+
+
+def test_what_was_drawn_before_a_failure_is_shown(fresh_kernel: Kernel) -> None:
+    """A figure that a failing task has begun appears, as it does below a plain cell that fails."""
+    fresh_kernel.run("%load_ext orch_notebook")
+    fresh_kernel.run(DRAW.format("one") + "\n1 / 0")
+    assert len(fresh_kernel.run("%flow run").data("image/png")) == 1

@@ -23,8 +23,9 @@ def test_functions_see_the_calling_tasks_versions(fresh_kernel) -> None:
     fresh_kernel.run(PLAIN)
     for name, body in TASKS.items():
         assert fresh_kernel.run(f"%%task {name}\n{body}").status == "ok"
-    assert fresh_kernel.run("%flow run").status == "ok"
-    assert fresh_kernel.run("print((a, b, c, d, e, k, n))").stream() == EXPECTED + "\n"
+    for line in ("%flow run", "%flow run --all"):
+        assert fresh_kernel.run(line).status == "ok"
+        assert fresh_kernel.run("print((a, b, c, d, e, k, n))").stream() == EXPECTED + "\n"
 
 
 def test_functions_of_tasks_live_on_in_plain_cells(fresh_kernel) -> None:

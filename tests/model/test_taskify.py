@@ -75,6 +75,12 @@ FATES: list[tuple[str, list[str | tuple[str, str]], str]] = [
     ("star imports at the top stay", ["from math import *", "sqrt(2)"], ".T"),
     ("star imports below a task do not", ["x = [1]", "from math import *", "sqrt(2)"], "TTT"),
     ("a setting all tasks notice", ["import warnings", "print(1)", "warnings.simplefilter('ignore')"], ".TT"),
+    (
+        "how things are shown does not matter to definitions",
+        ["print(1)\nget_ipython().run_line_magic('precision', '2')", "import os"],
+        "T.",
+    ),
+    ("a setting of what a star import brings", ["from sympy import *", "init_printing()", "Symbol('x')"], "..T"),
     ("values are parameters", ["import os", "rows = 3", "print(rows)"], ".PT"),
     ("not if they are bound again", ["rows = 3", "rows = rows + 1", "print(rows)"], "TTT"),
     ("not if a loop binds them", ["rows = 3", "for rows in range(2): print(rows)"], "TT"),

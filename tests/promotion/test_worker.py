@@ -49,7 +49,11 @@ class Stage:
         launch, told = self.launches[run_id]
         if states:
             now = self.clock.now()
-            events = [RunCreated(now, "report"), *(RunStateChanged(now, state) for state in (RUNNING, *states))]
+            given = self.store.run(run_id).parameters
+            events = [
+                RunCreated(now, "report", parameters=given),
+                *(RunStateChanged(now, state) for state in (RUNNING, *states)),
+            ]
             self.store.append(launch.lease, list(enumerate(events, 1)), launch.lease.expires_at)
         launch.said = said
         launch.ended.set()

@@ -100,3 +100,14 @@ def test_leaving_twice_does_no_harm() -> None:
         spaces.leave("a")
         live["n"] = 5
     assert live == {"n": 5}
+
+
+def test_annotations_are_evaluated_where_they_stand() -> None:
+    """A cell is compiled by its own future imports alone, so an unknown name in an annotation is an error."""
+    body, _ = compile_cell("def f(x: later): pass", "<cell>")
+    assert body is not None
+    with pytest.raises(NameError, match="later"):
+        exec(body, {})
+    postponed, _ = compile_cell("from __future__ import annotations\ndef f(x: later): pass", "<cell>")
+    assert postponed is not None
+    exec(postponed, {})

@@ -12,7 +12,7 @@ from orch_notebook.model.events import RunCreated, TaskStateChanged
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
 from orch_notebook.model.headers import TaskHeader
 from orch_notebook.model.machine import RunMachine
-from orch_notebook.runtime.bodies import compile_cell
+from orch_notebook.runtime.bodies import compile_cell, evaluate
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.clock import SystemClock
 from orch_notebook.runtime.engine import Engine
@@ -45,11 +45,15 @@ class Notebook:
         header.setdefault("cache", True if self.results else None)
         self.flow.define(CellTask(name, TaskHeader(**header), source))
 
-    def run(self, *select, last_first=False, threads=None, pick=None, base=None, hooks=None, **how):
+    def run(self, *select, last_first=False, threads=None, pick=None, base=None, hooks=None, runner=None, **how):
         """Run to the end, and return the names of the states in which the tasks ended."""
         pick = pick or ((lambda n: n - 1) if last_first else lambda n: 0)
-        runner = ThreadRunner(threads) if threads else StepRunner(pick)
-        clock = SystemClock() if threads else runner.clock
+        if threads:
+            runner = ThreadRunner(threads)
+        clock = SystemClock()
+        if runner is None:
+            runner = StepRunner(pick)
+            clock = runner.clock
         flow = self.flow.copy()
         if base is None:
             base = {name: value for name, value in self.names.items() if name not in flow.makes()}
@@ -318,6 +322,8 @@ SHOWN = {
     "text over several lines": ('"""a;\n# b;"""', True),
     "a semicolon in a comment": ("1  # a; b;", True),
     "a statement": ("x = 1", False),
+    "an annotated name": ("x: int = 1", False),
+    "a bare annotation": ("x: int", False),
     "nothing": ("", False),
     "an expression before the last": ("1\nx = 2", False),
     "an expression over several lines": ("(1 +\n 2)", True),
@@ -329,6 +335,21 @@ SHOWN = {
 def test_the_last_expression_is_shown_unless_silenced(source, is_shown) -> None:
     """As IPython does."""
     assert (compile_cell(source, "<cell>")[1] is not None) == is_shown
+
+
+@pytest.mark.parametrize("source, is_shown", SHOWN.values(), ids=SHOWN)
+def test_what_is_shown_does_not_depend_on_late_names(source, is_shown) -> None:
+    """Names that are bound as globals leave the last expression as it is."""
+    assert (compile_cell(source, "<cell>", ["x"])[1] is not None) == is_shown
+
+
+@pytest.mark.parametrize("late", [(), ("n",)], ids=["own", "late"])
+def test_a_last_expression_may_bind_a_name(late) -> None:
+    """Its value is shown, and the name is bound where functions look for it if they do."""
+    globals_, locals_ = {}, {}
+    for code in compile_cell("m = 1\n(n := m + 1) * 10", "<cell>", late):
+        shown = code and evaluate(code, globals_, locals_)
+    assert shown == 20 and (globals_ if late else locals_)["n"] == 2
 
 
 def test_a_cell_that_may_bind_any_name_hands_on_all_of_them() -> None:

@@ -186,7 +186,11 @@ def _touched(effects: Any) -> frozenset[str]:
 def with_failure(cell: Cell, data: st.DataObject) -> Cell:
     """Put a statement that fails among the statements of a cell."""
     lines = cell.source.splitlines()
-    starts = [node.lineno - 1 for node in ast.parse(cell.source).body] + [len(lines)]
+    starts = [
+        min(part.lineno for part in [node, *getattr(node, "decorator_list", ())]) - 1
+        for node in ast.parse(cell.source).body
+    ]
+    starts.append(len(lines))
     at = data.draw(st.sampled_from(starts))
     failure = data.draw(st.sampled_from(FAILURES))
     return Cell(cell.name, "\n".join([*lines[:at], failure, *lines[at:]]))

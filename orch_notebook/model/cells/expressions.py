@@ -101,6 +101,8 @@ def read_attribute(frame: Frame, node: ast.Attribute) -> Value:
                 found.append(frame.new(node, (kind, method), holds=frozenset({atom})))
     if name in PLAIN_ATTRIBUTES:
         return union(found)
+    if name in ("user_ns", "user_global_ns", "user_module"):
+        frame.give_up(f"it uses get_ipython().{name}", rebinds=True)
     rule = frame.knowledge.method(name)
     if rule is not None and "self" in rule.changes:
         # `add = xs.append`: whoever calls it later changes `xs`.
@@ -135,7 +137,12 @@ def read_call(frame: Frame, node: ast.Call) -> Value:
 def evaluate_call(frame: Frame, node: ast.Call, *, is_discarded: bool = False) -> Value:
     """Return what a call may give; a call whose value nobody takes is judged more severely."""
     function = node.func
-    if isinstance(function, ast.Attribute) and is_call_of(function.value, "get_ipython"):
+    if isinstance(function, ast.Attribute) and (
+        (is_direct := is_call_of(function.value, "get_ipython"))
+        or function.attr in ("run_line_magic", "run_cell_magic", "run_cell")
+    ):
+        if not is_direct:
+            evaluate(frame, function.value)
         return call_ipython(frame, function.attr, node)
     receiver: Value | None = None
     called = EMPTY

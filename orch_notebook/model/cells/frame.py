@@ -37,6 +37,9 @@ NO_TAGS: frozenset[Tag] = frozenset()
 class Linker(Protocol):
     """Who reads the bodies of functions, sources inside sources, and classes."""
 
+    #: How much was looked at so far for this cell.
+    effort: int
+
     def summarise(self, code: FunctionCode, given: Mapping[str, Entry], caller: Frame) -> Summary:
         """Return what a function does when called so."""
 
@@ -75,7 +78,7 @@ class Frame:
 
     __slots__ = (
         "captured", "code", "depth", "entry", "exits", "knowledge", "linker", "locals_known", "names", "offered",
-        "overlays", "summary", "tags",
+        "overlays", "reached", "summary", "tags",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +102,8 @@ class Frame:
         self.overlays: list[tuple[dict[str, Value], bool]] = []
         #: Functions that a library was handed, with what it could call them with.
         self.offered: set[tuple[FunctionCode | ClassCode | str, Atom, Value]] = set()
+        #: What can be reached from a value, as long as nothing is put anywhere.
+        self.reached: dict[Value, Value] = {}
         #: The names as they stood at each ``return``.
         self.exits: list[Names] = []
         self.locals_known = code.locals if code else frozenset()
@@ -258,7 +263,7 @@ class Frame:
         if tags:
             self.tags[base] = (self.tags.get(base, (NO_TAGS, NO_TAGS))[0].union(tags), NO_TAGS)
         if holds:
-            self.summary.contents.setdefault(base, set()).update(holds)
+            self._put(base, holds)
         return frozenset({(base, False)})
 
     def tags_of(self, atom: Atom) -> frozenset[Tag]:
@@ -283,17 +288,25 @@ class Frame:
 
     def inside(self, value: Value) -> Value:
         """Return everything that can be reached from a value."""
+        known = self.reached.get(value)
+        if known is not None:
+            return known
         contents = self.summary.contents
         found = {(base, True) for base, _ in value if base[0] in ("in", "arg", "new")}
         todo = [base for base, _ in value if base in contents]
         seen = set(todo)
+        effort = len(found)
         while todo:
-            for base, _ in contents[todo.pop()]:
+            held = contents[todo.pop()]
+            effort += len(held)
+            for base, _ in held:
                 found.add((base, base[0] in ("in", "arg", "new")))
                 if base in contents and base not in seen:
                     seen.add(base)
                     todo.append(base)
-        return frozenset(found)
+        self.linker.effort += effort
+        known = self.reached[value] = frozenset(found)
+        return known
 
     def element(self, value: Value) -> Value:
         """Return what may be taken out of a value: its parts, or a view of it."""
@@ -356,7 +369,14 @@ class Frame:
             return
         for base, _ in container:
             if base[0] in ("in", "arg", "new"):
-                self.summary.contents.setdefault(base, set()).update(held)
+                self._put(base, held)
+
+    def _put(self, base: Base, held: Value) -> None:
+        found = self.summary.contents.setdefault(base, set())
+        before = len(found)
+        found |= held
+        if len(found) != before:
+            self.reached.clear()
 
     def touch(self, state: str, access: Access = "change") -> None:
         """Note that hidden state is read, put back or changed."""

@@ -19,16 +19,19 @@ from orch_notebook.model.cells.rules import Knowledge, Rule
 __all__ = [
     "AMBIENT",
     "ATTRIBUTE_STATE",
+    "DRAWING_WORDS",
     "DRAWS",
     "FIGURE_NAMES",
     "FUNCTIONS",
     "KNOWLEDGE",
+    "LOOKING_VERBS",
     "MAGICS",
     "METHODS",
     "OBJECT",
     "PLAIN_ATTRIBUTES",
     "SAME_MEMORY",
     "SETTING_VERBS",
+    "STYLE",
     "USUAL_NAMES",
     "state_of",
 ]
@@ -86,6 +89,12 @@ FUNCTIONS: Mapping[str, Rule] = {
     "builtins.delattr": Rule(changes=(0,)),
     "builtins.input": PLAIN,
     "builtins.open": Rule(gives="new", kind=(("stateful", "file"),), reads_file=0),
+    **_each(
+        "io.open codecs.open gzip.open bz2.open lzma.open tarfile.open zipfile.ZipFile h5py.File wave.open "
+        "pandas.ExcelFile PIL.Image.open",
+        Rule(gives="new", kind=(("stateful", "file"),), reads_file=0),
+    ),
+    **_each("shelve.open dbm.open", Rule(gives="new", kind=(("stateful", "file"),), writes_file=0)),
     "builtins.compile": PURE,
     **_each("itertools.*", Rule(gives="holder", kind=ITERATOR)),
     "functools.partial": HOLDER,
@@ -501,6 +510,16 @@ AMBIENT: frozenset[str] = _words(
 SETTING_VERBS: tuple[str, ...] = (
     "set", "init", "use", "enable", "disable", "register", "configure", "activate", "setup", "reset", "seed",
 )  # fmt: skip
+
+#: How methods begin that only look, whatever they belong to.
+LOOKING_VERBS: tuple[str, ...] = (
+    "get", "is_", "has", "to_", "as_", "number_of", "count", "describe", "summary", "plot", "list", "find", "show",
+    "predict", "score", "degree", "neighbors", "nodes", "edges", "pdf", "pmf", "cdf", "sf", "ppf", "isf", "logpdf",
+    "interval", "mean", "var", "std", "conf_int", "format", "repr", "len", "contains",
+)  # fmt: skip
+
+#: How a word in the name of a function that draws begins.
+DRAWING_WORDS: tuple[str, ...] = ("plot", "draw", "show", "scatter", "hist", "heatmap", "figure", "axes", "render")
 
 #: Where attributes of modules that can be changed keep their state.
 ATTRIBUTE_STATE: Mapping[str, str] = {

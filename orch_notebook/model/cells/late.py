@@ -33,8 +33,9 @@ def late_names(wiring: Wiring, tasks: Iterable[str]) -> dict[str, dict[str, str 
     found: dict[str, dict[str, str | None]] = {}
     for task, each in effects.items():
         bound = wiring.bindings[task]
-        # An unreadable body may ask for anything, and what is not there yet must not be found either.
-        names = made if each.opaque else made & (each.indirect | (each.reads | each.optional) - bound.keys())
+        # An unreadable body may ask for anything; what is not there yet, or has been deleted, must not be found either.
+        absent = ((each.reads | each.optional) - bound.keys()) | each.deletes
+        names = made if each.opaque else made & (each.indirect | absent)
         found[task] = {name: bound.get(name) for name in sorted(names)}
     return found
 

@@ -10,7 +10,16 @@ import re
 
 from orch_notebook.model.cells.following import Arguments, bind_arguments, call_special, call_tagged, perform
 from orch_notebook.model.cells.frame import CLOSURE, Frame
-from orch_notebook.model.cells.knowledge import DRAWS, FIGURE_NAMES, OBJECT, SETTING_VERBS, state_of
+from orch_notebook.model.cells.knowledge import (
+    DRAWING_WORDS,
+    DRAWS,
+    FIGURE_NAMES,
+    LOOKING_VERBS,
+    OBJECT,
+    SETTING_VERBS,
+    STYLE,
+    state_of,
+)
 from orch_notebook.model.cells.rules import Rule
 from orch_notebook.model.cells.values import EMPTY, Atom, Base, Entry, FunctionCode, Tag, Value, join_texts, union
 
@@ -28,8 +37,9 @@ def call_library(frame: Frame, path: str, given: Arguments) -> Value:
     offer(frame, everything, given, is_curious=rule is None or rule.gives != "plain")
     if rule is None:
         if given.is_discarded:
-            # Nobody calls a function for nothing: it changes what it is given, or its module.
+            # Nobody calls a function for nothing: it changes what it is given, or its module, or it draws.
             frame.change(everything, deep=True)
+            frame.summary.exclusive.add("pyplot")
             if "." in path:
                 frame.touch(state_of(path))
             if path.rpartition(".")[2].startswith(SETTING_VERBS):
@@ -37,6 +47,9 @@ def call_library(frame: Frame, path: str, given: Arguments) -> Value:
         elif "." in path:
             frame.touch(state_of(path), "read")
         last = path.rpartition(".")[2]
+        if any(word.startswith(DRAWING_WORDS) for word in last.lower().split("_")):
+            frame.summary.exclusive.add("pyplot")
+            frame.touch(STYLE, "read")
         made = (OBJECT,) if last[:1].isupper() else ()
         return frame.new(given.node, *made, holds=everything)
     return follow_rule(frame, rule, EMPTY, given)
@@ -71,6 +84,13 @@ def call_library_method(frame: Frame, receiver: Value, name: str, given: Argumen
         frame.change(receiver, deep=True)
         frame.store(receiver, everything)
         carry(frame, receiver)
+    elif not name.startswith(LOOKING_VERBS):
+        # An object of an unknown class has a state, and calling it to give something may well move that on.
+        objects = frozenset(atom for atom in receiver if OBJECT in frame.tags_of(atom))
+        if objects:
+            frame.change(objects)
+            frame.store(objects, everything)
+            carry(frame, objects)
     return frame.new(given.node, holds=frame.element(receiver) | receiver | everything)
 
 
@@ -111,7 +131,9 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
     if rule.reads_file is not None:
         carries += touch_files(frame, given, rule.reads_file, is_write=opens_for_writing(given))
     if rule.writes_file is not None:
-        touch_files(frame, given, rule.writes_file, is_write=True)
+        # A file that stays open, or a database, is changed by whoever uses what comes back.
+        opened = touch_files(frame, given, rule.writes_file, is_write=True)
+        carries += opened if any(kind == "stateful" for kind, _ in rule.kind) else ()
     if rule.quotes:
         for base, _ in everything:
             for name in IDENTIFIER.findall(base[1]) if base[0] == "text" else ():

@@ -78,10 +78,8 @@ def run_text(frame: Frame, magic: str, line: str, body: str) -> None:
     """Read the code that ``%time`` and its kin run."""
     words = line.split()
     if magic == "capture":
-        # It puts another stdout in place for the whole process.
-        frame.touch("state:stdout")
-        if words and not words[0].startswith("-"):
-            frame.bind(words[0], frame.new(ast.Name(words[0])))
+        for name in [word for word in words if word.isidentifier()][:1]:
+            frame.bind(name, frame.new(ast.Name(name)))
         line = ""
     options = 0
     while options < len(words) and words[options].startswith("-"):

@@ -20,7 +20,7 @@ from orch_notebook.model.cells.rules import Knowledge
 from orch_notebook.model.cells.statements import execute
 from orch_notebook.model.cells.values import EMPTY, NOTHING_KNOWN, ClassCode, Entry, FunctionCode, Summary
 
-__all__ = ["Reader", "analyse", "library_entry", "parse"]
+__all__ = ["OLD_NAMES", "Reader", "analyse", "library_entry", "parse"]
 
 #: How many calls deep functions of the notebook are followed.
 DEEPEST = 24
@@ -28,11 +28,17 @@ DEEPEST = 24
 WIDENED = 100
 VAGUE = Entry(defined=True)
 NO_OBJECT = Entry(is_object=False, defined=True)
+#: How many objects are looked at for one cell before it is given up: about a third of a second.
+PATIENCE = 200_000
 #: How many different surroundings a body is remembered for.
 REMEMBERED = 8
 BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 IPYTHON_NAMES = frozenset(
     ("In", "Out", "_", "__", "___", "_oh", "_ih", "_dh", "exit", "quit", "get_ipython", "display")
+)
+#: Builtins of Python 2: code that asks which version it runs on still names them.
+OLD_NAMES = frozenset(
+    ("basestring", "execfile", "long", "raw_input", "reduce", "reload", "unichr", "unicode", "xrange")
 )
 
 
@@ -86,6 +92,7 @@ class Reader:
         self._under_way: dict[FunctionCode, Summary] = {}
         self._assumed: set[FunctionCode] = set()
         self._bodies = 0
+        self.effort = 0
         #: What was read while some function that calls itself was not yet done; good until that one is.
         self._drafts: dict[Any, list[Summary]] = {}
 
@@ -97,7 +104,7 @@ class Reader:
             if all(entry(name) == known for name, known in summary.needs.items()):
                 return summary
         frame = Frame(self, self.knowledge, entry)
-        self._bodies = 0
+        self._bodies = self.effort = 0
         try:
             execute(frame, tree.body)
         except RecursionError:
@@ -113,6 +120,10 @@ class Reader:
 
     def summarise(self, code: FunctionCode, given: Mapping[str, Entry], caller: Frame) -> Summary:
         """Return what a function does when called with this from there."""
+        self.effort += 20
+        if self.effort > PATIENCE:
+            caller.give_up("its functions call each other in too many ways")
+            return Summary()
         if self._bodies > WIDENED:
             # Too many ways to call each other: go on without telling apart what they are called with.
             given = {name: VAGUE if known.is_object else NO_OBJECT for name, known in given.items()}

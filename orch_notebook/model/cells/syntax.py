@@ -113,11 +113,18 @@ def jumps(body: Sequence[ast.stmt]) -> bool:
     for statement in body:
         if isinstance(statement, ast.Break | ast.Continue):
             return True
-        if isinstance(statement, ast.If | ast.With | ast.Try | ast.Match | ast.TryStar | ast.AsyncWith):
-            for child in ast.walk(statement):
-                if isinstance(child, ast.Break | ast.Continue):
-                    return True
+        if isinstance(statement, BRANCHING):
+            parts = [getattr(statement, part, ()) for part in ("body", "orelse", "finalbody")]
+            parts += [part.body for kind in ("handlers", "cases") for part in getattr(statement, kind, ())]
+            if any(map(jumps, parts)):
+                return True
+        elif isinstance(statement, ast.For | ast.AsyncFor | ast.While) and jumps(statement.orelse):
+            return True
     return False
+
+
+#: Statements whose bodies belong to the same turn of a loop.
+BRANCHING = (ast.If, ast.With, ast.Try, ast.Match, ast.TryStar, ast.AsyncWith)
 
 
 def may_swallow(node: ast.expr) -> bool:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from orch_notebook.model.cells.effects import Cell, Effects, effects_of
 from orch_notebook.model.cells.knowledge import AMBIENT, KNOWLEDGE
 from orch_notebook.model.cells.placement import Placement
-from orch_notebook.model.cells.reading import Reader, analyse, library_entry
+from orch_notebook.model.cells.reading import OLD_NAMES, Reader, analyse, library_entry
 from orch_notebook.model.cells.regions import Region, Version, describe
 from orch_notebook.model.cells.rules import Knowledge
 from orch_notebook.model.cells.sharing import Sharing
@@ -224,8 +224,7 @@ class _Wirer:
         return bound
 
     def _is_excused(self, name: str) -> bool:
-        found = library_entry(name)
-        return found.defined is False
+        return library_entry(name).defined is False or name in OLD_NAMES
 
     def _find(self, name: str) -> Version | None:
         version = self.versions.get(name)
@@ -360,7 +359,6 @@ def summary_effects(summary: Summary) -> Effects:
     return found
 
 
-@lru_cache(maxsize=4096)
 def may_overlap(one: str, other: str) -> bool:
     """Whether two files by path may be the same, or one a folder that holds the other.
 
@@ -368,12 +366,16 @@ def may_overlap(one: str, other: str) -> bool:
     --------
     >>> may_overlap("file:data/a.csv", "file:./data/a.csv"), may_overlap("file:data", "file:data/a.csv")
     (True, True)
+    >>> may_overlap("file:.", "file:a.csv")
+    True
     >>> may_overlap("file:a.csv", "file:b.csv"), may_overlap("file:out/*.csv", "file:out/*.png")
     (False, False)
     """
     if one == other or "file:*" in (one, other):
         return True
-    first, second = posixpath.normpath(one[5:]), posixpath.normpath(other[5:])
+    first, second = normal(one), normal(other)
+    if "." in (first, second):  # the folder in which everything lies
+        return True
     if "*" in first or "*" in second:
         # Patterns of names put together: they meet unless what is seen of their ends differs.
         heads = first.partition("*")[0], second.partition("*")[0]
@@ -387,6 +389,12 @@ def may_overlap(one: str, other: str) -> bool:
         or first.startswith((second + "/", second + "."))
         or second.startswith((first + "/", first + "."))
     )
+
+
+@lru_cache(maxsize=4096)
+def normal(state: str) -> str:
+    """Return the path of a file's state without detours."""
+    return posixpath.normpath(state.removeprefix("file:"))
 
 
 #: The last wiring, kept warm: defining one more task then costs that task alone.

@@ -16,6 +16,10 @@ class Runner(Protocol):
         """Perform `call` as soon as there is room; returns at once."""
         ...
 
+    def follows(self, call: Call, after: Call) -> bool:
+        """Whether the place in which `after` ends may go straight on with `call`."""
+        ...
+
     def stop(self, call: Call) -> bool:
         """Stop a call that is being performed; False when that cannot be said to it."""
         ...

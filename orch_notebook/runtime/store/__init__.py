@@ -67,6 +67,10 @@ class Store(Protocol):
         """Insert a run; False when its due time or its retry already has one."""
         ...
 
+    def create_runs(self, runs: Sequence[tuple[FlowRun, Plan]]) -> None:
+        """Insert many runs, all or none."""
+        ...
+
     def run(self, run_id: str) -> FlowRun | None:
         """Return a run with its tasks."""
         ...
@@ -86,6 +90,7 @@ class Store(Protocol):
         state: str | None = None,
         parent_run_id: str | None = None,
         flow: str | None = None,
+        backfill: str | None = None,
         limit: int = 100,
     ) -> list[FlowRun]:
         """Return runs, newest first, without their tasks."""

@@ -7,11 +7,11 @@
 INSERT INTO runs (
     run_id, flow, deployment, schedule_id, parent_run_id, retry_of, state_type, state_name, state_message, attempt,
     parameters, plan, due_at, created_at, ended_at, notebook, executed_notebook, worker, owner, lease_token,
-    lease_expires_at, queue, priority, concurrency
+    lease_expires_at, queue, priority, concurrency, limited_as, backfill
 ) VALUES (
     :run_id, :flow, :deployment, :schedule_id, :parent_run_id, :retry_of, :state_type, :state_name, :state_message,
     :attempt, :parameters, :plan, :due_at, :created_at, :ended_at, :notebook, :executed_notebook, :worker,
-    :owner, :lease_token, :lease_expires_at, :queue, :priority, :concurrency
+    :owner, :lease_token, :lease_expires_at, :queue, :priority, :concurrency, :limited_as, :backfill
 ) ON CONFLICT DO NOTHING;
 
 -- name: select_run^
@@ -29,6 +29,7 @@ WHERE (:deployment IS NULL OR deployment = :deployment)
   AND (:state IS NULL OR state_type = upper(:state) OR lower(state_name) = lower(:state))
   AND (:parent_run_id IS NULL OR parent_run_id = :parent_run_id)
   AND (:flow IS NULL OR flow = :flow)
+  AND (:backfill IS NULL OR backfill = :backfill)
 ORDER BY created_at DESC, due_at DESC, run_id DESC LIMIT :limit;
 
 -- name: update_run_state!
@@ -62,7 +63,7 @@ UPDATE runs SET owner = :owner, worker = :worker, lease_token = lease_token + 1,
     state_type = 'PENDING', state_name = 'Pending', state_message = ''
 WHERE run_id = :run_id AND owner IS NULL AND state_type = 'SCHEDULED' AND (
     0 = :is_limited OR concurrency IS NULL OR concurrency > (
-        SELECT count(*) FROM runs AS other WHERE other.deployment = runs.deployment AND other.owner IS NOT NULL
+        SELECT count(*) FROM runs AS other WHERE other.limited_as = runs.limited_as AND other.owner IS NOT NULL
     )
 );
 
@@ -81,7 +82,7 @@ SELECT run_id FROM runs
 WHERE state_type = 'SCHEDULED' AND owner IS NULL AND plan IS NOT NULL AND due_at <= :now
   AND (:queues IS NULL OR :queues LIKE '%|' || queue || '|%')
   AND (concurrency IS NULL OR concurrency > (
-        SELECT count(*) FROM runs AS other WHERE other.deployment = runs.deployment AND other.owner IS NOT NULL))
+        SELECT count(*) FROM runs AS other WHERE other.limited_as = runs.limited_as AND other.owner IS NOT NULL))
 ORDER BY priority DESC, due_at, run_id LIMIT :limit;
 
 -- name: select_blocked_runs
@@ -89,7 +90,7 @@ ORDER BY priority DESC, due_at, run_id LIMIT :limit;
 SELECT run_id FROM runs
 WHERE state_type = 'SCHEDULED' AND owner IS NULL AND plan IS NOT NULL AND due_at <= :now
   AND concurrency <= (
-        SELECT count(*) FROM runs AS other WHERE other.deployment = runs.deployment AND other.owner IS NOT NULL)
+        SELECT count(*) FROM runs AS other WHERE other.limited_as = runs.limited_as AND other.owner IS NOT NULL)
 ORDER BY due_at, run_id LIMIT 1000;
 
 -- name: mark_blocked!

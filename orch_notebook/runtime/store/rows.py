@@ -110,6 +110,8 @@ def run_parameters(
         "queue": "default" if plan is None else plan.queue,
         "priority": 0 if plan is None else plan.priority,
         "concurrency": None if plan is None else plan.concurrency,
+        "limited_as": run.backfill or run.deployment,
+        "backfill": run.backfill,
     }
 
 
@@ -129,6 +131,7 @@ def run_from_row(row: Row, created: str | None = None, tasks: Iterable[Row] | No
         created_at=known_instant(row["created_at"]),
         attempt=row["attempt"],
         deployment=row["deployment"],
+        backfill=row["backfill"],
         parent_run_id=row["parent_run_id"],
         retry_of=row["retry_of"],
         due_at=instant(row["due_at"]),

@@ -95,6 +95,12 @@ class SqlStore(ABC):
             parameters = rows.run_parameters(run, schedule_id, plan, owner, lease_expires_at)
             return bool(self._queries.create_run(connection, **parameters))
 
+    def create_runs(self, runs: Sequence[tuple[FlowRun, Plan]]) -> None:
+        """Insert many runs, all or none."""
+        with self._write(durable=True) as connection:
+            for run, plan in runs:
+                self._queries.create_run(connection, **rows.run_parameters(run, None, plan, None, None))
+
     def run(self, run_id: str) -> FlowRun | None:
         """Return a run with its tasks."""
         with self._read() as connection:
@@ -124,11 +130,18 @@ class SqlStore(ABC):
         state: str | None = None,
         parent_run_id: str | None = None,
         flow: str | None = None,
+        backfill: str | None = None,
         limit: int = 100,
     ) -> list[FlowRun]:
         """Return runs, newest first, without their tasks."""
         found = self._all(
-            "select_runs", deployment=deployment, state=state, parent_run_id=parent_run_id, flow=flow, limit=limit
+            "select_runs",
+            deployment=deployment,
+            state=state,
+            parent_run_id=parent_run_id,
+            flow=flow,
+            backfill=backfill,
+            limit=limit,
         )
         return [rows.run_from_row(row) for row in found]
 

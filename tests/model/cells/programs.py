@@ -8,7 +8,7 @@ from orch_notebook.model.cells import Cell
 
 #: Every program begins with these, so that every statement below has something to work on.
 BEGINNING = [
-    "import random\nimport functools",
+    "import random\nimport functools\nfrom concurrent.futures import ThreadPoolExecutor",
     "n = 1\nm = 2\nk = 3\nq = 4",
     "xs = [1, 2, 3]\nys = [4, 5]\nzs = ys",
     "rows = [xs, [6]]\nd = {'a': [7], 'b': 1}\ne = d",
@@ -23,7 +23,7 @@ BEGINNING = [
 NUMBERS = ["n", "m", "k", "q"]
 LISTS = ["xs", "ys", "zs"]
 
-TEMPLATES = """
+TEMPLATES = r"""
 N = 5
 N = N + N
 N += 1
@@ -238,6 +238,68 @@ L[:] = [N, N]
 L *= 1
 x0, (x1, L) = N, (N, L)
 del d['b']|d['b'] = N
+exec('N = N + 1')
+N = eval('N + len(L)')
+N = eval('f(N)')
+exec('def f(v):\n    return v + N')
+exec('L.append(N)')
+N = globals()['N'] + 1
+if 'q' in globals(): N = 4
+def f(v):|    return globals()['N'] + v
+def g(v):|    globals()['N'] = v|    return v
+@functools.cache|def f(v):|    return v + N
+@functools.lru_cache(maxsize=2)|def g(v):|    return v * N
+N = f(1) + f(1)
+L = sorted(L, key=lambda each: -N)
+L = [h2 for h2 in L if h2 != N]
+L = [(lambda: N)() for each in L]
+late = [lambda: N for each in L]
+N = sum(each() for each in late)
+it = (f(each) + N for each in L)
+with ThreadPoolExecutor(1) as pool:|    L = list(pool.map(f, [1, 2]))|del pool
+class Q:|    def __eq__(self, other): return N == 1|    def __hash__(self): return N
+class Q(Q):|    def __bool__(self): return N > 2
+qq = Q()
+if qq: N = 8
+N = 1 if qq == 1 else 2
+N = {qq: N}.get(qq, 5)
+class P2:|    @property|    def p(self): return N|    @p.setter|    def p(self, v):|        L.append(v)
+pp = P2()
+pp.p = N
+N = pp.p
+class R:|    def __call__(self, v): return f(v) + N
+rr = R()
+N = rr(N)
+L = list(map(rr, L[:1]))
+class B:|    kept = N|    total = [N + kept for kept in (1, 2)]|    def __repr__(self): return f'B{N}'
+bb = B()
+print(bb, B.total)
+bb
+N = B.kept
+print(f'{N} {f(N)} {L!r}')
+def f(v, *, w=N):|    return v + w + m
+def count():|    global N|    N += 1
+count()
+def drop():|    global q|    del q
+drop()|q = N
+n: int = m
+for N in range(2): count()
+def f(v):|    try:|        return v + late2|    except NameError:|        return v
+late2 = N
+del late2
+def walk(u):|    return N if not u else walk(u[1:]) + N
+N = walk(L[:3])
+import random as k
+k = N
+max = N
+N = max if isinstance(max, int) else 3
+del max
+N = 4 if callable(min) else 5
+min = N
+def top(u):|    return max(u) if callable(max) else max
+N = top([N, 1])
+del L|try:|    L = L[:1]|except NameError:|    L = [N]
+del N|try:|    N = f(1)|except NameError:|    N = 2
 """.strip().splitlines()
 
 

@@ -174,6 +174,9 @@ from functools import partial¶g = partial(f, xs)   | f xs           | g partial
 def f(v): return v + n¶ys = list(map(f, [1]))      | n              | f ys         |
 h = {'f': lambda: n}¶h['f']()                      | n              | h            |
 a = [[]] * 3¶a[0].append(x)                        | x              | a            |
+b = a.copy()¶b[0].append(x)                        | a x            | b            | a
+b = a.copy()¶b.append(x)                           | a x            | b            |
+b = list(a)¶b[0][0] = x                            | a x            | b            | a
 get_ipython().run_line_magic('time', 'y = x')      | x              | y            |
 get_ipython().run_cell_magic('time', '', 'y = x')  | x              | y            |
 get_ipython().run_cell_magic('timeit', '', 'y = x') | x             |              |
@@ -249,7 +252,16 @@ import matplotlib.pyplot as plt¶plt.plot(x)                | state:matplotlib.r
 import torch¶torch.manual_seed(0)                          | state:torch!
 import mylib¶mylib.configure(1)                            | state:mylib! state:settings!
 import mylib¶mylib.level = 3                               | state:mylib! state:settings!
-import mylib¶mylib.show(1)                                 | state:mylib!
+import mylib¶mylib.show(1)                                 | state:mylib! state:matplotlib.rcParams
+import mylib¶x = mylib.plot_tree(m)                        | state:mylib state:matplotlib.rcParams
+from scipy.stats import norm¶x = norm.rvs(size=3)          | state:numpy.random!
+from scipy.stats import norm¶x = norm.rvs(random_state=1)  |
+from scipy.stats import norm¶d = norm(0, 1)¶x = d.rvs(3)   | state:numpy.random!
+import networkx as nx¶g = nx.gnp_random_graph(9, 0.5)      | state:numpy.random! state:random!
+import networkx as nx¶g = nx.gnp_random_graph(9, 0.5, seed=1) |
+import seaborn as sns¶sns.stripplot(x=x)                   | state:numpy.random! state:matplotlib.rcParams
+from sklearn.linear_model import LogisticRegression as L¶m = L()¶m.fit(X) |
+from sklearn.linear_model import LogisticRegression as L¶m = L(solver='sag')¶m.fit(X) | state:numpy.random!
 from sympy import init_printing¶init_printing()            | state:display!
 from decimal import getcontext¶getcontext().prec = 4       | state:settings!
 get_ipython().run_line_magic('matplotlib', 'notebook')     | state:matplotlib.rcParams!
@@ -302,6 +314,7 @@ import subprocess¶subprocess.run(['ls'])               | another program
 print(Out[3])                                          | 'Out'
 print(_)                                               | '_'
 def f(): exec(code)¶f()                                | exec()
+print(dir())                                           | dir()
 """
 
 
@@ -340,6 +353,8 @@ def test_what_only_looks_dangerous_is_not_opaque(text: str) -> None:
         ("df['a'].plot.bar()", {"pyplot"}),
         ("fig.savefig('a.png')", {"pyplot"}),
         ("import matplotlib.pyplot as plt\nfig = plt.figure()\nfig", {"pyplot"}),
+        ("import mylib\nmylib.Config(xlabel='x')", {"pyplot"}),
+        ("import mylib\nx = mylib.plot_tree(m)", {"pyplot"}),
         ("x = 1", set()),
     ],
 )

@@ -28,7 +28,7 @@ def keep_what_runs(cells: list[Cell]) -> list[Cell]:
     return kept
 
 
-HIDDEN = ("__builtins__", "__name__")
+HIDDEN = ("__builtins__", "__name__", "__annotations__")
 UNSHOWN = (types.FunctionType, types.ModuleType, types.MethodType, type, types.GeneratorType)
 
 

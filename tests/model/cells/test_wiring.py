@@ -43,9 +43,18 @@ PROGRAMS = {
         "a: x = 1\nb: get_ipython().run_line_magic('pinfo', 'x.real')\nc: get_ipython().run_line_magic('pinfo2', 'y')",
         "a>b read-after-write x",
     ),
-    "what is captured is captured alone": (
-        "a: print(1)\nb: get_ipython().run_cell_magic('capture', '', 'print(2)')\nc: print(3)",
-        "a>b hidden-state state:stdout, b>c hidden-state state:stdout",
+    "what is captured holds nobody up": (
+        "a: print(1)\nb: get_ipython().run_cell_magic('capture', '--no-stderr out', 'print(2)')\nc: print(3)\nd: out",
+        "b>d read-after-write out",
+    ),
+    "the shell's namespace may be used for anything": (
+        "a: x = 1\nb: get_ipython().user_ns['y'] = 2\nc: print(3)",
+        "a>b read-after-write x, a>b barrier it uses get_ipython().user_ns, b>c read-after-write print, "
+        "b>c barrier it uses get_ipython().user_ns",
+    ),
+    "a shell by another name": (
+        "a: ip = get_ipython()\nb: ip.run_line_magic('time', 'x = 1')\nc: print(x)",
+        "a>b read-after-write ip, b>c read-after-write x",
     ),
     "readers need not wait for each other": (
         "a: x = [1]\nb: print(x)\nc: print(x)",
@@ -92,6 +101,20 @@ PROGRAMS = {
     "a module that a cell writes is imported afterwards": (
         "a: get_ipython().run_cell_magic('writefile', 'mine.py', 'x = 1')\nb: import numpy\nc: from mine import x",
         "a>c file file:mine.py",
+    ),
+    "an object of an unknown class moves on when it is asked for something": (
+        "a: from lib import Env\nb: e = Env()\nc: s = e.advance()\nd: t = e.advance()\ne: print(e.get_state())",
+        "a>b read-after-write Env, b>c read-after-write e, c>d read-after-write e, d>e read-after-write e",
+    ),
+    "a database is changed through what is made of its connection": (
+        "a: import sqlite3\nb: c = sqlite3.connect('d.db')\nc: k = c.cursor()\nd: k.execute('insert')\n"
+        "e: import sqlite3 as s¶r = s.connect('d.db').execute('select').fetchall()",
+        "a>b read-after-write sqlite3, b>c read-after-write c, c>d read-after-write k, b>c file file:d.db, "
+        "c>d file file:d.db, d>e file file:d.db",
+    ),
+    "a shelf that stays open is changed by whoever uses it": (
+        "a: import shelve\nb: s = shelve.open('f')\nc: s['k'] = 1\nd: print(open('f').read())",
+        "a>b read-after-write shelve, b>c read-after-write s, c>d file file:f, b>c file file:f",
     ),
     "a copy shares nothing": (
         "a: x = [1]\nb: y = x.copy()\nc: y.append(2)\nd: print(x)",
@@ -325,11 +348,12 @@ def test_names_that_nothing_defines_are_told() -> None:
         "def f(): return later\n",
         "print(__name__)",
         "if c: y = 1",
+        "if sys.version_info < (3,): text = unicode(text)",
     ],
 )
 def test_names_that_need_not_be_there_are_not_undefined(text: str) -> None:
     """Guarded names, names of bodies that are not called, and writes that may not happen need no definition."""
-    assert not wire([Cell("a", text)], known=["c"]).undefined
+    assert not wire([Cell("a", text)], known=["c", "sys", "text"]).undefined
 
 
 def test_a_name_deleted_above_is_undefined_below() -> None:

@@ -2,8 +2,11 @@
 
 ALTER TABLE runs ADD COLUMN queue TEXT NOT NULL DEFAULT 'default';
 ALTER TABLE runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE runs ADD COLUMN concurrency INTEGER;    -- how many runs of its deployment may go on at once
-CREATE INDEX runs_going_on ON runs (deployment) WHERE owner IS NOT NULL;
+ALTER TABLE runs ADD COLUMN backfill TEXT;          -- the backfill it belongs to
+ALTER TABLE runs ADD COLUMN concurrency INTEGER;    -- how many runs of its group may go on at once
+ALTER TABLE runs ADD COLUMN limited_as TEXT;        -- the group: its backfill, else its deployment
+CREATE INDEX runs_going_on ON runs (limited_as) WHERE owner IS NOT NULL;
+CREATE INDEX runs_by_backfill ON runs (backfill) WHERE backfill IS NOT NULL;
 
 ALTER TABLE schedules ADD COLUMN parameters TEXT NOT NULL DEFAULT '{}';
 -- Zero means that nobody has reckoned it yet, NULL that there is none any more.
