@@ -122,14 +122,17 @@ class CellProgram:
     def _begin(self) -> None:
         """Let go of what is made anew, and show what is not."""
         kept = self._kept
+        copies = {source.copy for sources in self._plan.sources.values() for source in sources.values()}
         if kept.copies is not None:
-            copies = {source.copy for sources in self._plan.sources.values() for source in sources.values()}
             kept.copies.held = frozenset(copies)
-        kept.begin(self._plan.runs)
+        kept.begin(self._plan.runs, copies)
         for version in [each for each in kept.versions if each[1] and not self._is_needed(each)]:
             kept.leave(version, is_wanted=version not in self._wiring.sharing.bonds)
-        for source in self._plan.sources.get("", {}).values():
-            self._share(source.copy)
+        try:
+            for source in self._plan.sources.get("", {}).values():
+                self._share(source.copy)
+        except NotCopied as error:
+            raise OrchError(f"What was kept of an earlier run is lost: {error}. Run the flow again.") from None
         shown = {}
         for name, maker in self._last:
             if maker in self._plan.steady and (name, maker) in kept.versions:
@@ -261,10 +264,9 @@ class CellProgram:
             yield
             return
         copy, why = before(task), ""
-        sources = {source.copy for source in self._plan.sources.get(task, {}).values()}
         if effects.opaque:
             why = "its source does not tell what it changes"
-        elif not (sources == {copy} and copy in self._shared):
+        elif copy not in self._shared or not self._plan.restores.get(copy, frozenset()).issuperset(touched):
             why = self._kept.save(copy, touched, whatever=cell.header.retry.retries > 0)
             self._shared.add(copy)
         self._kept.spend(touched, task)

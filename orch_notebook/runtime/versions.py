@@ -63,6 +63,7 @@ class Kept:
         self._spent: dict[Version, tuple[str, ...]] = {}
         #: For every copy, who had changed what is in it by then.
         self._actors: dict[str, frozenset[str]] = {}
+        self._doomed: set[str] = set()
         #: When each version came into memory, and whether from a copy.
         self._came: dict[Version, tuple[int, bool]] = {}
         #: By path its fingerprint when a task had last written it, that task, and what its source calls the file.
@@ -127,8 +128,8 @@ class Kept:
         self._came.pop(version, None)
         self._spent.pop(version, None)
 
-    def begin(self, tasks: Collection[str]) -> None:
-        """Forget what these tasks left: they are about to be performed again."""
+    def begin(self, tasks: Collection[str], used: Collection[str] = ()) -> None:
+        """Forget what these tasks left: they are about to be performed again, from these copies among others."""
         with self.lock:
             for task in tasks:
                 self.records.pop(task, None)
@@ -137,9 +138,16 @@ class Kept:
                 self._drop(version)
             # Copies of what these tasks have changed hold what will never have been.
             for name in [name for name, actors in self._actors.items() if not actors.isdisjoint(tasks)]:
-                del self._actors[name]
-                if self.copies is not None:
-                    self.copies.forget(name)
+                if name in used:
+                    self._doomed.add(name)  # good for this run
+                else:
+                    self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        self._actors.pop(name, None)
+        self._doomed.discard(name)
+        if self.copies is not None:
+            self.copies.forget(name)
 
     def get(self, version: Version) -> Any:
         """Return a version in memory.
@@ -212,6 +220,7 @@ class Kept:
         with self.lock:
             values = {version: self.versions[version] for version in versions if version in self.versions}
             tokens = dict(self._tokens)
+            self._doomed.discard(name)
             self._actors[name] = frozenset(task for version in values for task in self._spent.get(version, ()))
         try:
             self.copies.keep(name, values, tokens, float("inf") if whatever else self._worth(versions))
@@ -306,6 +315,8 @@ class Kept:
     def stock(self) -> Stock:
         """Return which versions are to be had."""
         with self.lock:
+            for name in tuple(self._doomed):
+                self._forget(name)
             copies = self.copies.good(self._tokens) if self.copies is not None else {}
             live = frozenset(self.versions) | frozenset(self._leaving)
             writers = {called: task for _, task, called in self._files.values()}
