@@ -25,6 +25,7 @@ __all__ = [
     "FUNCTIONS",
     "KNOWLEDGE",
     "LOOKING_VERBS",
+    "LOOKS_IN_MAIN",
     "MAGICS",
     "METHODS",
     "OBJECT",
