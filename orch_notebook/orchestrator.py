@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
@@ -51,6 +52,7 @@ from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
 from orch_notebook.runtime.store.opening import open_store
+from orch_notebook.runtime.surroundings import Surrounding
 from orch_notebook.runtime.versions import Kept
 
 __all__ = ["Execution", "Orchestrator", "open_orchestrator"]
@@ -326,6 +328,7 @@ class Orchestrator:
         *,
         base: Mapping[str, Any] | None = None,
         hooks: CellHooks | None = None,
+        states: Mapping[str, Surrounding] = MappingProxyType({}),
         seed: int = 0,
         orders: int = 1,
     ) -> Report:
@@ -342,6 +345,8 @@ class Orchestrator:
             What tasks see besides the versions they read; by default the live namespace as it stands.
         hooks : CellHooks, optional
             What a face adds to the execution of each cell.
+        states : mapping
+            Hidden states that only the face knows, by name.
         seed : int
             With which other orders are drawn.
         orders : int
@@ -362,7 +367,9 @@ class Orchestrator:
         base = dict(environment if base is None else base)
         flow.know(base.keys(), flow.tools)
         flow.check()
-        return Check(flow, environment, base, self._perform_apart, hooks=hooks, seed=seed, orders=orders).run()
+        return Check(
+            flow, environment, base, self._perform_apart, hooks=hooks, states=states, seed=seed, orders=orders
+        ).run()
 
     def check_notebook(
         self,

@@ -22,6 +22,7 @@ from orch_notebook.jupyter import bars, figures
 from orch_notebook.jupyter.cellmagics import CellMagicRoutes, commented
 from orch_notebook.jupyter.display import LiveDisplay, as_stale
 from orch_notebook.jupyter.document import NotebookFile
+from orch_notebook.jupyter.extensions import states_of
 from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks
 from orch_notebook.jupyter.outlets import open_outlet
 from orch_notebook.jupyter.postmortem import Postmortem
@@ -442,6 +443,7 @@ class NotebookSession:
                 hooks=KernelHooks(
                     self.shell, self._sources, self._counts, _ignore, _ignore, _ignore, Postmortem(self.shell)
                 ),
+                states=states_of(self.shell),
                 seed=seed,
                 orders=orders,
             )

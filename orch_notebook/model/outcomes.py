@@ -16,7 +16,12 @@ __all__ = ["Outcome", "difference", "texts_of"]
 
 MASKS = (
     (re.compile(r"0x[0-9a-fA-F]{6,}"), "0x…"),
-    (re.compile(r"^.*(?:Wall time|CPU times| per loop|it/s|s/it|slowest run).*$", re.MULTILINE), "…"),
+    (
+        re.compile(
+            r"^.*(?:Wall time|CPU times|(?:Compiler|Parser) *:| per loop|it/s|s/it|slowest run).*\n?", re.MULTILINE
+        ),
+        "",
+    ),
     (re.compile(r"\b\d\d?:\d\d:\d\d\b"), "…"),
     (re.compile(r"<ipython-input-[^>]+>|\S*ipykernel_\S+|<task [^>]+>|Cell In ?\[\d+\]"), "<cell>"),
 )
@@ -44,6 +49,8 @@ class Outcome:
         Tokens of the hidden states and files when it began.
     changed : frozenset of str
         Those it changed.
+    has_loaded : bool
+        Whether it was the first to load some module.  What a module writes when it is loaded it writes once.
     """
 
     error: str = ""
@@ -53,6 +60,7 @@ class Outcome:
     made: dict[str, str] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     changed: frozenset[str] = frozenset()
+    has_loaded: bool = False
 
 
 def masked(text: str) -> str:
@@ -114,7 +122,7 @@ def difference(first: Outcome, second: Outcome) -> str:
             return f"makes another {name!r}" if name in first.made and name in second.made else f"may not make {name!r}"
     for part in ("prints", "shows", "draws"):
         was, now = first.texts.get(part, ""), second.texts.get(part, "")
-        if was != now:
+        if was != now and not (part == "prints" and first.has_loaded and now in was):
             return f"{part} {_excerpt(was)} or {_excerpt(now)}" if part != "draws" else "draws another figure"
     return ""
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orch_notebook.errors import NotebookError, UndefinedName
+from orch_notebook.errors import NotebookError
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.promotion.notebooks import (
@@ -49,7 +49,7 @@ def cells_as_tasks(path: str | Path) -> tuple[CellFlow, tuple[str, ...]]:
     notes = []
     while undefined := flow.wiring.undefined:
         for task, names in undefined.items():
-            notes.append(str(UndefinedName(f"{task} reads {names[0]!r}, which no cell above defines: it is left out.")))
+            notes.append(f"{task} reads {names[0]!r}, which no cell above defines: it is left out.")
             flow.remove(task)
     return flow, tuple(notes)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from orch_notebook.errors import OrchError
@@ -35,7 +36,7 @@ from orch_notebook.runtime.programs import Around
 from orch_notebook.runtime.restoring import WayBack
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.ordered import OrderedRunner
-from orch_notebook.runtime.surroundings import CHANCE, Surroundings, stir
+from orch_notebook.runtime.surroundings import CHANCE, Surrounding, Surroundings, stir
 from orch_notebook.runtime.surveys import Change, Survey
 from orch_notebook.runtime.watching import Watch, data_of
 
@@ -64,6 +65,8 @@ class Check:
         Runs tasks to their end.
     hooks : CellHooks, optional
         What a face adds to the execution of a cell.
+    states : mapping
+        Hidden states that only the face knows, by name.
     seed : int
         With which other orders are drawn.
     orders : int
@@ -78,6 +81,7 @@ class Check:
         perform: Perform,
         *,
         hooks: CellHooks | None = None,
+        states: Mapping[str, Surrounding] = MappingProxyType({}),
         seed: int = 0,
         orders: int = 1,
     ) -> None:
@@ -94,6 +98,7 @@ class Check:
         self._base = dict(base)
         self._perform = perform
         self._hooks = hooks or PlainHooks()
+        self._states_of_face = states
         self._seed = seed
         self._draw = random.Random(seed)  # noqa: S311 - an order, no secret
         self._orders = orders
@@ -112,7 +117,7 @@ class Check:
 
     def run(self) -> Report:
         """Check, put back what was changed, and return what was found."""
-        self._surroundings = Surroundings()
+        self._surroundings = Surroundings(more=self._states_of_face)
         self._survey = Survey(data_of(self._base))
         self._way_back = WayBack(self._survey)
         pairs, tried, order = free_pairs(self._original.graph), set[tuple[str, str]](), self._order

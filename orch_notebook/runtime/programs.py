@@ -194,7 +194,7 @@ class CellProgram:
             self._namespaces.body(cell.name, given, in_place=effects.in_place, alone=alone) as body,
         ):
             began = time.monotonic()
-            with self._around(cell, body, dict(self._kept.versions)):
+            with self._around(cell, body, self._kept.versions):
                 note = self._execute(cell, body, capture)
             made = body.all_bound() if effects.rebinds else body.bound(self._made(cell.name))
             self._publish(cell.name, made, f"{self._run_id}/{cell.name}", time.monotonic() - began)

@@ -17,12 +17,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from orch_notebook.runtime.insides import content
 from orch_notebook.runtime.tokens import Budget
 
-__all__ = ["CHANCE", "Surroundings", "stir"]
+__all__ = ["CHANCE", "Surrounding", "Surroundings", "stir"]
 
 #: Generators of random numbers that a whole process shares.
 CHANCE = ("state:random", "state:numpy.random", "state:torch")
@@ -36,7 +37,7 @@ NOT_WATCHED = (".ipynb", ".pyc")
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class Surrounding:
     """One state of the process: the library that must be loaded, how it is read and how it is put back."""
 
     library: str
@@ -90,25 +91,25 @@ def _put_printing(numpy: Any, kept: tuple[dict[str, Any], dict[str, Any]]) -> No
 
 
 #: By the names of the analysis; where one of its names covers two libraries, the second has a mark behind it.
-STATES: Mapping[str, State] = {
-    "state:random": State("random", lambda m: m.getstate(), lambda m, kept: m.setstate(kept)),
-    "state:numpy.random": State(
+STATES: Mapping[str, Surrounding] = {
+    "state:random": Surrounding("random", lambda m: m.getstate(), lambda m, kept: m.setstate(kept)),
+    "state:numpy.random": Surrounding(
         "numpy", lambda m: m.random.get_state(legacy=False), lambda m, kept: m.random.set_state(kept)
     ),
-    "state:torch": State(
+    "state:torch": Surrounding(
         "torch", lambda m: m.get_rng_state().numpy(), lambda m, kept: m.set_rng_state(m.from_numpy(kept))
     ),
-    "state:environ": State("os", lambda m: dict(m.environ), _put_environ),
-    "state:cwd": State("os", lambda m: m.getcwd(), lambda m, kept: m.chdir(kept)),
-    "state:matplotlib.rcParams": State(
+    "state:environ": Surrounding("os", lambda m: dict(m.environ), _put_environ),
+    "state:cwd": Surrounding("os", lambda m: m.getcwd(), lambda m, kept: m.chdir(kept)),
+    "state:matplotlib.rcParams": Surrounding(
         "matplotlib", lambda m: dict(dict.items(m.rcParams)), lambda m, kept: dict.update(m.rcParams, kept)
     ),
-    "state:display": State("pandas", _read_display, _put_display),
-    "state:display numpy": State("numpy", _read_printing, _put_printing),
-    "state:warnings": State("warnings", lambda m: list(m.filters), _put_filters),
-    "state:sys": State("sys", lambda m: (list(m.path), m.getrecursionlimit()), _put_path),
-    "state:logging": State("logging", lambda m: (m.root.level, list(m.root.handlers)), _put_root),
-    "state:locale": State("locale", lambda m: m.setlocale(m.LC_ALL), lambda m, kept: m.setlocale(m.LC_ALL, kept)),
+    "state:display": Surrounding("pandas", _read_display, _put_display),
+    "state:display numpy": Surrounding("numpy", _read_printing, _put_printing),
+    "state:warnings": Surrounding("warnings", lambda m: list(m.filters), _put_filters),
+    "state:sys": Surrounding("sys", lambda m: (list(m.path), m.getrecursionlimit()), _put_path),
+    "state:logging": Surrounding("logging", lambda m: (m.root.level, list(m.root.handlers)), _put_root),
+    "state:locale": Surrounding("locale", lambda m: m.setlocale(m.LC_ALL), lambda m, kept: m.setlocale(m.LC_ALL, kept)),
 }
 assert locale and logging and random  # loaded, so that their states are looked at from the beginning
 
@@ -120,10 +121,13 @@ class Surroundings:
     ----------
     folder : Path, optional
         Whose files are watched; by default the working directory.  Hidden files, notebooks and caches are not.
+    more : mapping
+        States that only the face knows, by name.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, more: Mapping[str, Surrounding] = MappingProxyType({})) -> None:
         self.folder = (folder or Path.cwd()).resolve()
+        self._known = {**STATES, **more}
         self._states = dict(self._read())
         self.files = dict(self._walk())
         #: Whether there are more files than are watched.
@@ -133,7 +137,7 @@ class Surroundings:
         self._touched: set[str] = set()
 
     def _read(self) -> Iterator[tuple[str, Any]]:
-        for name, state in STATES.items():
+        for name, state in self._known.items():
             module = sys.modules.get(state.library)
             # Another version of the library may not have it: that state is not watched.
             with suppress(Exception):
@@ -202,7 +206,7 @@ class Surroundings:
         for name, kept in self._states.items():
             if name not in now or _token(now[name]) != _token(kept):
                 try:
-                    STATES[name].put_back(sys.modules[STATES[name].library], kept)
+                    self._known[name].put_back(sys.modules[self._known[name].library], kept)
                 except Exception:  # noqa: BLE001 - said to the person, who can mend it
                     failed.append(name)
         for path in sorted(self._made, reverse=True):  # what is in a folder comes before the folder

@@ -222,10 +222,9 @@ def difference(before: Inside, after: Inside, node: Node, later: Node) -> str:
         return ""
     was, now = node.tokens(), later.tokens()
     labels = [label for label in {**was, **now} if was.get(label) != now.get(label)]
-    # What a library computes when it is first asked for, it keeps under a name of its own.
+    # What a library computes when it is asked for, it keeps under names of its own.
     if before.is_library:
-        nothing = token(None)
-        labels = [label for label in labels if not (label.startswith("._") and was.get(label) in (None, nothing))]
+        labels = [label for label in labels if not label.startswith("._")]
     if not labels or before.is_closed or after.is_closed:
         return ""
     if before.size != after.size:

@@ -118,8 +118,12 @@ def token(value: Any) -> bytes | None:
             items = value if kind is tuple else sorted(marshal.dumps(item, 2) for item in value)
             return digest(kind.__name__, marshal.dumps(list(items), 2))
         return None
-    if isinstance(value, PLAIN) or (kind.__module__ == "numpy" and isinstance(value, _numpy("generic", "dtype"))):
+    if isinstance(value, PLAIN) or (
+        kind.__module__ == "numpy" and isinstance(value, _numpy("generic", "dtype", "ufunc"))
+    ):
         return digest(kind.__qualname__, repr(value))
+    if isinstance(value, types.CodeType):
+        return digest("code", value.co_code, repr((value.co_names, value.co_varnames)))
     if isinstance(value, type) and not is_ours(value.__module__):
         return digest("class", f"{value.__module__}.{value.__qualname__}")
     if isinstance(value, types.BuiltinFunctionType) and isinstance(value.__self__, types.ModuleType | None):

@@ -141,9 +141,11 @@ class Watch:
         before, outcome.states = self._survey, self._seen
         given = names_of(body)
         before.add(given.values())
+        loaded = len(sys.modules)
         try:
             yield
         finally:
+            outcome.has_loaded |= len(sys.modules) > loaded
             left = names_of(body)
             world = {f"{name}@{maker}": value for (name, maker), value in versions.items()}
             after = Survey({**left, **world, **self._base, **self._above})

@@ -11,6 +11,23 @@ from tests.kernels import Kernel
 
 pytestmark = pytest.mark.kernel
 
+EXTENSION = """
+def load_ipython_extension(shell):
+    shell.register_magic_function(abs_of, "line")
+
+def abs_of(line):
+    return abs(int(line))
+"""
+
+LOADER = """
+def load(shell):
+    shell.run_line_magic("load_ext", "ours")
+    return 1
+
+def use(shell):
+    return shell.run_line_magic("abs_of", "-3")
+"""
+
 LIBRARY = "def tidy(rows):\n    rows.append(99)\n    return len(rows)\n"
 
 
@@ -63,6 +80,21 @@ def test_what_is_wrong_is_said_in_one_line(kernel: Kernel) -> None:
     assert kernel.run("%flow check").error.startswith("NotFound: This notebook has no tasks yet")
     assert "There is no flow 'b'" in kernel.run("%flow check --flow b").error
     assert "does not tell where this notebook is" in kernel.run("%flow check --all-cells").error
+
+
+def test_a_magic_that_another_task_loads_is_a_hidden_order(fresh_kernel: Kernel, tmp_path) -> None:
+    """Though it stays loaded in the kernel: before every run of the flow it is taken away again."""
+    (tmp_path / "ours.py").write_text(EXTENSION)
+    (tmp_path / "loader.py").write_text(LOADER)
+    run(
+        fresh_kernel,
+        "%load_ext orch_notebook\nimport loader\nshell = get_ipython()",
+        "%%task load\na = loader.load(shell)",
+        "%%task use\nb = loader.use(shell)",
+    )
+    [report] = fresh_kernel.run("%flow check").data(REPORT_TYPE)
+    assert [(found["task"], found["line"]) for found in report["findings"]] == [("use", "%%task use --after load")]
+    assert "UsageError" in fresh_kernel.run("%abs_of -3").stream("stderr")
 
 
 def test_interrupting_ends_it(fresh_kernel: Kernel, tmp_path) -> None:

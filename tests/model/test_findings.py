@@ -24,7 +24,7 @@ SAME = {
     "addresses": (shown("<Model at 0x7f8a11112222>"), shown("<Model at 0x7f8a33334444>")),
     "parts of a text": (text("ab"), text("a", "b")),
     "clocks": (text("at 12:01:02"), text("at 13:04:05")),
-    "what %time tells": (text("Wall time: 3 ms\n5"), text("Wall time: 9 ms\n5")),
+    "what %time tells": (text("Wall time: 3 ms\n5"), text("Compiler : 130 ms\nWall time: 9 ms\n5")),
     "a bar that was rewritten": (text("1%\r50%\r100%"), text("3%\r100%")),
     "warnings": (text("/a/b.py:3: UserWarning: no\n  f(x)\n", kind="stderr"), []),
     "other forms of a value": (shown("x", **{"text/html": "<b id=1>"}), shown("x", **{"text/html": "<b id=2>"})),
@@ -54,6 +54,11 @@ DIFFERENCES = [
     (Outcome(has_run=True), Outcome(), "does not run"),
     (Outcome("ValueError: no", True), Outcome(has_run=True), "does not fail with ValueError: no"),
     (Outcome(has_run=True, made={"x": "1"}), Outcome(has_run=True), "may not make 'x'"),
+    (
+        Outcome(has_run=True, texts={"prints": "hi\n1"}, has_loaded=True),
+        Outcome(has_run=True, texts={"prints": "1"}),
+        "",
+    ),
     (Outcome("E: a", True, made={"x": "1"}), Outcome("E: a", True), ""),
 ]
 

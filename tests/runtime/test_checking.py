@@ -15,6 +15,7 @@ from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
 from orch_notebook.model.headers import parse_header
 from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.runtime.surveys import fingerprint
+from orch_notebook.runtime.tokens import Budget
 
 #: A module beside the notebook, of which the analysis knows nothing.
 LIBRARY = """
@@ -287,6 +288,32 @@ def test_every_free_pair_is_turned_round() -> None:
     """One other order turns round all that nothing ties down, where it can."""
     report = check("a = 1", "b = a", "c = a", "d = 2")
     assert (report.pairs, report.turned) == (4, 4)
+
+
+def test_each_of_several_races_is_named_by_its_own_pair() -> None:
+    """However many tasks stand between the two; and what else differs because of them is not reported."""
+    cells = ["x0 = 0", "a = mylib.save(1, 'a')", "x1 = 1", "b = mylib.save(2, 'bb')", "x2 = 2", "x3 = x1 + x2",
+             "c = mylib.load('a')", "x4 = 4", "d = mylib.load('bb')", "e = c + d", "x5 = 5"]  # fmt: skip
+    report = check(*cells, plain="import mylib")
+    assert [(found.task, found.others, found.kind) for found in report.findings] == [
+        ("t6", ("t1",), "hidden order"),
+        ("t8", ("t3",), "hidden order"),
+    ]
+    assert [found.name for found in report.findings] == ["file:a.dat", "file:bb.dat"]
+
+
+def test_a_header_keeps_what_it_says() -> None:
+    """The line to write is the task's own with one option more; timeouts are not counted while a check looks."""
+    headers = ["", "big --retries 2 --timeout 0.001 --tag gpu"]
+    report = check("x = [1]", "import time\ntime.sleep(0.01)\nm = mylib.tidy(x)", plain="import mylib", headers=headers)
+    assert [found.line for found in report.findings] == ["%%task t1 --retries 2 --timeout 0.001 --mutates x --tag gpu"]
+
+
+def test_a_frame_that_is_too_big_is_read_in_samples(monkeypatch) -> None:
+    """And the report says so."""
+    monkeypatch.setattr("orch_notebook.runtime.surveys.Budget", lambda: Budget(100))
+    report = check("x = np.zeros(1000)", "y = x.sum()", plain="import numpy as np")
+    assert any("samples" in note for note in report.notes)
 
 
 def test_what_follows_from_chance_is_not_reported_twice() -> None:
