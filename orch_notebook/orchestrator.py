@@ -308,6 +308,7 @@ class Orchestrator:
         UsageError
             The flow has no tasks, a selector matches none, or a task reads what nothing defines.
         """
+        base = {**kept.missing(), **base}
         flow.know(base.keys(), flow.tools)
         flow.check()
         return prepare(flow, base, kept, self.results, select=select, only_stale=only_stale, everything=everything)

@@ -284,7 +284,8 @@ class NotebookSession:
         }
 
     def _know(self, flow: CellFlow) -> None:
-        environment = self._environment(flow)
+        kept = self._kept.get(flow.name)
+        environment = {**(kept.missing() if kept is not None else {}), **self._environment(flow)}
         flow.know(environment.keys() | {"get_ipython", "display"}, tools_in(environment))
 
     # what is stale
