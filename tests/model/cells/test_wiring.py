@@ -121,8 +121,8 @@ PROGRAMS = {
         "a>b read-after-write shelve, b>c read-after-write s, c>d file file:f, b>c file file:f",
     ),
     "a class is changed through an instance of it": (
-        "(m): class C:¶    n = 0¶    def up(self): type(self).n += 1¶    def down(self): self.__class__.n -= 1¶c = C()\n"
-        "a: c.up()\nb: x = C.n\nd: c.down()\ne: y = C.n",
+        "(m): class C:¶    n = 0¶    def up(self): type(self).n += 1¶    def down(self): self.__class__.n -= 1\n"
+        "(i): c = C()\na: c.up()\nb: x = C.n\nd: c.down()\ne: y = C.n",
         "a>b alias C, a>d read-after-write c, b>d alias c, d>e alias C",
     ),
     "a copy shares nothing": (
