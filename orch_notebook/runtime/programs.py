@@ -296,14 +296,12 @@ class CellProgram:
         ]
 
     def _execute(self, cell: CellTask, body: Body, capture: Capture) -> str:
-        """Run the body, here or where the runner's bodies belong; return why it was here if it belongs elsewhere."""
-        place, note = carrier.get(), ""
+        """Run the body, here or where the runner's bodies belong; return what is to be noted of that."""
+        place, is_done, note = carrier.get(), False, ""
         if place is not None:
-            why = self._away.perform(place, cell, body, capture)
-            if not why:
-                return ""
-            note = f"Run in a thread: {why}."
-        execute(cell, body, self._hooks, capture)
+            is_done, note = self._away.perform(place, cell, body, capture)
+        if not is_done:
+            execute(cell, body, self._hooks, capture)
         return note
 
     def _publish(self, task: str, made: Mapping[str, Any], made_by: str, seconds: float) -> None:

@@ -37,14 +37,18 @@ from typing import Any
 from orch_notebook.errors import NotPicklable
 from orch_notebook.runtime.originals import (
     Unfit,
+    can_take_state,
     cell_contents,
     check_state,
+    class_changes,
     fill_cell,
     has_state,
+    holds_objects,
     is_array,
     is_atom,
     is_copied_on_write,
     is_frame,
+    is_notebooks,
     loaded,
     put_state,
     state_of,
@@ -52,7 +56,7 @@ from orch_notebook.runtime.originals import (
 )
 from orch_notebook.runtime.pickling import reducers
 
-__all__ = ["WAY_OUT", "Parcel", "Receiver", "Sender"]
+__all__ = ["WAY_OUT", "Parcel", "Receiver", "Sender", "Stayed"]
 
 #: Buffers from this size on travel beside the pickle; below it a message of their own costs more than the copy.
 LARGE = 1 << 16
@@ -138,6 +142,8 @@ class _Packer(pickle.Pickler):
         if is_array(obj):
             return self._reduce_view(obj)
         if is_frame(obj) and is_copied_on_write():
+            if holds_objects(obj):
+                raise Unfit(f"a {type(obj).__name__} it takes in holds objects")
             if self.must_fit and (kind := unfit(obj)):  # asked now: packing it takes hold of its arrays
                 raise Unfit(f"it changes {kind} in place")
             # By itself: arrays that two frames share until one of them is written to must not be joined again.
@@ -309,7 +315,7 @@ class Sender:
         packer.dump(sent)
         packer.must_fit = True
         for name in sent:
-            if isinstance(namespace[name], type):
+            if isinstance(namespace[name], type) and not is_notebooks(namespace[name]):
                 raise Unfit(f"it changes the class {name!r} in place")
             self._put(name, namespace[name])
         packer.must_fit = False
@@ -376,12 +382,16 @@ class Sender:
             states = list(iter(unpacker.load, None))
         finally:
             _over.reset(token)
-        states = [(number, state) for number, state in states if has_state(numbered[number])]
+        states = [(number, state) for number, state in states if can_take_state(numbered[number])]
         for number, state in states:
             check_state(numbered[number], state)
         for number, state in states:
             put_state(numbered[number], state)
         return made
+
+
+#: What is copied on its way back, because only its parts can be somebody's originals.
+UNNUMBERED = (tuple, frozenset, CodeType)
 
 
 class _AnswerPacker(_Packer):
@@ -405,15 +415,18 @@ class _AnswerPacker(_Packer):
 
     def persistent_id(self, obj: Any) -> int | None:
         number = self._numbers.get(id(obj))
-        if number is None or isinstance(obj, tuple | frozenset | CodeType):
+        if number is None:
             return None
         if has_state(obj):
             self._content_of[number] = None
         return number
 
-    def add_contents(self, changed: Iterable[int]) -> None:
+    def add_contents(self, changed: Iterable[int], classes: Mapping[int, dict[str, Any]]) -> None:
         """Add the contents of these, of what was told by number, and of what those contents tell by number."""
         self._content_of |= dict.fromkeys(changed)
+        for number, before in classes.items():
+            if any(members := class_changes(self._objects[number], before)):
+                self.dump((number, members))
         done: set[int] = set()
         while todo := [number for number in self._content_of if number not in done]:
             for number in todo:
@@ -424,6 +437,16 @@ class _AnswerPacker(_Packer):
                     self._content_of[self._numbers[id(root)]] = None
                 else:
                     self.dump((number, state_of(value)))
+
+    def can_take(self, value: Any) -> bool:
+        """Whether a value can be pickled; arrays and frames, which are large, always can."""
+        if is_array(value) or is_frame(value) or id(value) in self._numbers:
+            return True
+        try:
+            _AnswerPacker(self._numbers, self._objects).dump(value)
+        except Exception:  # noqa: BLE001 - pickling runs the value's own code
+            return False
+        return True
 
     def _came_within(self, value: Any) -> Any:
         """Return the array that came and in whose memory another one lies, if it is one."""
@@ -436,6 +459,8 @@ class Receiver:
     def __init__(self, namespace: dict[str, Any]) -> None:
         self._namespace = namespace
         self._objects: list[Any] = []
+        #: Classes of the notebook that came, by their number, with their members.
+        self._classes: dict[int, dict[str, Any]] = {}
         #: The numbers of what the body may change, even where nothing leads there afterwards.
         self._changed: list[int] = []
 
@@ -450,25 +475,37 @@ class Receiver:
             self._namespace.update(iter(unpacker.load, None))
         finally:
             _over.reset(token)
-        self._objects = unpacker.objects()
+        # Tuples go: nobody can change one, and some only held what an object was made from.
+        self._objects = [None if isinstance(value, UNNUMBERED) else value for value in unpacker.objects()]
         del unpacker
+        self._classes = {number: dict(vars(value)) for number, value in enumerate(self._objects) if is_notebooks(value)}
         for number in range(count):
             value = self._objects[number]
             # What nothing but our list, the name here and the call that counts refers to was only needed on the way.
             if has_state(value) and sys.getrefcount(value) > 3:
                 self._changed.append(number)
 
-    def pack(self, made: Mapping[str, Any]) -> Parcel:
+    def pack(self, made: Mapping[str, Any], wanted: Collection[str] | None = None) -> Parcel:
         """Return these values for the way back, with what the body changed in what it was sent.
+
+        Parameters
+        ----------
+        made : mapping
+            The values by name.
+        wanted : collection of str, optional
+            Those that somebody reads, by default all; of the others a :class:`Stayed` goes if they cannot be pickled.
 
         Raises
         ------
         NotPicklable
-            One of them cannot be pickled.
+            One that is wanted cannot be pickled.
         """
         numbers = {id(value): number for number, value in enumerate(self._objects) if value is not None}
         packer = _AnswerPacker(numbers, self._objects)
         for name, value in made.items():
+            is_wanted = wanted is None or name in wanted
+            if not is_wanted and not is_atom(value) and not packer.can_take(value):
+                value = Stayed(name, type(value).__name__)
             try:
                 packer.dump((name, value))
             except Exception as error:  # noqa: BLE001 - pickling runs the value's own code
@@ -479,9 +516,32 @@ class Receiver:
                     retriable=False,
                 ) from None
         packer.dump(None)
-        packer.add_contents(self._changed)
+        packer.add_contents(self._changed, self._classes)
         packer.dump(None)
         return packer.parcel()
+
+
+class Stayed:
+    """Stands for what a body made, could not send back, and no other task reads.
+
+    Parameters
+    ----------
+    name : str
+        The name it is bound to.
+    kind : str
+        What it is there.
+    """
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.__dict__.update(name=name, kind=kind)
+
+    def __repr__(self) -> str:
+        return f"<{self.__dict__['name']}: a {self.__dict__['kind']} that stayed in its process>"
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        raise AttributeError(f"{self!r} could not be sent back. {WAY_OUT}")
 
 
 WAY_OUT = "Run it where the others are: --runner threads."
