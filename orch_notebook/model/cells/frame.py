@@ -310,6 +310,12 @@ class Frame:
         known = self.reached[value] = frozenset(found)
         return known
 
+    def classes_of(self, value: Value) -> Value:
+        """Return the classes of the notebook whose instance a value may be."""
+        if not self.tags:
+            return EMPTY
+        return frozenset(a for a in self.inside(value) if any(kind == "class" for kind, _ in self.tags_of(a)))
+
     def element(self, value: Value) -> Value:
         """Return what may be taken out of a value: its parts, or a view of it."""
         found: set[Atom] = set()

@@ -118,8 +118,13 @@ class _Wirer:
         return self._from_stars(name, found) if self.anything else UNDEFINED
 
     def _from_stars(self, name: str, found: Entry) -> Entry:
-        paths = frozenset((("path", f"{module}.{name}"), False) for module in self.stars)
-        return replace(found, direct=found.direct | paths) if paths else found
+        if not self.stars:
+            return found
+        paths = [f"{module}.{name}" for module in self.stars]
+        direct = found.direct | {(("path", path), False) for path in paths}
+        # Of what a library is known to have, it alone knows what is behind it.
+        is_known = all(self.knowledge.function(path) is not None for path in paths)
+        return replace(found, direct=direct, is_object=not is_known)
 
     def _is_known(self, name: str) -> bool:
         self.asked.add(name)
