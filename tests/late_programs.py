@@ -287,6 +287,12 @@ LATE: dict[str, tuple[str, list[str], dict[str, Any]]] = {
          "del k", "d = ('k' in globals(), 'k' in locals())"],
         {"a": 2, "b": 15, "c": (True, True, 5), "d": (False, False)},
     ),
+    "a name that an exception hides": (
+        "",
+        ["e = 5", "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    a = str(e)",
+         "try:\n    b = e\nexcept NameError:\n    b = None", "e = 6"],
+        {"a": "division by zero", "b": None, "e": 6},
+    ),
     "a library that calls by attribute": (
         "import string\nmark = '-'\nclass Show(string.Formatter):\n"
         "    def get_value(self, key, args, kwargs): return mark\nshow = Show()",

@@ -59,7 +59,7 @@ def make(chance, depth):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_is_stopped_in_the_midst_of_whatever_every_run_ends(stored, monkeypatch, seed) -> None:
-    """On three threads, with a timeout of the flow or a cancel from elsewhere: all task runs are final, and so is it."""
+    """On three threads, with a timeout or a cancel from elsewhere: every task run is final, and so is the run."""
     monkeypatch.setenv("ORCH_THREADS", "3")
     chance = random.Random(seed)
     tasks = [(make(chance, 2), chance.random() < 0.5) for _ in range(4)]

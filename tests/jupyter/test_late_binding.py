@@ -34,3 +34,25 @@ def test_functions_of_tasks_live_on_in_plain_cells(fresh_kernel) -> None:
     fresh_kernel.run("%%task one\nk = 1\ndef f(): return k")
     fresh_kernel.run("%flow run")
     assert fresh_kernel.run("k = 7\nprint(f(), f.__globals__ is globals())").stream() == "7 True\n"
+
+
+LOOKED_UP = {
+    "one": "import pickle\nclass A: n = 1\na = pickle.loads(pickle.dumps(A())).n",
+    "two": "x = A()",
+    "three": "b = copied(x).n",
+    "four": "class A: n = 2\nc = copied(A()).n",
+    "five": "from multiprocessing import get_context\ndef double(v): return v * 2\n"
+    "with get_context('fork').Pool(1) as pool: d = pool.map(double, [1, 2])",
+    "six": "v = 3",
+    "seven": "from __main__ import v as e",
+}
+
+
+def test_what_is_looked_up_in_main_is_found(fresh_kernel) -> None:
+    """Pickling, pools of processes and imports from ``__main__`` find what the cell itself and those above define."""
+    fresh_kernel.run("%load_ext orch_notebook")
+    fresh_kernel.run("import pickle\ndef copied(v): return pickle.loads(pickle.dumps(v))")
+    for name, body in LOOKED_UP.items():
+        assert fresh_kernel.run(f"%%task {name}\n{body}").status == "ok"
+    assert fresh_kernel.run("%flow run").status == "ok"
+    assert fresh_kernel.run("print((a, b, c, d, e))").stream() == "(1, 1, 2, [2, 4], 3)\n"

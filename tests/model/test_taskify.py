@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -139,7 +137,6 @@ def test_why_a_cell_keeps_those_above_plain_is_told() -> None:
     assert plan_tasks(written("x = [1]", ("1 / 0", "raises-exception"), "x")).kept == {}
 
 
-EXAMPLES = int(os.environ.get("ORCH_EXAMPLES", "300")) // 2
 #: Cells that would like to stay plain.
 STAGE = [
     "import random",
@@ -168,7 +165,7 @@ def notebooks(draw: st.DrawFn) -> list[str]:
     return [*BEGINNING, *draw(st.lists(cells, min_size=3, max_size=10))]
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(notebooks(), st.integers(0, 2**16))
 def test_a_notebook_with_tasks_gives_what_it_gave_without(sources: list[str], seed: int) -> None:
     """Plain cells first and tasks afterwards in any legal order: text, names and shared objects are the same."""

@@ -53,6 +53,8 @@ def import_module(frame: Frame, node: ast.Import) -> None:
     """Bind what ``import a.b as c`` binds."""
     for alias in node.names:
         name, path = alias.name.partition(".")[0], alias.name
+        if name == "__main__":
+            frame.give_up("it looks up names in __main__")
         frame.summary.imports.add(name)
         if alias.asname:
             frame.bind(alias.asname, frozenset({(("path", path), False)}))
@@ -64,6 +66,8 @@ def import_from(frame: Frame, node: ast.ImportFrom) -> None:
     """Bind what ``from a import b`` binds; a star makes the cell unreadable."""
     module = "." * node.level + (node.module or "")
     frame.summary.imports.add(module.partition(".")[0])
+    if module == "__main__":
+        frame.give_up("it looks up names in __main__")
     for alias in node.names:
         if alias.name == "*":
             frame.give_up(f"it imports everything from {module}", rebinds=True)

@@ -72,7 +72,8 @@ class Effects:
         The names it takes in, binds or deletes by way of functions, class bodies and comprehensions, which see globals
         and not what a body has for itself.
     in_place : bool
-        Whether it executes text or asks for its names as a dictionary, and so has to run in the live namespace itself.
+        Whether it has to run in the live namespace itself: it executes text, asks for its names as a dictionary, or
+        uses a library that looks them up in ``__main__``.
     late : mapping
         For every function and class it defines, the globals that are read when it is called.
     """

@@ -164,6 +164,7 @@ def apply(frame: Frame, summary: Summary, arguments: Mapping[str, Value], site: 
     for state, access in summary.states.items():
         frame.touch(state, access)
     frame.summary.exclusive |= summary.exclusive
+    frame.summary.in_place |= summary.in_place
     frame.summary.imports |= summary.imports
     frame.summary.indirect |= summary.indirect.union(summary.reads, summary.writes, summary.deletes)
     if summary.opaque:

@@ -25,6 +25,7 @@ __all__ = [
     "FUNCTIONS",
     "KNOWLEDGE",
     "LOOKING_VERBS",
+    "LOOKS_IN_MAIN",
     "MAGICS",
     "METHODS",
     "OBJECT",
@@ -346,10 +347,16 @@ FUNCTIONS: Mapping[str, Rule] = {
     "IPython.display.display": PLAIN,
     "IPython.display.clear_output": PLAIN,
     # What nothing can be said about.
+    **_each("unittest.main doctest.testmod", Rule(opaque="it looks for tests among all names")),
     "subprocess.*": Rule(opaque="it starts another program"),
     "os.system": Rule(opaque="it starts another program"),
     "os.popen": Rule(opaque="it starts another program"),
 }
+
+#: Libraries that look up functions and classes by their names in ``__main__`` where they meet one of them.
+LOOKS_IN_MAIN = (
+    "concurrent.futures.ProcessPoolExecutor", "copyreg.", "dill.", "joblib.", "multiprocessing.", "pickle.", "shelve.",
+)  # fmt: skip
 
 #: Methods by name.
 METHODS: Mapping[str, Rule] = {

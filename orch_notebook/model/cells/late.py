@@ -30,11 +30,13 @@ def late_names(wiring: Wiring, tasks: Iterable[str]) -> dict[str, dict[str, str 
     tasks = list(tasks)
     effects = {task: wiring.effects[task] for task in tasks}
     made = frozenset(name for each in effects.values() for name in made_by(each) if ":" not in name)
+    deleted = frozenset(name for each in effects.values() for name in each.deletes)
     found: dict[str, dict[str, str | None]] = {}
     for task, each in effects.items():
         bound = wiring.bindings[task]
-        # An unreadable body may ask for anything; what is not there yet, or has been deleted, must not be found either.
-        absent = ((each.reads | each.optional) - bound.keys()) | each.deletes
+        # An unreadable body may ask for anything; what is not there yet, or perhaps no more, must not be found either.
+        taken = each.reads | each.optional
+        absent = (taken - bound.keys()) | (deleted & (taken | made_by(each)))
         names = made if each.opaque else made & (each.indirect | absent)
         found[task] = {name: bound.get(name) for name in sorted(names)}
     return found

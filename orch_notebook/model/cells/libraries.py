@@ -15,6 +15,7 @@ from orch_notebook.model.cells.knowledge import (
     DRAWS,
     FIGURE_NAMES,
     LOOKING_VERBS,
+    LOOKS_IN_MAIN,
     OBJECT,
     SETTING_VERBS,
     STYLE,
@@ -33,6 +34,8 @@ def call_library(frame: Frame, path: str, given: Arguments) -> Value:
     """Call something of a library by its dotted path."""
     rule = frame.knowledge.function(path)
     everything = given.everything
+    if path.startswith(LOOKS_IN_MAIN):
+        _look_in_main(frame, everything)
     # Whoever gives back a plain number or text calls the special methods at most, and those are seen to elsewhere.
     offer(frame, everything, given, is_curious=rule is None or rule.gives != "plain")
     if rule is None:
@@ -53,6 +56,15 @@ def call_library(frame: Frame, path: str, given: Arguments) -> Value:
         made = (OBJECT,) if last[:1].isupper() else ()
         return frame.new(given.node, *made, holds=everything)
     return follow_rule(frame, rule, EMPTY, given)
+
+
+def _look_in_main(frame: Frame, values: Value) -> None:
+    """Let a library look up in ``__main__`` what it is handed; the names that this body binds must be there, too."""
+    frame.summary.in_place = True
+    for kind, code in frame.known_of(values | frame.inside(values)):
+        if kind in ("function", "class", "instance"):
+            frame.read_if_there(code.name)
+            frame.summary.indirect.add(code.name)
 
 
 def call_library_method(frame: Frame, receiver: Value, name: str, given: Arguments) -> Value:

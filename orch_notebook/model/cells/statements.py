@@ -205,12 +205,15 @@ def do_try(frame: Frame, node: ast.Try | ast.TryStar) -> bool:
         if handler.type is not None:
             evaluate(frame, handler.type)
         overlay = {handler.name: frame.new(handler)} if handler.name else {}
-        # The exception's name is gone after its handler, so it is nobody's but the handler's.
+        # The exception's name is gone after its handler, so it is nobody's but the handler's; what it hid is gone, too.
         frame.overlays.append((overlay, False))
         try:
             goes_on = execute(frame, handler.body)
         finally:
             frame.overlays.pop()
+        if handler.name and frame.code is None and frame.peek(handler.name).defined:
+            frame.read_if_there(handler.name)
+            frame.unbind_global(handler.name)
         if goes_on:
             reached.append(frame.names)
     if node.finalbody:

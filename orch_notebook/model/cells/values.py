@@ -203,7 +203,7 @@ class Summary:
     indirect : set of str
         Globals named by functions that are made or called here, in class bodies and in comprehensions.
     in_place : bool
-        Whether a cell executes text, or asks for its names as a dictionary.
+        Whether a cell executes text, asks for its names as a dictionary, or uses a library that looks in ``__main__``.
     """
 
     reads: dict[str, bool] = field(default_factory=dict)
