@@ -160,7 +160,12 @@ class Watch:
             self._surroundings.note({name for name in outcome.changed if name in self._seen})
             if not effects.opaque:
                 self.undeclared[cell.name] = self._undeclared(cell.name, before, after, given, left)
-            made = self._made[cell.name] & left.keys()
+            # A name that it may bind and did not is still what it was lent.
+            made = {
+                name
+                for name in self._made[cell.name] & left.keys()
+                if name not in lent or left[name] is not self._above[name]
+            }
             outcome.made = {name: after.digest(left[name]) for name in made}
             self._take_back(cell, body, lent)
             self._survey = after
