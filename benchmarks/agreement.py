@@ -194,7 +194,7 @@ def baseline(path: Path, options: argparse.Namespace) -> dict[str, Any]:
             found["runs"] = [run, execute(path, "plain", out, options)]
             break
         found["failed"] += sorted(more)
-    if kept is not None:
+    if kept is not None and not any("failure" in each for each in (found, *found["runs"])):
         kept.write_text(json.dumps(found), "utf-8")
     return found
 

@@ -17,7 +17,7 @@ import random
 import re
 import signal
 import sys
-import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -26,8 +26,6 @@ from typing import Any
 import nbformat
 from fingerprints import fingerprint
 from nbclient import NotebookClient
-
-from orch_notebook.runtime.calls import Call
 
 MASKS = [
     (re.compile(r"0x[0-9a-fA-F]{6,}"), "0x…"),
@@ -43,58 +41,13 @@ MASKS = [
 WARNING = re.compile(r"^\S.*?:\d+: (\w*Warning): ?(.*(?:\n(?!\S.*?:\d+: \w*Warning: ).*)*)", re.MULTILINE)
 
 
-class OnePlace:
-    """A runner that performs one call at a time; `pick` chooses among those that are ready."""
-
-    def __init__(self, pick: Callable[[Sequence[str]], int]) -> None:
-        self._pick = pick
-        self._ready: list[Call] = []
-        self._wake = threading.Condition()
-        self._is_closed = False
-        threading.Thread(target=self._work, name="one-place", daemon=True).start()
-
-    def start(self, call: Call) -> None:
-        with self._wake:
-            self._ready.append(call)
-            self._wake.notify()
-
-    def follows(self, call: Call, after: Call) -> bool:
-        return False  # what comes next is picked
-
-    def stop(self, call: Call) -> bool:
-        return False
-
-    def close(self) -> None:
-        with self._wake:
-            self._is_closed = True
-            self._wake.notify()
-
-    def _work(self) -> None:
-        while True:
-            with self._wake:
-                while not self._ready and not self._is_closed:
-                    self._wake.wait()
-                if not self._ready:
-                    return
-                call = self._ready.pop(self._pick([call.task for call in self._ready]))
-            if not (call.has_begun or call.begin(call)):
-                continue
-            error: BaseException | None = None
-            details: Mapping[str, Any] | None = None
-            try:
-                details = call.perform(call.task, call.attempt)
-            except BaseException as raised:  # noqa: BLE001 - whatever a task raises is its outcome
-                error = raised
-            if (following := call.end(call, details, error)) is not None:
-                self.start(following)
-
-
-def pick_of(how: str) -> Callable[[Sequence[str]], int]:
-    """Return how the next of several ready tasks is chosen."""
+def rank_of(how: str) -> Callable[[str], float]:
+    """Return the place of each task in the order in which ready ones are performed."""
     if how == "latest":
-        return lambda tasks: max(range(len(tasks)), key=lambda place: int(tasks[place].partition("-")[2]))
+        return lambda task: -float(task.partition("-")[2])
     draw = random.Random(int(how))
-    return lambda tasks: draw.randrange(len(tasks))
+    ranks: defaultdict[str, float] = defaultdict(draw.random)
+    return lambda task: ranks[task]
 
 
 def summary(outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -160,6 +113,7 @@ def run_flow(shell: Any, notebook: str, how: str, result: str) -> None:
     from orch_notebook.jupyter.session import NotebookSession
     from orch_notebook.orchestrator import Orchestrator
     from orch_notebook.promotion.reading import read_flow
+    from orch_notebook.runtime.runners.ordered import OrderedRunner
     from orch_notebook.runtime.runners.threads import ThreadRunner
 
     outputs: dict[str, list[dict[str, Any]]] = {}
@@ -174,7 +128,7 @@ def run_flow(shell: Any, notebook: str, how: str, result: str) -> None:
     hooks = session._hooks
     hooks._begun, hooks._put_out = lambda task, capture: None, put_out
     base = session._environment(flow)
-    runner = ThreadRunner(16) if how == "threads" else OnePlace(pick_of(how))
+    runner = ThreadRunner(16) if how == "threads" else OrderedRunner(rank_of(how))
     handle = orchestrator.start(flow, shell.user_ns, base=base, hooks=hooks, runner=runner)
     handle.wait()
     run = handle.run

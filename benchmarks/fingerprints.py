@@ -1,4 +1,8 @@
-"""What a value is, by structure: equal for equal values, whatever process made them."""
+"""What a value is, by structure: equal for equal values, whatever process made them.
+
+The package's own race detector compares the objects of one process, down to what libraries keep in them.  Here values
+of different executions are compared, so what a library only remembers (a figure that was drawn or not) is left out.
+"""
 
 from __future__ import annotations
 

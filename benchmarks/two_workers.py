@@ -36,7 +36,7 @@ def measure(count: int, slots: int) -> dict[str, object]:
         orchestrator = Orchestrator(Settings(home))
         start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=5)
         moments = [start + timedelta(seconds=place) for place in range(count)]
-        orchestrator.promote(book, "tick", schedules=[Once(moment) for moment in moments])
+        orchestrator.deployments.promote(book, "tick", schedules=[Once(moment) for moment in moments])
         command = [sys.executable, "-m", "orch_notebook.cli", "worker", "--quiet", "--slots", str(slots)]
         environment = {**os.environ, "ORCH_HOME": str(home)}
         workers = [subprocess.Popen(command, env=environment) for _ in range(2)]

@@ -14,24 +14,20 @@ from types import MappingProxyType
 from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
-from orch_notebook.model.deployments import Deployment
-from orch_notebook.model.differences import compare_deployments
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
-from orch_notebook.model.schedules import Schedule
 from orch_notebook.model.states import State, StateType
-from orch_notebook.promotion import backfills, deployments, upkeep
-from orch_notebook.promotion.backfills import Backfill
+from orch_notebook.promotion import upkeep
 from orch_notebook.promotion.checks import read_report, write_check
-from orch_notebook.promotion.declarations import Change, compare_declarations
+from orch_notebook.promotion.deploying import Deployments
+from orch_notebook.promotion.deployments import STARTING, submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
-from orch_notebook.promotion.notebooks import cells_of
-from orch_notebook.promotion.terms import Given, Terms, Timed
+from orch_notebook.promotion.terms import Given
 from orch_notebook.promotion.worker import Launch, Spare, launch_process
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
@@ -308,6 +304,7 @@ class Orchestrator:
         UsageError
             The flow has no tasks, a selector matches none, or a task reads what nothing defines.
         """
+        base = {**kept.missing(), **base}
         flow.know(base.keys(), flow.tools)
         flow.check()
         return prepare(flow, base, kept, self.results, select=select, only_stale=only_stale, everything=everything)
@@ -544,7 +541,7 @@ class Orchestrator:
             There is no such deployment, or no such parent.
         """
         if deployment is not None:
-            self.deployment(deployment)
+            self.deployments.find(deployment)
         if parent_run_id is not None and self.store.run(parent_run_id) is None:
             parent_run_id = self._by_part(parent_run_id).run_id
         upkeep.sweep(self.store, this_owner(), self.clock.now())
@@ -580,150 +577,10 @@ class Orchestrator:
 
     # promoting
 
-    def promote(
-        self,
-        notebook: str | Path,
-        name: str,
-        *,
-        schedules: Sequence[Schedule | Timed] = (),
-        parameters: Given | None = None,
-        terms: Terms | None = None,
-    ) -> Deployment:
-        """Make a notebook runnable by itself; see :func:`orch_notebook.promotion.deployments.promote`."""
-        return deployments.promote(
-            self.store,
-            self.settings,
-            self.clock.now(),
-            Path(notebook),
-            name,
-            schedules=schedules,
-            parameters=parameters,
-            terms=terms,
-        )
-
-    def versions(self, name: str) -> list[Deployment]:
-        """Return every version of a deployment as it was promoted, oldest first.
-
-        Raises
-        ------
-        NotFound
-            There is no such deployment.
-        """
-        deployments.find(self.store, name)
-        return self.store.versions(name)
-
-    def differences(self, name: str, old: int, new: int) -> list[str]:
-        """Return the lines that tell one version of a deployment from another.
-
-        Raises
-        ------
-        NotFound
-            There is no such deployment, or no such version of it.
-        """
-        before, after = (deployments.find_version(self.store, name, version) for version in (old, new))
-        return compare_deployments(before, after, cells_of(before), cells_of(after))
-
-    def plan_backfill(
-        self,
-        name: str,
-        axes: Sequence[str],
-        parameters: Given | None = None,
-        *,
-        reprocess: str = "none",
-        is_reversed: bool = False,
-    ) -> Backfill:
-        """Return what a backfill would run; see :func:`orch_notebook.promotion.backfills.plan_backfill`."""
-        return backfills.plan_backfill(
-            self.store, name, axes, parameters or {}, reprocess=reprocess, is_reversed=is_reversed
-        )
-
-    def backfill(self, plan: Backfill, *, at_once: int = 4) -> str:
-        """Make the runs of a backfill and return its id.
-
-        Raises
-        ------
-        UsageError
-            There is nothing to run.
-        """
-        return backfills.begin_backfill(self.store, self.clock.now(), plan, at_once=at_once)
-
-    def backfill_runs(self, backfill_id: str) -> list[FlowRun]:
-        """Return the runs of a backfill in its order.
-
-        Raises
-        ------
-        NotFound
-            There is no such backfill.
-        """
-        upkeep.sweep(self.store, this_owner(), self.clock.now())
-        return backfills.runs_of(self.store, backfill_id)
-
-    def cancel_backfill(self, backfill_id: str) -> int:
-        """Cancel what is left of a backfill; return how many runs that were.
-
-        Raises
-        ------
-        NotFound
-            There is no such backfill.
-        """
-        return backfills.cancel_backfill(self.store, this_owner(), self.clock.now(), backfill_id)
-
-    def compare_declarations(self, path: Path, *, prune: bool = False) -> list[Change]:
-        """Return what bringing the deployments in line with a file would change.
-
-        Raises
-        ------
-        UsageError
-            The file, or a notebook it names, cannot be used.
-        """
-        return compare_declarations(self.store, self.settings, self.clock.now(), path, prune=prune)
-
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Make these changes: what is new or changed is promoted, what is gone is removed."""
-        now = self.clock.now()
-        for change in changes:
-            if change.wanted is None:
-                self.remove(change.name)
-            elif change.kind != "same":
-                deployments.save(self.store, self.settings, now, change.wanted)
-
-    def remove(self, name: str) -> None:
-        """Take a deployment away; its runs stay.
-
-        Raises
-        ------
-        NotFound
-            There is none of that name.
-        """
-        deployments.remove(self.store, self.settings, self.clock.now(), this_owner(), name)
-
-    def roll_back(self, name: str, version: int) -> Deployment:
-        """Promote an earlier version of a deployment again.
-
-        Raises
-        ------
-        NotFound
-            There is no such deployment, or no such version of it.
-        """
-        return deployments.roll_back(self.store, self.settings, self.clock.now(), name, version)
-
-    def deployments(self) -> list[Deployment]:
-        """Return all deployments by name."""
-        return self.store.deployments()
-
-    def deployment(self, name: str) -> Deployment:
-        """Return one deployment.
-
-        Raises
-        ------
-        NotFound
-            There is none of that name.
-        """
-        return deployments.find(self.store, name)
-
-    def trigger(self, name: str, parameters: Given | None = None) -> FlowRun:
-        """Make a run of a deployment that is due now."""
-        return deployments.trigger(self.store, self.clock.now(), name, parameters or {})
+    @property
+    def deployments(self) -> Deployments:
+        """What can be done with deployments."""
+        return Deployments(self.store, self.settings, self.clock)
 
     def execute(
         self,
@@ -758,7 +615,7 @@ class Orchestrator:
         """
         owner, now = this_owner(), self.clock.now()
         with closing(Spare(self.settings)) as spare:
-            run = deployments.submit(
+            run = submit(
                 self.store,
                 self.settings,
                 now,
@@ -769,7 +626,7 @@ class Orchestrator:
                 kernel=kernel,
                 instead=instead,
             )
-            lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=deployments.STARTING))
+            lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=STARTING))
             try:
                 launch = launch_process(self.settings, spare)(lease, lambda: None)
             except OSError as error:  # no memory, no room on the disk, too many processes
@@ -797,10 +654,6 @@ class Orchestrator:
     def diagnose(self) -> list[Finding]:
         """Look at everything that flows depend on."""
         return diagnose(self.settings, lambda: self.store, self.clock.now())
-
-    def pause(self, name: str, is_paused: bool = True, *, reason: str = "") -> Deployment:
-        """Let the schedules of a deployment rest, or wake them."""
-        return deployments.pause(self.store, self.settings, self.clock.now(), name, is_paused, reason)
 
     def workers(self) -> list[WorkerRow]:
         """Return the workers that have not said good-bye."""

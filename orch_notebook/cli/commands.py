@@ -135,7 +135,7 @@ def promote(
             catch_up=CatchUp.parse(catch_up),
             tags=tuple(tag or ()),
         )
-        deployment = orchestrator.promote(
+        deployment = orchestrator.deployments.promote(
             notebook, name or notebook.stem, schedules=schedules, parameters=parameter or (), terms=terms
         )
         if as_json:
@@ -202,7 +202,7 @@ def worker(
 def deployments(as_json: AsJson = False) -> None:
     """List the deployments."""
     with open_orchestrator() as orchestrator:
-        found = orchestrator.deployments()
+        found = orchestrator.deployments.all()
         if as_json:
             print_json([deployment.to_json() for deployment in found])
         elif not found:
@@ -215,7 +215,7 @@ def deployments(as_json: AsJson = False) -> None:
 def trigger(name: Name, parameter: Parameters = None, as_json: AsJson = False) -> None:
     """Have a deployment run now."""
     with open_orchestrator() as orchestrator:
-        made = orchestrator.trigger(name, parameter or ())
+        made = orchestrator.deployments.trigger(name, parameter or ())
         if as_json:
             print_json(made.to_json())
         else:
@@ -228,7 +228,7 @@ def pause(
 ) -> None:
     """Let the schedules of a deployment rest."""
     with open_orchestrator() as orchestrator:
-        orchestrator.pause(name, reason=reason)
+        orchestrator.deployments.pause(name, reason=reason)
         say(f"{name} is paused. What waits already still runs; 'orch trigger' works as before.")
 
 
@@ -239,7 +239,7 @@ def unpause(name: Name) -> None:
     What passed meanwhile is not made up for.
     """
     with open_orchestrator() as orchestrator:
-        deployment = orchestrator.pause(name, False)
+        deployment = orchestrator.deployments.pause(name, False)
         now = orchestrator.clock.now()
         for schedule in deployment.schedules:
             rule = schedule_from_json(schedule.rule)

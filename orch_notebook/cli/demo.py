@@ -65,11 +65,13 @@ def demo(
     logging.getLogger("orch_notebook").setLevel(logging.WARNING)
     with open_orchestrator(Settings.from_environment()) as orchestrator:
         now = orchestrator.clock.now()
-        deployment = orchestrator.promote(notebook, NAME, schedules=read_schedules(now, (), ("1m",), (), None))
+        deployment = orchestrator.deployments.promote(
+            notebook, NAME, schedules=read_schedules(now, (), ("1m",), (), None)
+        )
         say(f"Promoted {NOTEBOOK} as {deployment.name!r}, to run every minute. A worker executes it now.\n")
-        made = orchestrator.trigger(NAME)
+        made = orchestrator.deployments.trigger(NAME)
         run = _work(orchestrator, made)
-        orchestrator.pause(NAME)
+        orchestrator.deployments.pause(NAME)
         console.print(run_view(run, orchestrator.clock.now(), columns()))
         _tell(orchestrator, run, work)
     if run.state.type is not StateType.COMPLETED:

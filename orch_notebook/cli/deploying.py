@@ -29,13 +29,13 @@ def versions(
     """List the versions of a deployment, or compare two."""
     with open_orchestrator() as orchestrator:
         if diff is not None:
-            lines = orchestrator.differences(name, *diff)
+            lines = orchestrator.deployments.differences(name, *diff)
             if as_json:
                 print_json(lines)
             else:
                 say("\n".join(lines) or f"Versions {diff[0]} and {diff[1]} are the same.")
             return
-        found = orchestrator.versions(name)
+        found = orchestrator.deployments.versions(name)
         if as_json:
             print_json([version.to_json() for version in found])
         else:
@@ -59,7 +59,7 @@ def apply(
     What would change is shown first.
     """
     with open_orchestrator() as orchestrator:
-        changes = orchestrator.compare_declarations(file or find_declarations(Path.cwd()), prune=prune)
+        changes = orchestrator.deployments.compare(file or find_declarations(Path.cwd()), prune=prune)
         if as_json:
             print_json([{"name": each.name, "kind": each.kind, "lines": list(each.lines)} for each in changes])
         else:
@@ -74,7 +74,7 @@ def apply(
             return
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"Change {count}?")):
             raise UsageError("Nothing was changed. Where nobody can be asked, say --yes.")
-        orchestrator.apply(changes)
+        orchestrator.deployments.apply(changes)
         if not as_json:
             say(f"Changed {count}.")
 
@@ -86,7 +86,7 @@ def export(
 ) -> None:
     """Print the deployments as a file that declares them."""
     with open_orchestrator() as orchestrator:
-        found = [orchestrator.deployment(each) for each in name] if name else orchestrator.deployments()
+        found = [orchestrator.deployments.find(each) for each in name] if name else orchestrator.deployments.all()
         folder = (output.absolute().parent if output else Path.cwd()).absolute()
         text = write_declarations(found, folder)
         if output is None:
@@ -100,7 +100,7 @@ def export(
 def delete(name: Name) -> None:
     """Remove a deployment; its runs stay."""
     with open_orchestrator() as orchestrator:
-        orchestrator.remove(name)
+        orchestrator.deployments.remove(name)
         say(f"{name} is gone. Its runs are kept: orch runs")
 
 
@@ -113,7 +113,7 @@ def rollback(
     It becomes a new version; its schedules count from now.
     """
     with open_orchestrator() as orchestrator:
-        deployment = orchestrator.roll_back(name, version)
+        deployment = orchestrator.deployments.roll_back(name, version)
         say(f"{name} is as version {version} was; that makes it version {deployment.version}.")
 
 
@@ -141,10 +141,10 @@ def backfill(
     Every point is checked before anything runs.
     """
     with open_orchestrator() as orchestrator:
-        plan = orchestrator.plan_backfill(
+        plan = orchestrator.deployments.plan_backfill(
             name, param or (), parameter or (), reprocess=reprocess, is_reversed=is_reversed
         )
-        made = "" if dry_run else orchestrator.backfill(plan, at_once=max_active)
+        made = "" if dry_run else orchestrator.deployments.backfill(plan, at_once=max_active)
         if as_json:
             left = [{"parameters": dict(point), "run_id": run.run_id} for point, run in plan.left]
             print_json({"backfill": made or None, "runs": [dict(point) for point in plan.points], "left": left})
@@ -169,10 +169,10 @@ def backfills(
     """Show how far a backfill is, or cancel it."""
     with open_orchestrator() as orchestrator:
         if cancel:
-            count = orchestrator.cancel_backfill(backfill_id)
+            count = orchestrator.deployments.cancel_backfill(backfill_id)
             say(f"{count} run{'s' * (count != 1)} cancelled or asked to stop.")
             return
-        found = orchestrator.backfill_runs(backfill_id)
+        found = orchestrator.deployments.backfill_runs(backfill_id)
         if as_json:
             print_json([run.to_json() for run in found])
             return

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import time
 from collections.abc import Callable
 from io import StringIO
 from types import FrameType
@@ -19,6 +18,7 @@ from IPython.utils.capture import CapturedIO
 
 from orch_notebook.runtime.bodies import compile_cell, evaluate
 from orch_notebook.runtime.capture import Capture, capturing, current
+from orch_notebook.runtime.timing import timed
 
 __all__ = ["CellMagicRoutes", "commented"]
 
@@ -70,13 +70,8 @@ class CellMagicRoutes:
         if line.strip():
             return self._usual("time", line, cell)
         run = self._compile(cell, body)
-        # The processor time of this thread: others are at work on other tasks.
-        wall, busy = time.perf_counter(), time.thread_time()
-        try:
+        with timed():
             return run()
-        finally:
-            busy, wall = time.thread_time() - busy, time.perf_counter() - wall
-            print(f"CPU times: total: {length(busy)}\nWall time: {length(wall)}")
 
     def _capture(self, line: str, cell: str, body: FrameType) -> None:
         given = parse_argstring(self._shell.find_cell_magic("capture"), line)
@@ -129,24 +124,6 @@ def _hand_on(output: dict[str, Any], capture: Capture) -> None:
         capture.write(output["name"], output["text"])
     else:
         capture.put(output)
-
-
-def length(seconds: float) -> str:
-    """Return a length of time as short as ``%%time`` says it.
-
-    Examples
-    --------
-    >>> length(0.0000031), length(0.25), length(2.5), length(75)
-    ('3.1 μs', '250 ms', '2.5 s', '1min 15s')
-    """
-    if seconds >= 60:
-        minutes, rest = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        return (f"{hours}h " if hours else "") + f"{minutes}min {rest}s"
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("μs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
 
 
 def commented(body: str) -> str | None:

@@ -177,7 +177,7 @@ class OrchMagics(Magics):  # type: ignore[misc]
             catch_up=CatchUp.parse(given.catch_up),
             tags=tuple(given.tags or ()),
         )
-        deployment = session.orchestrator.promote(
+        deployment = session.orchestrator.deployments.promote(
             path, given.name, schedules=schedules, parameters=given.parameters or (), terms=terms
         )
         saved_at = session.file.saved_at(path).astimezone()

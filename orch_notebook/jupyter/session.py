@@ -23,10 +23,11 @@ from orch_notebook.jupyter.cellmagics import CellMagicRoutes, commented
 from orch_notebook.jupyter.display import LiveDisplay, as_stale
 from orch_notebook.jupyter.document import NotebookFile
 from orch_notebook.jupyter.extensions import states_of
-from orch_notebook.jupyter.hooks import DisplayRoutes, KernelHooks
+from orch_notebook.jupyter.hooks import KernelHooks
 from orch_notebook.jupyter.outlets import open_outlet
 from orch_notebook.jupyter.postmortem import Postmortem
 from orch_notebook.jupyter.questions import QuestionRoutes
+from orch_notebook.jupyter.routes import DisplayRoutes
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
 from orch_notebook.model.freshness import Plan
@@ -284,7 +285,8 @@ class NotebookSession:
         }
 
     def _know(self, flow: CellFlow) -> None:
-        environment = self._environment(flow)
+        kept = self._kept.get(flow.name)
+        environment = {**(kept.missing() if kept is not None else {}), **self._environment(flow)}
         flow.know(environment.keys() | {"get_ipython", "display"}, tools_in(environment))
 
     # what is stale

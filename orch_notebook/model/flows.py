@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from orch_notebook.errors import NotFound, UndefinedName
-from orch_notebook.model.cells import KNOWLEDGE, Cell, Effects, Wiring, claims, parse, wire
+from orch_notebook.model.cells import KNOWLEDGE, Cell, Effects, Wiring, body_of, claims, wire
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.headers import TaskHeader
 from orch_notebook.model.tasks import Task
@@ -95,9 +95,12 @@ class CellFlow:
         self._cells: list[CellTask | PlainCell] = list(cells)
         self._known: frozenset[str] = frozenset()
         self._tools: frozenset[str] = frozenset()
-        self._wiring: Wiring | None = None
+        #: How often the cells have changed, and what was made of them then.  Other threads look while one defines, so
+        #: what belongs together is put there in one step, and is of no use once the cells have changed again.
+        self._changes = 0
+        self._wired: tuple[int, list[CellTask | PlainCell], Wiring] | None = None
         self._edition: object = None
-        self._graph: Graph | None = None
+        self._drawn: tuple[Wiring, Graph] | None = None
         self._hidden: frozenset[str] = frozenset()
         #: Tasks as the graph had them last, with what they rest on: one more cell leaves the others as they are.
         self._made: dict[str, tuple[CellTask, Effects, Mapping[str, str | None], Task]] = {}
@@ -126,7 +129,7 @@ class CellFlow:
         """Return the flow as it stands, which later definitions do not change."""
         twin = CellFlow(self.name, self._cells)
         twin._known, twin._tools = self._known, self._tools
-        twin._wiring, twin._graph, twin._edition = self._wiring, self._graph, self._edition
+        twin._changes, twin._wired, twin._drawn, twin._edition = self._changes, self._wired, self._drawn, self._edition
         return twin
 
     def know(self, names: Collection[str], tools: Collection[str] = ()) -> None:
@@ -212,29 +215,37 @@ class CellFlow:
             self._forget()
 
     def _forget(self) -> None:
-        self._wiring = self._graph = None
+        self._changes += 1
 
     @property
     def wiring(self) -> Wiring:
         """What each cell does to names, and which task each name comes from."""
+        return self._wire()[1]
+
+    def _wire(self) -> tuple[list[CellTask | PlainCell], Wiring]:
+        """Return the cells and what they do, as they stand now."""
         if self._edition is not KNOWLEDGE.edition:
             # Somebody has taught the table a rule: what was wired before may hang together differently now.
             self._edition = KNOWLEDGE.edition
             self._forget()
-        if self._wiring is None:
-            names = [task.name for task in self]
-            for task in self:
+        changes, found = self._changes, self._wired
+        if found is None or found[0] != changes:
+            cells = list(self._cells)
+            tasks = [cell for cell in cells if isinstance(cell, CellTask)]
+            names = [task.name for task in tasks]
+            for task in tasks:
                 for after in task.header.after:
                     if after not in names:
                         raise unknown_task(after, names, f"--after of task {task.name!r}")
-            self._wiring = wire([cell.as_cell() for cell in self._cells], self._known)
-        return self._wiring
+            found = self._wired = changes, cells, wire([cell.as_cell() for cell in cells], self._known)
+        return found[1:]
 
     def makes(self) -> frozenset[str]:
         """Return the names that only tasks bind; a name that a plain cell binds too belongs to the plain cell."""
-        effects = self.wiring.effects
-        made = {name for task in self for name in effects[task.name].writes}
-        plain = {name for cell in self._cells if isinstance(cell, PlainCell) for name in effects[cell.label].writes}
+        cells, wiring = self._wire()
+        effects = wiring.effects
+        made = {name for cell in cells if isinstance(cell, CellTask) for name in effects[cell.name].writes}
+        plain = {name for cell in cells if isinstance(cell, PlainCell) for name in effects[cell.label].writes}
         return frozenset(made - plain)
 
     @property
@@ -246,16 +257,18 @@ class CellFlow:
         CycleError
             Tasks wait for each other.
         """
-        wiring = self.wiring
-        if self._graph is None:
-            hidden = self._tools.union(*(tool_names(c.source) for c in self._cells if isinstance(c, PlainCell)))
+        wiring, drawn = self.wiring, self._drawn
+        if drawn is None or drawn[0] is not wiring:
+            cells, wiring = self._wire()
+            hidden = self._tools.union(*(tool_names(cell.source) for cell in cells if isinstance(cell, PlainCell)))
             if hidden != self._hidden:
                 self._hidden = hidden
                 self._made.clear()
-            held = claims(wiring, [task.name for task in self])
-            tasks = tuple(self._task(task, wiring, held[task.name]) for task in self)
-            self._graph = Graph(tasks, tuple(wiring.edges))
-        return self._graph
+            tasks = [cell for cell in cells if isinstance(cell, CellTask)]
+            held = claims(wiring, [task.name for task in tasks])
+            found = tuple(self._task(task, wiring, held[task.name]) for task in tasks)
+            drawn = self._drawn = wiring, Graph(found, tuple(wiring.edges))
+        return drawn[1]
 
     def _task(self, cell: CellTask, wiring: Wiring, held: tuple[str, ...]) -> Task:
         effects, bindings = wiring.effects[cell.name], wiring.bindings[cell.name]
@@ -339,7 +352,7 @@ def imported_names(source: str) -> frozenset[str]:
         return frozenset()
     return frozenset(
         alias.asname or alias.name.partition(".")[0]
-        for node in ast.walk(parse(source))
+        for node in ast.walk(body_of(source))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     )
@@ -349,7 +362,7 @@ def imported_names(source: str) -> frozenset[str]:
 def tool_names(source: str) -> frozenset[str]:
     """Return the names of the modules, functions and classes that a cell binds at its top level."""
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return imported_names(source) | {node.name for node in parse(source).body if isinstance(node, definitions)}
+    return imported_names(source) | {node.name for node in body_of(source).body if isinstance(node, definitions)}
 
 
 def _label(cell: CellTask | PlainCell) -> tuple[bool, str]:

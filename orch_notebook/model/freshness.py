@@ -108,12 +108,15 @@ class Stock:
         By name, the versions that each kept copy holds and that are still the ones meant.
     writers : mapping
         For files that tasks have written, who wrote last.
+    came : mapping
+        For versions in memory the moment when they came there, counted, and whether they came from a copy.
     """
 
     live: Collection[Version] = frozenset()
     spent: Mapping[Version, tuple[str, ...]] = field(default_factory=dict)
     copies: Mapping[str, frozenset[Version]] = field(default_factory=dict)
     writers: Mapping[str, str] = field(default_factory=dict)
+    came: Mapping[Version, tuple[int, bool]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,10 @@ class Plan:
     loads : frozenset of str
         Those of `runs` whose result is in the result store.
     sources : mapping
-        For every task of `runs` the versions that come from kept copies.
+        For every task of `runs` the versions that come from kept copies; under an empty name those that nobody reads
+        but that are the last of their name.
+    restores : mapping
+        By copy, the versions that the run takes from it to go on with.
     lacks : mapping
         For tasks that cannot have what they need, a sentence about it.
     steady : frozenset of str
@@ -140,6 +146,7 @@ class Plan:
     fresh: Mapping[str, str] = field(default_factory=dict)
     loads: frozenset[str] = frozenset()
     sources: Mapping[str, Mapping[Version, Source]] = field(default_factory=dict)
+    restores: Mapping[str, frozenset[Version]] = field(default_factory=dict)
     lacks: Mapping[str, str] = field(default_factory=dict)
     steady: frozenset[str] = frozenset()
 
@@ -292,6 +299,10 @@ class Flow:
         For tasks that change memory in place, whose.
     files : mapping
         For tasks that find files which other tasks have written, by path the task that must have written last.
+    last : collection of Version
+        The last version of each name.
+    opaque : collection of str
+        Tasks that may change anything.
     """
 
     tasks: Sequence[str]
@@ -300,21 +311,28 @@ class Flow:
     bonds: Mapping[Version, int] = field(default_factory=dict)
     changers: Mapping[str, Collection[int]] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    last: Collection[Version] = ()
+    opaque: Collection[str] = ()
 
 
 def outline(flow: CellFlow) -> Flow:
     """Return a flow of cells as :func:`decide` takes it."""
     wiring, tasks = flow.wiring, [task.name for task in flow]
-    bonds = wiring.sharing.bonds
-    reads: dict[str, tuple[Version, ...]] = {}
+    reads = {
+        task: [(name, maker or "") for name, maker in wiring.bindings[task].items() if ":" not in name]
+        for task in tasks
+    }
     files: dict[str, dict[str, str]] = {task: {} for task in tasks}
+    last = {name: "" for bound in reads.values() for name, maker in bound if not maker}
     for task in tasks:
-        bound = [(name, maker or "") for name, maker in wiring.bindings[task].items() if ":" not in name]
-        reads[task] = tuple(version for version in bound if version[1] or version in bonds)
+        effects = wiring.effects[task]
+        last |= dict.fromkeys((name for name in effects.writes | effects.mutates if ":" not in name), task)
     for edge in wiring.edges:
         if edge.rule == "file" and "*" not in edge.name and _carries(edge, wiring):
             files[edge.after][edge.name.removeprefix("file:")] = edge.before
-    return Flow(tasks, needs(wiring, tasks), reads, bonds, wiring.sharing.changers, files)
+    opaque = [task for task in tasks if wiring.effects[task].opaque]
+    sharing = wiring.sharing
+    return Flow(tasks, needs(wiring, tasks), reads, sharing.bonds, sharing.changers, files, last.items(), opaque)
 
 
 class _Planner:
@@ -339,6 +357,10 @@ class _Planner:
         self.runs: dict[str, str] = {}
         self.lacks: dict[str, str] = {}
         self.within: set[str] | None = None
+        self.end = len(flow.tasks)
+        made = {name for name, _ in flow.last}
+        # What plain cells made has a last version, too, whoever reads it.
+        self.last = [*flow.last, *(each for each in stock.live if not each[1] and each[0] not in made)]
         self.makers: dict[int, set[str]] = {}
         for (_, maker), number in flow.bonds.items():
             if maker:
@@ -366,8 +388,21 @@ class _Planner:
         self._close()
         runs = {task: self.runs[task] for task in self.flow.tasks if task in self.runs}
         fresh = {task: FRESH for task in self.flow.tasks if task not in runs} if select is None else {}
-        sources = {task: found for task in runs if (found := self._sources(task))}
-        return Plan(runs, fresh, self.stored & runs.keys(), sources, self.lacks, self._steady(stale))
+        ends = [""] if select is None else []
+        sources = {task: found for task in [*runs, *ends] if (found := self._sources(task))}
+        loads = self.stored & runs.keys()
+        return Plan(runs, fresh, loads, sources, self._restores(sources), self.lacks, self._steady(stale))
+
+    def _restores(self, sources: Mapping[str, Mapping[Version, Source]]) -> dict[str, frozenset[Version]]:
+        found: dict[str, set[Version]] = {}
+        for versions in sources.values():
+            for version, source in versions.items():
+                if source.is_shared:
+                    # What shares memory that somebody changes goes together.
+                    bond = self.flow.bonds.get(version)
+                    mates = {each for each in self.stock.copies[source.copy] if self.flow.bonds.get(each, -1) == bond}
+                    found.setdefault(source.copy, set()).update({version, *mates})
+        return {copy: frozenset(versions) for copy, versions in found.items()}
 
     def _steady(self, stale: Mapping[str, str]) -> frozenset[str]:
         found: set[str] = set()
@@ -389,6 +424,8 @@ class _Planner:
             return "it has not run yet"
         if why := difference(record.recipe, self.recipes[task]):
             return why
+        if gone := record.sources.keys() - self.flow.needs[task].keys():
+            return f"it does not come from {min(gone)!r} any more"
         for source, name in self.flow.needs[task].items():
             made_by = self.records[source].made_by if source in self.records else ""
             if source in stale or record.sources.get(source) != made_by:
@@ -411,8 +448,8 @@ class _Planner:
         while changed:
             count = len(self.runs)
             self._follow()
-            for task in [task for task in self.flow.tasks if task in self.runs and task not in self.stored]:
-                for version in self.flow.reads.get(task, ()):
+            for task in [*(task for task in self.flow.tasks if task in self.runs and task not in self.stored), ""]:
+                for version in self._read(task):
                     if version[1] not in self.runs and self._source(version, task) is None:
                         self._remake(version, task)
                 for path, writer in self.flow.files.get(task, {}).items():
@@ -432,6 +469,15 @@ class _Planner:
                     self.runs[task] = _newer(name, source)
                     break
 
+    def _read(self, task: str) -> Collection[Version]:
+        """Return the versions a task reads; at the end of a run of everything, the last of each name."""
+        if task:
+            return self.flow.reads.get(task, ())
+        return self.last if self.within is None else ()
+
+    def _place(self, task: str) -> int:
+        return self.order[task] if task else self.end
+
     def _remake(self, version: Version, task: str) -> None:
         name, maker = version
         if maker:
@@ -439,15 +485,16 @@ class _Planner:
             if (bond := self.flow.bonds.get(version)) is not None:
                 # Versions that share memory are made anew together: a copy of one would not be part of the others.
                 above = self.makers.get(bond, set()) | self._changers(bond)
-                makers |= {other for other in above if self.order[other] < self.order[task]}
+                makers |= {other for other in above if self.order[other] < self._place(task)}
+            why = f"{task!r} needs {name!r} as it was, and that is not kept" if task else f"{name!r} is not kept"
             for other in makers:
-                self.runs.setdefault(other, f"{task!r} needs {name!r} as it was, and that is not kept")
+                self.runs.setdefault(other, why)
             if self.within is not None:
                 self.within |= self._above(makers)
-        else:
+        elif task or version in self.stock.spent:
             self.lacks[task] = (
-                f"{task!r} reads {name!r} of a plain cell, which a task has changed since and which could not be kept. "
-                f"Execute the cell that makes {name!r} again."
+                f"{task or 'The flow'!r} reads {name!r} of a plain cell, which a task has changed since and which "
+                f"could not be kept. Execute the cell that makes {name!r} again."
             )
 
     def _changers(self, bond: int) -> set[str]:
@@ -460,52 +507,65 @@ class _Planner:
 
     def _source(self, version: Version, task: str) -> Source | bool | None:
         """Return the copy a version comes from, True if it is at hand as it is, None if it is not to be had."""
-        record = self.records.get(version[1])
-        if record is not None and version[0] not in record.made:
+        name, maker = version
+        record = self.records.get(maker)
+        if record is not None and name not in record.made:
             return True
-        bond = self.flow.bonds.get(version)
-        if bond is None:
-            if self._is_at(version, self.order[task]):
-                return True
-            single = "@".join(version)
-            return Source(single, True) if version in self.stock.copies.get(single, ()) else None
-        first = self._beginning(bond)
-        is_shared = first is not None and self.order[first] <= self.order[task]
-        place = min(self.order[first], self.order[task]) if first is not None else self.order[task]
-        if is_shared and first in self.stored and first != task:
-            return True  # what is loaded there takes the place of all of them
-        if self._is_at(version, place):
-            mates = self._read_mates(bond, version, place) if is_shared else []
-            if all(self._is_at(mate, place) for mate in mates):
-                return True
-        later = [other for other in self.acted.get(bond, ()) if self.order.get(other, -1) >= place]
-        if any(other not in self.order for other in self.acted.get(bond, ())):
-            return None
-        # Where nothing was changed after all, what a task was about to change may have been kept for it alone.
-        copy = before(min(later, key=self.order.__getitem__) if later else task)
+        bond, place = self.flow.bonds.get(version), self._place(task)
+        first = self._beginning(bond) if bond is not None else None
+        is_shared = bond is None or (first is not None and self.order[first] <= place)
+        if first is not None:
+            place = min(self.order[first], place)
+            if is_shared and first in self.stored and first != task:
+                return True  # what is loaded there takes the place of all of them
+        hand = first if first is not None and is_shared else task
+        copy = self._copy(version, place, hand)
+        if not copy:
+            mates = self._read_mates(bond, version, place) if is_shared and bond is not None else []
+            copies = [other for mate in mates if (other := self._copy(mate, place, hand))]
+            if not copies:
+                return None if is_shared and bond is not None and self._is_severed(bond) else True
+            copy = copies[0]
         return Source(copy, is_shared) if version in self.stock.copies.get(copy, ()) else None
+
+    def _copy(self, version: Version, place: int, hand: str) -> str:
+        """Return the copy that would hold a version as it was at a place of the flow; nothing if it is so in memory."""
+        bond = self.flow.bonds.get(version)
+        for actor in self.stock.spent.get(version, ()):
+            # A task that is gone, or does not change this any more, has changed it in ways that nothing accounts for.
+            is_known = bond in self.flow.changers.get(actor, ()) or actor in self.flow.opaque
+            if not is_known or self.order.get(actor, place) >= place:
+                return before(actor)
+        if version in self.stock.live or not (version[1] or version in self.stock.spent):
+            return ""
+        if bond is None:
+            return "@".join(version)
+        later = [other for other in self.acted.get(bond, ()) if self.order.get(other, -1) >= place]
+        # Where nothing was changed after all, what a task was about to change may have been kept for it alone.
+        return before(min(later, key=self.order.__getitem__) if later else hand)
+
+    def _is_severed(self, bond: int) -> bool:
+        """Whether versions of a bond in memory have lost what they shared: a copy replaced some of them and not all."""
+        there = [each for each in self.stock.live if self.flow.bonds.get(each) == bond and each[1] not in self.runs]
+        came = [self.stock.came.get(each, (0, False)) for each in there]
+        copied = [moment for moment, is_copy in came if is_copy]
+        # What was made after a copy was put in place was made from it.
+        return bool(copied) and any(moment < max(copied) for moment, _ in came)
 
     def _read_mates(self, bond: int, version: Version, place: int) -> list[Version]:
         """Return the other versions of a bond that the run reads from that place on and does not make."""
+        tasks = [task for task in self.runs if task not in self.stored and self.order[task] >= place]
         found = {
             other
-            for task in self.runs
-            if task not in self.stored and self.order[task] >= place
-            for other in self.flow.reads.get(task, ())
+            for task in [*tasks, ""]
+            for other in self._read(task)
             if other != version and other[1] not in self.runs and self.flow.bonds.get(other) == bond
         }
-        return list(found)
-
-    def _is_at(self, version: Version, place: int) -> bool:
-        """Whether a version is in memory as it was at a place of the flow."""
-        if version not in self.stock.live and (version[1] or version in self.stock.spent):
-            return False
-        # A task that is gone from the flow has changed it in ways that nothing accounts for.
-        return all(self.order.get(other, place) < place for other in self.stock.spent.get(version, ()))
+        return sorted(found)
 
     def _sources(self, task: str) -> dict[Version, Source]:
         found: dict[Version, Source] = {}
-        for version in self.flow.reads.get(task, ()) if task not in self.stored else ():
+        for version in self._read(task) if task not in self.stored else ():
             source = self._source(version, task) if version[1] not in self.runs else None
             if isinstance(source, Source):
                 found[version] = source

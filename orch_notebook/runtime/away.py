@@ -21,7 +21,7 @@ from orch_notebook.runtime.hooks import CellHooks
 from orch_notebook.runtime.namespaces import Body
 from orch_notebook.runtime.originals import Unfit
 from orch_notebook.runtime.runners.places import Carrier
-from orch_notebook.runtime.shipping import WAY_OUT, Sender
+from orch_notebook.runtime.shipping import WAY_OUT, Sender, Stayed
 
 __all__ = ["Away"]
 
@@ -40,6 +40,11 @@ class Away:
     def __init__(self, flow: CellFlow, hooks: CellHooks) -> None:
         self._flow = flow
         self._hooks = hooks
+        #: For every task the names that others get from it.
+        self._wanted: dict[str | None, set[str]] = {}
+        for bound in flow.wiring.bindings.values():
+            for name, maker in bound.items():
+                self._wanted.setdefault(maker, set()).add(name)
         found = flow.wiring.effects.values()
         #: How many cells change and read each hidden state that cannot be taken along.
         self._changed = Counter(state for each in found for state in each.state_changes if is_kept(state))
@@ -68,8 +73,8 @@ class Away:
             or (state in effects.state_changes and state in AMBIENT)  # any cell may depend on it
         }
 
-    def perform(self, carrier: Carrier, cell: CellTask, body: Body, capture: Capture) -> str:
-        """Have a body performed elsewhere; return why it was not, and nothing if it was.
+    def perform(self, carrier: Carrier, cell: CellTask, body: Body, capture: Capture) -> tuple[bool, str]:
+        """Have a body performed elsewhere; return whether it was, and what is to be noted.
 
         Raises
         ------
@@ -79,7 +84,7 @@ class Away:
             What it raised, or what became of its process.
         """
         if reason := self.unfit(cell.name):
-            return reason
+            return False, f"Run in a thread: {reason}."
         wiring = self._flow.wiring
         effects = wiring.effects[cell.name]
         needs = {name for name in wiring.bindings[cell.name] if ":" not in name}
@@ -89,7 +94,7 @@ class Away:
         try:
             parcel = sender.pack(needs | changed, changed)
         except Unfit as error:
-            return str(error)
+            return False, f"Run in a thread: {error}."
         makes = tuple(sorted(name for name in effects.writes | effects.mutates if ":" not in name))
         states = effects.state_changes & CARRIED.keys()
         files = self._files({self._hooks.filename(cell), *sender.files})
@@ -97,6 +102,7 @@ class Away:
             cell=cell,
             hooks=self._hooks.away(cell, {name: label for name, (label, _) in files.items()}),
             makes=makes,
+            wanted=frozenset(self._wanted.get(cell.name, ())),
             states=take_states(states | effects.state_reads),
             changes=states,
             left_out=sender.left_out,
@@ -116,7 +122,8 @@ class Away:
                 names[name] = made[name]
             else:
                 names.pop(name, None)
-        return ""
+        stayed = [repr(name) for name, value in made.items() if isinstance(value, Stayed)]
+        return True, f"{', '.join(stayed)} stayed in the process: it cannot be pickled." if stayed else ""
 
     def _files(self, filenames: set[str]) -> Mapping[str, tuple[str, list[str]]]:
         """Return what tracebacks show of cells: their labels and lines."""

@@ -12,6 +12,8 @@ from collections.abc import Collection, Coroutine
 from types import CodeType
 from typing import Any
 
+from orch_notebook.model.cells import timed_python
+
 __all__ = ["compile_cell", "evaluate"]
 
 TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -54,6 +56,10 @@ def compile_cell(
     with _compiling:
         # Not inheriting matters: this module's own future import would postpone the annotations of every cell.
         tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT, dont_inherit=True)
+        if (text := timed_python(source)) is not None:
+            # Below %%time stands the body itself; at these lines people know it.
+            inner = compile(text, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT, dont_inherit=True)
+            source, tree = text, ast.increment_lineno(inner, tree.body[0].lineno)
         if _is_silenced(source):
             shown = "none"
         if shown == "all" and tree.body:

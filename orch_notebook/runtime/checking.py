@@ -16,7 +16,6 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from orch_notebook.errors import OrchError
 from orch_notebook.model.findings import (
     Finding,
     Report,
@@ -28,7 +27,7 @@ from orch_notebook.model.findings import (
     said_unsteady,
 )
 from orch_notebook.model.flows import CellFlow, PlainCell
-from orch_notebook.model.headers import TaskHeader
+from orch_notebook.model.mended import MendedFlow
 from orch_notebook.model.orders import free_pairs, other_order, steps_between, turned
 from orch_notebook.model.outcomes import Outcome, difference
 from orch_notebook.runtime.hooks import CellHooks, PlainHooks
@@ -86,9 +85,8 @@ class Check:
         orders: int = 1,
     ) -> None:
         self._original = flow
-        self._headers: dict[str, TaskHeader] = {task.name: replace(task.header, name=task.name) for task in flow}
-        self._flow = self._prepared(flow)
-        self._order = tuple(task.name for task in flow)
+        self._mended = MendedFlow(flow)
+        self._order = self._mended.order
         effects = flow.wiring.effects
         self._made = {name: effects[name].writes | effects[name].mutates for name in self._order}
         self._live = live
@@ -104,16 +102,9 @@ class Check:
         self._orders = orders
         self._findings: dict[tuple[str, str, str], Finding] = {}
         self._notes: dict[str, None] = {}
+        self._closed: set[str] = set()
         self._runs = 0
         self._repeated: Outcomes | None = None
-
-    def _prepared(self, flow: CellFlow) -> CellFlow:
-        # A check takes longer than a run, and what is kept of earlier runs is no result of this one.
-        twin = flow.copy()
-        for task in flow:
-            if task.header.timeout is not None or task.header.cache is not None:
-                twin.define(replace(task, header=replace(task.header, timeout=None, cache=None)))
-        return twin
 
     def run(self) -> Report:
         """Check, put back what was changed, and return what was found."""
@@ -133,6 +124,10 @@ class Check:
         finally:
             self._put_back()
             self._put_names(self._names)
+        if self._closed:
+            kinds = sorted(self._closed)
+            shown = ", ".join(kinds[:8]) + (f" and {len(kinds) - 8} more" if len(kinds) > 8 else "")
+            self._notes[f"Objects of these kinds cannot be looked into: {shown}."] = None
         place = {name: number for number, name in enumerate(self._order)}
         index = {task.name: task.cell_index for task in self._original}
         found = sorted(self._findings.values(), key=lambda finding: place[finding.task])
@@ -156,21 +151,22 @@ class Check:
         lent: Mapping[str, Collection[str]] | None = None,
         *,
         is_stirred: bool = False,
-        flow: CellFlow | None = None,
     ) -> Watch:
         self._put_back()
         if is_stirred:
-            effects = self._flow.wiring.effects
-            plain = [effects[cell.label] for cell in self._flow.cells if isinstance(cell, PlainCell)]
+            effects = self._mended.flow.wiring.effects
+            plain = [effects[cell.label] for cell in self._mended.flow.cells if isinstance(cell, PlainCell)]
             stir(but=set().union(*(each.state_changes for each in plain)))
         self._runs += 1
-        flow = flow or self._flow
+        flow = self._mended.flow
         watch = Watch(flow, self._base, self._surroundings, self._hooks, self._made, lent)
         rank = {name: number for number, name in enumerate(order)}
         # Part of an order stands for its beginning.
         select = order if len(order) < len(self._order) else ()
         self._perform(flow, self._live, self._base, select, OrderedRunner(rank.__getitem__), watch, watch.around)
-        self._notes |= dict.fromkeys(sorted(watch.notes))
+        self._closed |= watch.closed
+        if watch.is_sampled:
+            self._notes["Some data were too big to be read whole; of these only samples were compared."] = None
         return watch
 
     def _put_back(self) -> None:
@@ -185,25 +181,6 @@ class Check:
         for name in self._live.keys() - names.keys():
             del self._live[name]
         self._live.update(names)
-
-    # Mending the copy of the flow
-
-    def _mend(self, task: str, **more: tuple[str, ...]) -> bool:
-        """Add to a task's header in the copy; False, and nothing is changed, if the flow refuses it."""
-        header = self._headers[task]
-        added: dict[str, Any] = {
-            field: tuple(dict.fromkeys((*(getattr(header, field) or ()), *names))) for field, names in more.items()
-        }
-        cell = self._flow[task]
-        twin = self._flow.copy()
-        try:
-            twin.define(replace(cell, header=replace(cell.header, **added)))
-            assert twin.graph is not None
-        except OrchError:
-            return False
-        self._flow = twin
-        self._headers[task] = replace(header, **added)
-        return True
 
     def _add(self, finding: Finding) -> None:
         self._findings.setdefault((finding.kind, finding.task, finding.name or finding.line), finding)
@@ -222,34 +199,19 @@ class Check:
 
     def _mutation(self, task: str, change: Change) -> None:
         name, _, maker = change.name.partition("@")
-        free = free_pairs(self._flow.graph)
-        before = self._flow, self._headers[task]
-        users = self._users(name, task, free)
-        mended = bool(name.isidentifier() and self._mend(task, mutates=(name,)))
-        tied = free - free_pairs(self._flow.graph) if mended else set()
-        if mended and users and not any(task in pair for pair in tied):
-            # The name is bound, but no order follows from it: the order itself must be told.
-            self._flow, self._headers[task] = before
-            mended = False
-        if mended:
-            others = [each for pair in self._sorted(tied) for each in pair if task in pair and each != task]
-            self._add(said_mutation(task, self._headers[task], name, change.what, change.path, others))
+        free, mended = free_pairs(self._mended.flow.graph), self._mended
+        others = mended.add_mutation(task, name, free)
+        if others is not None:
+            self._add(said_mutation(task, mended.headers[task], name, change.what, change.path, others))
             return
+        # The name cannot say it, or no order follows from it: the order itself must be told.
+        users = mended.users(name, task, free)
         for other in users:
-            first, second = self._sorted_pair(task, other)
-            if self._mend(second, after=(first,)):
-                self._add(said_order(second, self._headers[second], first, second, "", name))
+            first, second = mended.pair(task, other)
+            if mended.add(second, after=(first,)):
+                self._add(said_order(second, mended.headers[second], first, second, "", name))
         if not users and not maker:
-            self._add(said_mutation(task, self._headers[task], name, change.what, change.path, ()))
-
-    def _users(self, name: str, task: str, free: Collection[tuple[str, str]]) -> list[str]:
-        """Return the tasks that take in a name and may run before or after a task."""
-        bindings = self._flow.wiring.bindings
-        return [
-            other
-            for other in self._order
-            if name in bindings[other] and ((task, other) in free or (other, task) in free)
-        ]
+            self._add(said_mutation(task, mended.headers[task], name, change.what, change.path, ()))
 
     def _states(self, outcomes: Outcomes) -> None:
         """Find tasks that changed the same hidden state or file and are not ordered."""
@@ -263,14 +225,8 @@ class Check:
             return  # that two tasks set the same option is seen in what comes of it
         if not (state in outcomes[first].changed and state in outcomes[second].changed):
             return
-        if (first, second) in free_pairs(self._flow.graph) and self._mend(second, after=(first,)):
-            self._add(said_order(second, self._headers[second], first, second, "", state))
-
-    def _sorted(self, pairs: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
-        return sorted(pairs, key=lambda pair: tuple(self._order.index(name) for name in pair))
-
-    def _sorted_pair(self, one: str, other: str) -> tuple[str, str]:
-        return (one, other) if self._order.index(one) < self._order.index(other) else (other, one)
+        if (first, second) in free_pairs(self._mended.flow.graph) and self._mended.add(second, after=(first,)):
+            self._add(said_order(second, self._mended.headers[second], first, second, "", state))
 
     # What other orders tell
 
@@ -278,7 +234,7 @@ class Check:
         """Try another order, and explain every disagreement until none is left; return the last order tried."""
         unsteady: set[str] = set()
         while True:
-            graph = self._flow.graph
+            graph = self._mended.flow.graph
             wanted = free_pairs(graph) - set(tried)
             order = other_order(graph, wanted, self._draw.choice) if wanted else self._order
             found = self._run(order, {}, is_stirred=is_stirred).outcomes
@@ -297,7 +253,7 @@ class Check:
 
     def _disagree(self, order: Sequence[str], plain: Outcomes, found: Outcomes, unsteady: Collection[str]) -> list[str]:
         """Return the tasks that differ, in the order in which they ran, without those that follow from others."""
-        graph = self._flow.graph
+        graph = self._mended.flow.graph
         wrong: list[str] = []
         follow: set[str] = set()
         for task in unsteady:
@@ -361,11 +317,13 @@ class Check:
         if not steps:
             self._add(said_unexplained(task, what, "The order was the notebook's own."))
             return False
-        first, second = self._sorted_pair(*steps[bad][1])
-        if not self._mend(second, after=(first,)):
+        first, second = self._mended.pair(*steps[bad][1])
+        if not self._mended.add(second, after=(first,)):
             self._add(said_unexplained(task, what, f"It began with {second!r} running before {first!r}."))
             return False
-        self._add(said_order(second, self._headers[second], first, task, what, self._meeting(first, second, plain)))
+        self._add(
+            said_order(second, self._mended.headers[second], first, task, what, self._meeting(first, second, plain))
+        )
         return True
 
     def _upto(self, order: Sequence[str], task: str) -> Sequence[str]:
@@ -383,15 +341,17 @@ class Check:
         what = difference(plain[task], alone)
         order = self._upto(self._order, task)
         names = [alone.missing] if alone.missing else self._needed(task, order, plain)
-        bound = self._flow.wiring.bindings[task]
-        data = [name for name, maker in bound.items() if ":" not in name and (maker or name not in self._flow.tools)]
+        bound = self._mended.flow.wiring.bindings[task]
+        data = [
+            name for name, maker in bound.items() if ":" not in name and (maker or name not in self._mended.flow.tools)
+        ]
         for name in names:
-            if self._headers[task].inputs is None:
-                mended = self._mend(task, inputs=(*data, name))
+            if self._mended.headers[task].inputs is None:
+                mended = self._mended.add(task, inputs=(*data, name))
             else:
-                mended = self._mend(task, inputs=(name,))
+                mended = self._mended.add(task, inputs=(name,))
             if mended:
-                self._add(said_read(task, self._headers[task], name, what))
+                self._add(said_read(task, self._mended.headers[task], name, what))
                 return True
         self._add(said_unexplained(task, what, "It needs something above it, and which was not found."))
         return False

@@ -64,6 +64,8 @@ class CellJob:
         What the face adds, in a form that travels.
     makes : tuple of str
         The names whose values are wanted.
+    wanted : frozenset of str
+        Those of them that other tasks read.
     states : mapping
         Hidden state that it depends on.
     changes : frozenset of str
@@ -77,6 +79,7 @@ class CellJob:
     cell: CellTask
     hooks: CellHooks
     makes: tuple[str, ...]
+    wanted: frozenset[str]
     states: Mapping[str, Any]
     changes: frozenset[str] = frozenset()
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -109,7 +112,7 @@ class CellJob:
                 raise
             self.hooks.end(self.cell, capture, None)
         made = {name: main.__dict__[name] for name in self.makes if name in main.__dict__}
-        return Answer(receiver.pack(made), take_states(self.changes, everything=False))
+        return Answer(receiver.pack(made, self.wanted), take_states(self.changes, everything=False))
 
     def _explain(self, error: BaseException) -> None:
         name = str(getattr(error, "name", ""))

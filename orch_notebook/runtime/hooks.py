@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Protocol
 
+from orch_notebook.model.cells import timed_python
 from orch_notebook.model.flows import CellTask
 from orch_notebook.runtime.bodies import compile_cell, evaluate
 from orch_notebook.runtime.capture import Capture, showing
 from orch_notebook.runtime.namespaces import Body
+from orch_notebook.runtime.timing import timed
 
 __all__ = ["CellHooks", "PlainHooks", "execute"]
 
@@ -102,9 +105,11 @@ def execute(cell: CellTask, body: Body, hooks: CellHooks, capture: Capture) -> N
     code, last = compile_cell(cell.body, hooks.filename(cell), late, hooks.shown())
     token = showing.set(lambda value: hooks.show(cell, value, capture))
     try:
-        if code is not None:
-            evaluate(code, body.globals, body.locals)
+        with nullcontext() if timed_python(cell.body) is None else timed():
+            if code is not None:
+                evaluate(code, body.globals, body.locals)
+            value = evaluate(last, body.globals, body.locals) if last is not None else None
         if last is not None:
-            hooks.show(cell, evaluate(last, body.globals, body.locals), capture)
+            hooks.show(cell, value, capture)
     finally:
         showing.reset(token)

@@ -15,8 +15,9 @@ from typing import Any
 
 __all__ = ["import_one_at_a_time"]
 
-#: Seconds after which an import goes on all the same: a module may start a thread that imports, and wait for it.
-PATIENCE = 10.0
+#: Seconds without any import beginning or ending after which one that waits goes on all the same: a module may start a
+#: thread that imports, and wait for it.
+PATIENCE = 20.0
 
 #: What every import of a module that is not there yet goes through, in C and in Python alike.
 _machinery: Any = importlib._bootstrap
@@ -27,12 +28,20 @@ def import_one_at_a_time() -> Callable[[], None]:
     """Let imports of different threads wait for each other; returns the way back."""
     find_and_load = _machinery._find_and_load
     lock = threading.RLock()
+    steps = 0
 
     def in_turn(name: str, import_: Any) -> Any:
-        is_mine = lock.acquire(timeout=PATIENCE)
+        nonlocal steps
+        seen = -1
+        is_mine = lock.acquire(blocking=False)
+        while not is_mine and seen != steps:
+            seen = steps
+            is_mine = lock.acquire(timeout=PATIENCE)
+        steps += 1
         try:
             return find_and_load(name, import_)
         finally:
+            steps += 1
             if is_mine:
                 lock.release()
 

@@ -27,14 +27,18 @@ from typing import Any
 
 __all__ = [
     "Unfit",
+    "can_take_state",
     "cell_contents",
     "check_state",
+    "class_changes",
     "fill_cell",
     "has_state",
+    "holds_objects",
     "is_array",
     "is_atom",
     "is_copied_on_write",
     "is_frame",
+    "is_notebooks",
     "loaded",
     "put_state",
     "state_of",
@@ -200,6 +204,33 @@ def unfit(value: Any) -> str:
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
+def holds_objects(frame: Any) -> bool:
+    """Whether a frame has elements that somebody could change in place."""
+    arrays = [block.values for block in frame._mgr.blocks if is_array(block.values) and block.values.dtype == object]
+    return any(not is_atom(value) for array in arrays for value in array.ravel())
+
+
+def is_notebooks(value: Any) -> bool:
+    """Whether a value is a class that a cell defines."""
+    return isinstance(value, type) and value.__module__ == "__main__"
+
+
+#: What Python itself keeps in a class.
+NOT_MEMBERS = frozenset({"__dict__", "__weakref__", "__abstractmethods__", "__annotations__"})
+
+
+def class_changes(kind: type, before: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the members of a class that are others than before, and the names of those that are gone."""
+    now = {name: member for name, member in vars(kind).items() if name not in NOT_MEMBERS}
+    changed = {name: member for name, member in now.items() if before.get(name, before) is not member}
+    return changed, [name for name in before if name not in now and name not in NOT_MEMBERS]
+
+
+def can_take_state(value: Any) -> bool:
+    """Whether :func:`put_state` knows what to do with a value."""
+    return has_state(value) or is_notebooks(value)
+
+
 def _unfit_frame(frame: Any) -> str:
     name = f"a {type(frame).__name__}"
     if not is_copied_on_write():
@@ -208,8 +239,6 @@ def _unfit_frame(frame: Any) -> str:
         values = block.values
         if not is_array(values):
             continue
-        if values.dtype == object and any(not is_atom(value) for value in values.ravel()):
-            return f"{name} that holds objects"
         root = values
         while is_array(root.base):
             root = root.base
@@ -284,7 +313,13 @@ def check_state(value: Any, state: Any) -> None:
 
 def put_state(value: Any, state: Any) -> None:
     """Let a value hold what :func:`state_of` took from another of its kind."""
-    if isinstance(value, types.FunctionType):
+    if isinstance(value, type):
+        changed, gone = state
+        for name, member in changed.items():
+            setattr(value, name, member)
+        for name in vars(value).keys() & set(gone):
+            delattr(value, name)
+    elif isinstance(value, types.FunctionType):
         attributes, value.__defaults__, value.__kwdefaults__, _ = state
         _replace(value.__dict__, attributes)
     elif isinstance(value, types.CellType):

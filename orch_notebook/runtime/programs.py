@@ -122,12 +122,17 @@ class CellProgram:
     def _begin(self) -> None:
         """Let go of what is made anew, and show what is not."""
         kept = self._kept
+        copies = {source.copy for sources in self._plan.sources.values() for source in sources.values()}
         if kept.copies is not None:
-            copies = {source.copy for sources in self._plan.sources.values() for source in sources.values()}
             kept.copies.held = frozenset(copies)
-        kept.begin(self._plan.runs)
+        kept.begin(self._plan.runs, copies)
         for version in [each for each in kept.versions if each[1] and not self._is_needed(each)]:
             kept.leave(version, is_wanted=version not in self._wiring.sharing.bonds)
+        try:
+            for source in self._plan.sources.get("", {}).values():
+                self._share(source.copy)
+        except NotCopied as error:
+            raise OrchError(f"What was kept of an earlier run is lost: {error}. Run the flow again.") from None
         shown = {}
         for name, maker in self._last:
             if maker in self._plan.steady and (name, maker) in kept.versions:
@@ -135,6 +140,13 @@ class CellProgram:
                 value = kept.versions[name, maker]
                 if maker in self._plan.fresh and self._environment.get(name, self) is not value:
                     shown[name] = value
+        # What no task makes any more is what the plain cell made it.
+        effects = [self._wiring.effects[task] for task in self._order]
+        taken = {name for name, _ in self._last}.union(*(each.deletes for each in effects))
+        for name in self._base.keys() - taken:
+            value = kept.versions.get((name, ""), self._base[name])
+            if self._environment.get(name, self) is not value:
+                shown[name] = value
         self._namespaces.publish(shown)
         kept.publish(shown)
 
@@ -142,10 +154,8 @@ class CellProgram:
         return self._readers[version] > 0 or version in self._last
 
     def _bound(self, task: str) -> list[Version]:
-        """Return the versions a task is given; those of plain cells only where somebody may have changed them."""
-        bonds = self._wiring.sharing.bonds
-        found = [(name, maker or "") for name, maker in self._wiring.bindings[task].items() if ":" not in name]
-        return [version for version in found if version[1] or version in bonds]
+        """Return the versions a task is given."""
+        return [(name, maker or "") for name, maker in self._wiring.bindings[task].items() if ":" not in name]
 
     def _made(self, task: str) -> list[str]:
         """Return the names of which a task makes a version."""
@@ -232,7 +242,8 @@ class CellProgram:
         with self._lock:
             if copy not in self._shared:
                 self._shared.add(copy)
-                self._show_again(self._kept.restore(copy, copy.removeprefix("before ")))
+                task = copy.removeprefix("before ")
+                self._show_again(self._kept.restore(copy, task, self._plan.restores.get(copy, ())))
 
     def _show_again(self, replaced: Mapping[Version, tuple[Any, Any]]) -> None:
         """Publish under its name what has taken a shown value's place."""
@@ -253,10 +264,9 @@ class CellProgram:
             yield
             return
         copy, why = before(task), ""
-        sources = {source.copy for source in self._plan.sources.get(task, {}).values()}
         if effects.opaque:
             why = "its source does not tell what it changes"
-        elif not (sources == {copy} and copy in self._shared):
+        elif copy not in self._shared or not self._plan.restores.get(copy, frozenset()).issuperset(touched):
             why = self._kept.save(copy, touched, whatever=cell.header.retry.retries > 0)
             self._shared.add(copy)
         self._kept.spend(touched, task)
@@ -286,14 +296,12 @@ class CellProgram:
         ]
 
     def _execute(self, cell: CellTask, body: Body, capture: Capture) -> str:
-        """Run the body, here or where the runner's bodies belong; return why it was here if it belongs elsewhere."""
-        place, note = carrier.get(), ""
+        """Run the body, here or where the runner's bodies belong; return what is to be noted of that."""
+        place, is_done, note = carrier.get(), False, ""
         if place is not None:
-            why = self._away.perform(place, cell, body, capture)
-            if not why:
-                return ""
-            note = f"Run in a thread: {why}."
-        execute(cell, body, self._hooks, capture)
+            is_done, note = self._away.perform(place, cell, body, capture)
+        if not is_done:
+            execute(cell, body, self._hooks, capture)
         return note
 
     def _publish(self, task: str, made: Mapping[str, Any], made_by: str, seconds: float) -> None:

@@ -23,42 +23,32 @@ code.
 
 from __future__ import annotations
 
-import dis
 import io
 import pickle
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
-from types import CellType, CodeType, FunctionType
+from types import CodeType
 from typing import Any
 
 from orch_notebook.errors import NotPicklable
 from orch_notebook.runtime.originals import (
     Unfit,
-    cell_contents,
+    can_take_state,
     check_state,
-    fill_cell,
+    class_changes,
     has_state,
     is_array,
     is_atom,
-    is_copied_on_write,
     is_frame,
-    loaded,
+    is_notebooks,
     put_state,
     state_of,
     unfit,
 )
-from orch_notebook.runtime.pickling import reducers
+from orch_notebook.runtime.packing import Packer, SharedMemory, built_over, owner_of
 
-__all__ = ["WAY_OUT", "Parcel", "Receiver", "Sender"]
-
-#: Buffers from this size on travel beside the pickle; below it a message of their own costs more than the copy.
-LARGE = 1 << 16
-
-#: A view travels as its own content only, if the array it is a part of is this many times as large.
-SMALL_PART = 4
+__all__ = ["WAY_OUT", "Parcel", "Receiver", "Sender", "Stayed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,170 +62,6 @@ class Parcel:
     def size(self) -> int:
         """Bytes in all."""
         return len(self.data) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
-
-
-class _Chunks:
-    """What a pickler writes."""
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-
-    def write(self, part: Any) -> None:
-        self.parts.append(bytes(part))
-
-
-class _SharedMemory(Exception):
-    """A second array turned out to lie in the memory of one that was packed by itself."""
-
-
-class _Packer(pickle.Pickler):
-    """Pickles one value after the other; what they share is pickled once."""
-
-    def __init__(self, whole: Collection[int] = (), *, has_views: bool = True) -> None:
-        self._reduce, self.dispatch_table = reducers()  # the constructor below looks for the table
-        self._chunks = _Chunks()
-        self._buffers: list[pickle.PickleBuffer] = []
-        self._has_views = has_views
-        #: Arrays that are packed whole, and those of which a part was packed by itself.
-        self._whole = set(whole)
-        self._parts: set[int] = set()
-        self._kept: list[Any] = []
-        #: Whether what is packed now may be changed in place.
-        self.must_fit = False
-        #: Names that functions packed so far read from their globals, with those globals.
-        self.wanted: dict[str, Mapping[str, Any]] = {}
-        #: Files that the code packed so far says it comes from.
-        self.files: set[str] = set()
-        super().__init__(self._chunks, protocol=5, buffer_callback=self._stays)
-
-    def _stays(self, buffer: pickle.PickleBuffer) -> bool:
-        if buffer.raw().nbytes < LARGE:
-            return True
-        self._buffers.append(buffer)
-        return False
-
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, CellType):
-            return _cell, (), cell_contents(obj), None, None, fill_cell
-        if isinstance(obj, FunctionType) and obj.__globals__.get("__name__") == "__main__":
-            return self._reduce_function(obj)
-        if isinstance(obj, CACHED) and obj.__module__ == "__main__":
-            raise Unfit(f"it uses the cache of {obj.__name__}()")
-        found = self._reduce(obj)
-        return self._reduce_data(obj) if found is NotImplemented else found
-
-    def _reduce_function(self, function: FunctionType) -> Any:
-        for name in global_names(function.__code__):
-            self.wanted.setdefault(name, function.__globals__)
-        self.files.add(function.__code__.co_filename)
-        parts = {name: getattr(function, name) for name in PARTS}
-        made = function.__code__, function.__name__, function.__closure__
-        return _function, made, (parts, function.__dict__), None, None, _complete
-
-    def _reduce_data(self, obj: Any) -> Any:
-        if not self._has_views:
-            return NotImplemented
-        if is_array(obj):
-            return self._reduce_view(obj)
-        if is_frame(obj) and is_copied_on_write():
-            if self.must_fit and (kind := unfit(obj)):  # asked now: packing it takes hold of its arrays
-                raise Unfit(f"it changes {kind} in place")
-            # By itself: arrays that two frames share until one of them is written to must not be joined again.
-            inner = _Packer(has_views=False)
-            inner.dump(obj)
-            self.wanted |= inner.wanted
-            self.files |= inner.files
-            return _unframe, (b"".join(inner._chunks.parts), inner._buffers)
-        return NotImplemented
-
-    def _reduce_view(self, array: Any) -> Any:
-        root = self._root_of(array)
-        if root is None:
-            return NotImplemented
-        self._kept.append(root)  # its id must not be given to another meanwhile
-        if id(root) not in self._whole:
-            if id(root) in self._parts:
-                raise _SharedMemory(id(root))
-            in_one_piece = array.flags.c_contiguous or array.flags.f_contiguous
-            if in_one_piece and root.nbytes > SMALL_PART * array.nbytes:
-                self._parts.add(id(root))
-                return NotImplemented
-            self._whole.add(id(root))
-        if root is array:
-            return NotImplemented
-        offset = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-        return _view, (root, array.dtype, array.shape, array.strides, offset, array.flags.writeable)
-
-    def _root_of(self, array: Any) -> Any:
-        """Return the array in whose memory another lies, or None if that is no plain array in one piece."""
-        root = owner_of(array)
-        in_one_piece = root.flags.c_contiguous or root.flags.f_contiguous
-        return root if root.base is None and in_one_piece and not root.dtype.hasobject else None
-
-    def parcel(self) -> Parcel:
-        return Parcel(b"".join(self._chunks.parts), [buffer.raw() for buffer in self._buffers])
-
-
-def _unframe(data: bytes, buffers: Iterable[Any]) -> Any:
-    return pickle.Unpickler(io.BytesIO(data), buffers=buffers).load()  # part of a parcel: as safe as that
-
-
-def owner_of(array: Any) -> Any:
-    """Return the array at the end of a chain of views."""
-    while type(array.base) is type(array):
-        array = array.base
-    return array
-
-
-def _view(root: Any, dtype: Any, shape: Any, strides: Any, offset: int, is_writeable: bool) -> Any:
-    memory = root if root.flags.c_contiguous else root.T
-    view = loaded("numpy").ndarray(shape, dtype, memory, offset, strides)
-    view.flags.writeable = is_writeable and view.flags.writeable
-    return view
-
-
-CACHED = type(lru_cache(lambda: None))
-
-# Functions travel without their globals.
-
-PARTS = ("__defaults__", "__kwdefaults__", "__annotations__", "__qualname__", "__module__", "__doc__")
-
-#: The namespace that functions are built over while a parcel is unpacked.
-_over: ContextVar[dict[str, Any]] = ContextVar("orch_over")
-
-
-def _function(code: CodeType, name: str, closure: tuple[CellType, ...] | None) -> FunctionType:
-    return FunctionType(code, _over.get(), name, None, closure)
-
-
-def _complete(function: FunctionType, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    parts, attributes = state
-    for name, value in parts.items():
-        setattr(function, name, value)
-    function.__dict__.update(attributes)
-
-
-def _cell() -> CellType:
-    return CellType()
-
-
-GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"})
-
-
-@lru_cache(maxsize=4096)
-def global_names(code: CodeType) -> frozenset[str]:
-    """Return the globals that code reads or binds, with the functions and classes inside it.
-
-    Examples
-    --------
-    >>> sorted(global_names(compile("def f(x): return x.size * scale", "<cell>", "exec").co_consts[0]))
-    ['scale']
-    """
-    names = {step.argval for step in dis.get_instructions(code) if step.opname in GLOBALS}
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            names |= global_names(constant)
-    return frozenset(names)
 
 
 class _Unpacker(pickle.Unpickler):
@@ -268,7 +94,7 @@ class Sender:
     def __init__(self, namespace: Mapping[str, Any], globals: dict[str, Any]) -> None:
         self._namespace = namespace
         self._globals = globals
-        self._packer = _Packer()
+        self._packer = Packer()
         #: Names that functions may read and that could not be pickled, with the reason.
         self.left_out: dict[str, str] = {}
 
@@ -298,18 +124,18 @@ class Sender:
         while True:
             try:
                 return self._pack(names, changed, whole)
-            except _SharedMemory as error:
+            except SharedMemory as error:
                 whole.add(error.args[0])
 
     def _pack(self, names: Collection[str], changed: Collection[str], whole: set[int]) -> Parcel:
-        packer = self._packer = _Packer(whole)
+        packer = self._packer = Packer(whole)
         self.left_out = {}
         namespace = self._namespace
         sent = [name for name in sorted(changed) if name in namespace]
         packer.dump(sent)
         packer.must_fit = True
         for name in sent:
-            if isinstance(namespace[name], type):
+            if isinstance(namespace[name], type) and not is_notebooks(namespace[name]):
                 raise Unfit(f"it changes the class {name!r} in place")
             self._put(name, namespace[name])
         packer.must_fit = False
@@ -327,12 +153,12 @@ class Sender:
                 if name in globals_ and self._put_if_possible(name, globals_[name]):
                     sent.append(name)
         packer.dump(None)
-        return packer.parcel()
+        return Parcel(*packer.parts())
 
     def _put(self, name: str, value: Any) -> None:
         try:
             self._packer.dump((name, value))
-        except (_SharedMemory, Unfit):
+        except (SharedMemory, Unfit):
             raise
         except Exception as error:  # noqa: BLE001 - pickling runs the value's own code
             raise NotPicklable(
@@ -346,8 +172,8 @@ class Sender:
         """Put in what a function may read; who knows whether it ever does."""
         if not is_atom(value) or isinstance(value, tuple | frozenset):
             try:
-                _Packer().dump(value)
-            except _SharedMemory:
+                Packer().dump(value)
+            except SharedMemory:
                 pass
             except Exception as error:  # noqa: BLE001 - as above
                 self.left_out[name] = first_line(error)
@@ -355,7 +181,7 @@ class Sender:
         self._put(name, value)
         return True
 
-    def _check(self, packer: _Packer) -> None:
+    def _check(self, packer: Packer) -> None:
         for _, value in packer.memo.copy().values():
             if not is_frame(value) and (kind := unfit(value)):
                 raise Unfit(f"it changes {kind} in place")
@@ -370,13 +196,13 @@ class Sender:
         """
         numbered = dict(self._packer.memo.copy().values())
         unpacker = _Unpacker(parcel, [numbered.get(number) for number in range(len(numbered))])
-        token = _over.set(self._globals)
+        token = built_over.set(self._globals)
         try:
             made = dict(iter(unpacker.load, None))
             states = list(iter(unpacker.load, None))
         finally:
-            _over.reset(token)
-        states = [(number, state) for number, state in states if has_state(numbered[number])]
+            built_over.reset(token)
+        states = [(number, state) for number, state in states if can_take_state(numbered[number])]
         for number, state in states:
             check_state(numbered[number], state)
         for number, state in states:
@@ -384,7 +210,11 @@ class Sender:
         return made
 
 
-class _AnswerPacker(_Packer):
+#: What is copied on its way back, because only its parts can be somebody's originals.
+UNNUMBERED = (tuple, frozenset, CodeType)
+
+
+class _AnswerPacker(Packer):
     """Pickles values; what came with the first parcel is told by its number, and its content follows."""
 
     def __init__(self, numbers: Mapping[int, int], objects: Sequence[Any]) -> None:
@@ -405,15 +235,18 @@ class _AnswerPacker(_Packer):
 
     def persistent_id(self, obj: Any) -> int | None:
         number = self._numbers.get(id(obj))
-        if number is None or isinstance(obj, tuple | frozenset | CodeType):
+        if number is None:
             return None
         if has_state(obj):
             self._content_of[number] = None
         return number
 
-    def add_contents(self, changed: Iterable[int]) -> None:
+    def add_contents(self, changed: Iterable[int], classes: Mapping[int, dict[str, Any]]) -> None:
         """Add the contents of these, of what was told by number, and of what those contents tell by number."""
         self._content_of |= dict.fromkeys(changed)
+        for number, before in classes.items():
+            if any(members := class_changes(self._objects[number], before)):
+                self.dump((number, members))
         done: set[int] = set()
         while todo := [number for number in self._content_of if number not in done]:
             for number in todo:
@@ -424,6 +257,16 @@ class _AnswerPacker(_Packer):
                     self._content_of[self._numbers[id(root)]] = None
                 else:
                     self.dump((number, state_of(value)))
+
+    def can_take(self, value: Any) -> bool:
+        """Whether a value can be pickled; arrays and frames, which are large, always can."""
+        if is_array(value) or is_frame(value) or id(value) in self._numbers:
+            return True
+        try:
+            _AnswerPacker(self._numbers, self._objects).dump(value)
+        except Exception:  # noqa: BLE001 - pickling runs the value's own code
+            return False
+        return True
 
     def _came_within(self, value: Any) -> Any:
         """Return the array that came and in whose memory another one lies, if it is one."""
@@ -436,39 +279,53 @@ class Receiver:
     def __init__(self, namespace: dict[str, Any]) -> None:
         self._namespace = namespace
         self._objects: list[Any] = []
+        #: Classes of the notebook that came, by their number, with their members.
+        self._classes: dict[int, dict[str, Any]] = {}
         #: The numbers of what the body may change, even where nothing leads there afterwards.
         self._changed: list[int] = []
 
     def unpack(self, parcel: Parcel) -> None:
         """Put what was sent into the namespace."""
         unpacker = _Unpacker(parcel)
-        token = _over.set(self._namespace)
+        token = built_over.set(self._namespace)
         try:
             changed = unpacker.load()
             self._namespace.update(unpacker.load() for _ in changed)
             count = len(unpacker.memo.copy()) if changed else 0
             self._namespace.update(iter(unpacker.load, None))
         finally:
-            _over.reset(token)
-        self._objects = unpacker.objects()
+            built_over.reset(token)
+        # Tuples go: nobody can change one, and some only held what an object was made from.
+        self._objects = [None if isinstance(value, UNNUMBERED) else value for value in unpacker.objects()]
         del unpacker
+        self._classes = {number: dict(vars(value)) for number, value in enumerate(self._objects) if is_notebooks(value)}
         for number in range(count):
             value = self._objects[number]
             # What nothing but our list, the name here and the call that counts refers to was only needed on the way.
             if has_state(value) and sys.getrefcount(value) > 3:
                 self._changed.append(number)
 
-    def pack(self, made: Mapping[str, Any]) -> Parcel:
+    def pack(self, made: Mapping[str, Any], wanted: Collection[str] | None = None) -> Parcel:
         """Return these values for the way back, with what the body changed in what it was sent.
+
+        Parameters
+        ----------
+        made : mapping
+            The values by name.
+        wanted : collection of str, optional
+            Those that somebody reads, by default all; of the others a :class:`Stayed` goes if they cannot be pickled.
 
         Raises
         ------
         NotPicklable
-            One of them cannot be pickled.
+            One that is wanted cannot be pickled.
         """
         numbers = {id(value): number for number, value in enumerate(self._objects) if value is not None}
         packer = _AnswerPacker(numbers, self._objects)
         for name, value in made.items():
+            is_wanted = wanted is None or name in wanted
+            if not is_wanted and not is_atom(value) and not packer.can_take(value):
+                value = Stayed(name, type(value).__name__)
             try:
                 packer.dump((name, value))
             except Exception as error:  # noqa: BLE001 - pickling runs the value's own code
@@ -479,9 +336,32 @@ class Receiver:
                     retriable=False,
                 ) from None
         packer.dump(None)
-        packer.add_contents(self._changed)
+        packer.add_contents(self._changed, self._classes)
         packer.dump(None)
-        return packer.parcel()
+        return Parcel(*packer.parts())
+
+
+class Stayed:
+    """Stands for what a body made, could not send back, and no other task reads.
+
+    Parameters
+    ----------
+    name : str
+        The name it is bound to.
+    kind : str
+        What it is there.
+    """
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.__dict__.update(name=name, kind=kind)
+
+    def __repr__(self) -> str:
+        return f"<{self.__dict__['name']}: a {self.__dict__['kind']} that stayed in its process>"
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        raise AttributeError(f"{self!r} could not be sent back. {WAY_OUT}")
 
 
 WAY_OUT = "Run it where the others are: --runner threads."

@@ -61,10 +61,16 @@ class Kept:
         self.generators: dict[tuple[str, str], Any] = {}
         self._tokens: dict[Version, str] = {}
         self._spent: dict[Version, tuple[str, ...]] = {}
+        #: For every copy, who had changed what is in it by then.
+        self._actors: dict[str, frozenset[str]] = {}
+        self._doomed: set[str] = set()
+        #: When each version came into memory, and whether from a copy.
+        self._came: dict[Version, tuple[int, bool]] = {}
         #: By path its fingerprint when a task had last written it, that task, and what its source calls the file.
         self._files: dict[str, tuple[str, str, str]] = {}
         self._seconds: dict[str, float] = {}
         self._published: dict[str, Any] = {}
+        self._removed: set[str] = set()
         self._spoiled: dict[str, str] = {}
         self._leaving: dict[Version, Any] = {}
         self._numbers = count(1)
@@ -73,32 +79,34 @@ class Kept:
 
     def see(self, base: dict[str, Any], wiring: Wiring) -> dict[str, Any]:
         """Return the environment as the plain cells left it, whatever tasks have published or changed since."""
-        made = {name for name, maker in self._makers(wiring) if maker}
+        made, bonds = _made(wiring), wiring.sharing.bonds
         found = dict(base)
         with self.lock:
-            for name in {name for name, maker in self._makers(wiring) if not maker}:
+            for name in _plain_names(wiring) | {each for each, maker in self.versions if not maker}:
                 version = (name, "")
-                if name not in base or not (name in made or version in wiring.sharing.bonds):
+                is_ours = self.published(name, base.get(name))
+                is_meant = name in made or version in bonds or version in self._spent or is_ours
+                if name not in base or not is_meant:
                     self._drop(version)
                     continue
-                value = base[name]
                 held = self.versions.get(version, self)
-                if held is not self and (value is held or value is self._published.get(name, self)):
+                if held is not self and (base[name] is held or is_ours or name in self._removed):
                     found[name] = held
                 else:
-                    self.put(version, value, f"cell {next(self._numbers)}")
+                    self.put(version, base[name], f"cell {next(self._numbers)}")
         return found
-
-    def _makers(self, wiring: Wiring) -> set[Version]:
-        read = {(name, maker or "") for bound in wiring.bindings.values() for name, maker in bound.items()}
-        effects = {task: wiring.effects[task] for task in wiring.bindings}
-        return read | {(name, task) for task, does in effects.items() for name in does.writes | does.mutates}
 
     def publish(self, names: Mapping[str, Any], removed: Collection[str] = ()) -> None:
         """Take note of what the live namespace was given, and of what was taken away from it."""
         self._published.update(names)
+        self._removed.difference_update(names)
+        self._removed.update(removed)
         for name in removed:
             self._published.pop(name, None)
+
+    def missing(self) -> dict[str, Any]:
+        """Return what plain cells have bound and tasks have taken away from the live namespace."""
+        return {name: self.versions[name, ""] for name in self._removed if (name, "") in self.versions}
 
     def published(self, name: str, value: Any) -> bool:
         """Whether a value is what tasks last published under a name."""
@@ -111,21 +119,35 @@ class Kept:
         with self.lock:
             self.versions[version] = value
             self._tokens[version] = token
+            self._came[version] = next(self._numbers), False
             self._spent.pop(version, None)
 
     def _drop(self, version: Version) -> None:
         self.versions.pop(version, None)
         self._tokens.pop(version, None)
+        self._came.pop(version, None)
         self._spent.pop(version, None)
 
-    def begin(self, tasks: Collection[str]) -> None:
-        """Forget what these tasks left: they are about to be performed again."""
+    def begin(self, tasks: Collection[str], used: Collection[str] = ()) -> None:
+        """Forget what these tasks left: they are about to be performed again, from these copies among others."""
         with self.lock:
             for task in tasks:
                 self.records.pop(task, None)
                 self._spoiled.pop(task, None)
-            for version in [version for version in self.versions if version[1] in tasks]:
+            for version in [version for version in self._tokens if version[1] in tasks]:
                 self._drop(version)
+            # Copies of what these tasks have changed hold what will never have been.
+            for name in [name for name, actors in self._actors.items() if not actors.isdisjoint(tasks)]:
+                if name in used:
+                    self._doomed.add(name)  # good for this run
+                else:
+                    self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        self._actors.pop(name, None)
+        self._doomed.discard(name)
+        if self.copies is not None:
+            self.copies.forget(name)
 
     def get(self, version: Version) -> Any:
         """Return a version in memory.
@@ -185,6 +207,7 @@ class Kept:
         """Put in a version's place what a task has made of it in place."""
         with self.lock:
             self.versions[version] = value
+            self._came[version] = next(self._numbers), False
             self.spend([version], task)
 
     def save(self, name: str, versions: Collection[Version], *, whatever: bool = False) -> str:
@@ -197,13 +220,17 @@ class Kept:
         with self.lock:
             values = {version: self.versions[version] for version in versions if version in self.versions}
             tokens = dict(self._tokens)
+            self._doomed.discard(name)
+            self._actors[name] = frozenset(task for version in values for task in self._spent.get(version, ()))
         try:
             self.copies.keep(name, values, tokens, float("inf") if whatever else self._worth(versions))
         except NotCopied as error:
             return str(error)
         return ""
 
-    def restore(self, name: str, task: str = "") -> dict[Version, tuple[Any, Any]]:
+    def restore(
+        self, name: str, task: str = "", only: Collection[Version] | None = None
+    ) -> dict[Version, tuple[Any, Any]]:
         """Put the versions of a copy in the place of those in memory; return what was there and what is now.
 
         Parameters
@@ -212,6 +239,8 @@ class Kept:
             The copy.
         task : str
             Whose changes, and those of everybody after it, are undone; by default everybody's.
+        only : collection of Version, optional
+            Leave the others as they are.
 
         Raises
         ------
@@ -222,10 +251,12 @@ class Kept:
         loaded = self.copies.load(name)
         found: dict[Version, tuple[Any, Any]] = {}
         with self.lock:
+            moment = next(self._numbers)
             good = self.copies.good(self._tokens).get(name, frozenset())
-            for version in good & loaded.keys():
+            for version in good & loaded.keys() & (loaded.keys() if only is None else set(only)):
                 found[version] = self.versions.get(version), loaded[version]
                 self.versions[version] = loaded[version]
+                self._came[version] = moment, True
                 if not version[1]:  # it is made from what the plain cell gave, whatever becomes of it
                     self.fingerprints.inherit(found[version][1], found[version][0])
                 spent = self._spent.pop(version, ())
@@ -284,10 +315,12 @@ class Kept:
     def stock(self) -> Stock:
         """Return which versions are to be had."""
         with self.lock:
+            for name in tuple(self._doomed):
+                self._forget(name)
             copies = self.copies.good(self._tokens) if self.copies is not None else {}
             live = frozenset(self.versions) | frozenset(self._leaving)
             writers = {called: task for _, task, called in self._files.values()}
-            return Stock(live, dict(self._spent), copies, writers)
+            return Stock(live, dict(self._spent), copies, writers, dict(self._came))
 
     def flaws(self, flow: CellFlow) -> dict[str, str]:
         """Return for tasks whose outcome is not any more as they left it what happened to it."""
@@ -302,3 +335,16 @@ class Kept:
                     continue
                 found[task.name] = f"file {called} is gone" if now == "gone" else f"file {called} was changed"
         return found
+
+
+def _made(wiring: Wiring) -> set[str]:
+    """Return the names that tasks bind, change or take away."""
+    effects = [wiring.effects[task] for task in wiring.bindings]
+    return {name for each in effects for name in each.writes | each.mutates | each.deletes}
+
+
+def _plain_names(wiring: Wiring) -> set[str]:
+    """Return the names that tasks have from the environment, and those that plain cells bind."""
+    read = {name for bound in wiring.bindings.values() for name, maker in bound.items() if maker is None}
+    plain = [effects for cell, effects in wiring.effects.items() if cell not in wiring.bindings]
+    return read.union(*(each.writes for each in plain))

@@ -76,7 +76,9 @@ class Watch:
         self.outcomes = {task.name: Outcome() for task in flow}
         #: For each task the objects that it changed, and nothing declares that.
         self.undeclared: dict[str, list[Change]] = {}
-        self.notes: set[str] = set()
+        #: Whether something was too big to be read whole, and the kinds of objects that cannot be looked into.
+        self.is_sampled = False
+        self.closed: set[str] = set()
         #: For each task the names it was lent.
         self.lent: dict[str, list[str]] = {}
         self._flow = flow
@@ -158,11 +160,17 @@ class Watch:
             self._surroundings.note({name for name in outcome.changed if name in self._seen})
             if not effects.opaque:
                 self.undeclared[cell.name] = self._undeclared(cell.name, before, after, given, left)
-            made = self._made[cell.name] & left.keys()
+            # A name that it may bind and did not is still what it was lent.
+            made = {
+                name
+                for name in self._made[cell.name] & left.keys()
+                if name not in lent or left[name] is not self._above[name]
+            }
             outcome.made = {name: after.digest(left[name]) for name in made}
             self._take_back(cell, body, lent)
             self._survey = after
-            self._note(after)
+            self.is_sampled |= after.budget.is_exceeded
+            self.closed |= after.closed
 
     def _counts(self, name: str, outcome: Outcome) -> bool:
         # A state that comes into being with its library has not been changed.
@@ -209,13 +217,6 @@ class Watch:
             for change in before.changes(after, names)
             if id(change.value) not in covered and not any(_meets(span, spans) for span in change.spans)
         ]
-
-    def _note(self, survey: Survey) -> None:
-        if survey.budget.is_exceeded:
-            self.notes.add("Some data were too big to be read whole; of these only samples were compared.")
-        if survey.closed:
-            kinds = ", ".join(sorted(survey.closed)[:8])
-            self.notes.add(f"Objects of these kinds cannot be looked into: {kinds}.")
 
 
 def _meets(span: tuple[int, int], spans: Collection[tuple[int, int]]) -> bool:

@@ -94,6 +94,22 @@ SCENES: dict[str, tuple[tuple[str, ...], Act]] = {
         ),
         explained,
     ),
+    "outputs": (
+        (
+            f"{LOAD}\nimport time, warnings, logging\nfrom tqdm import tqdm\nfrom tqdm.auto import tqdm as bar",
+            *(
+                f"%%task {name}\n%%time\nfor step in tqdm(range(40), desc='{name}'):\n    time.sleep(0.02)\n"
+                f"for step in bar(range(20), desc='as a widget'):\n    time.sleep(0.02)\n"
+                f"warnings.warn('{name} is careful')\nlogging.getLogger('{name}').warning('logged')\n"
+                f"shown = display('first', display_id=True)\nshown.update('{name} updated')\n'{name}'"
+                for name in ("north", "south")
+            ),
+            "%flow run",
+            "%%task asks\nname = input('Who? ')",
+            "%flow run asks",
+        ),
+        explained,
+    ),
     "forty": ((LOAD, *layered(8, 5), "%flow", "%flow run"), ended),
     "thousand": ((LOAD, *layered(100, 10), "%flow", "%flow run"), ended),
 }

@@ -32,7 +32,8 @@ class Source:
     def graph(self): return self.wiring
     def current(self): return self.run
     def log_tail(self, task, limit): return [LogWritten(datetime.now(UTC), task, 1, 20, f"<b>{task}</b> says hello")]
-    def start(self, select):
+    def coming(self): return None
+    def start(self, select, *, everything=False):
         if self.run and not self.run.state.is_final: raise RuntimeError("A run goes on already.")
         self.move("Running", "Running", "Pending")
     def cancel(self): self.clicked.set()

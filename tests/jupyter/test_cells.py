@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from orch_notebook.jupyter.hooks import DisplayRoutes
+from orch_notebook.jupyter.routes import DisplayRoutes
 from orch_notebook.model.views.words import plain
 from orch_notebook.runtime.capture import Capture, capturing
 from tests.kernels import Kernel

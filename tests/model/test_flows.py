@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import pytest
 
 from orch_notebook.errors import CycleError, UndefinedName, UnknownTask
@@ -178,3 +181,36 @@ def test_a_plain_cell_teaches_what_a_library_does() -> None:
     assert ("b", "c", "x") not in edges(flow)
     KNOWLEDGE.learn(functions={"lib_of_this_test.tidy": Rule(changes=(0,))})
     assert ("b", "c", "x") in edges(flow)
+
+
+def test_whoever_looks_while_somebody_defines_sees_one_state_or_the_next() -> None:
+    """Panels and the end of a run look from threads of their own; no name may lack for who has just defined it."""
+    flow = flow_of(*(task(f"t{number}", f"x{number} = {number}") for number in range(40)))
+    problems: list[BaseException] = []
+    stop = threading.Event()
+
+    def look() -> None:
+        try:
+            while not stop.is_set():
+                assert len(flow.graph.tasks) <= len(flow.wiring.bindings)
+                flow.makes()
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for number in range(60):
+            flow.define(PlainCell(f"p{number}", f"y{number} = {number}"))
+            assert f"p{number}" in flow.wiring.effects
+            flow.define(task(f"last{number}", f"z = y{number}"))
+            assert flow.graph.by_name[f"last{number}"].reads == (f"y{number}",)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(usual)
+    assert not problems

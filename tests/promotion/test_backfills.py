@@ -18,7 +18,7 @@ def orchestrator(settings, clock, tmp_path):
     """An orchestrator with a deployment that takes a day and a number."""
     found = Orchestrator(settings, clock=clock)
     book = write_book(tmp_path / "work" / "report.ipynb", ("day: date\nn: int = 3", ["parameters"]), "print(day, n)")
-    found.promote(book, "nightly", parameters={"day": "2026-01-01"}, terms=Terms(overlap=Overlap.SKIP))
+    found.deployments.promote(book, "nightly", parameters={"day": "2026-01-01"}, terms=Terms(overlap=Overlap.SKIP))
     yield found
     found.close()
 
@@ -32,21 +32,21 @@ def work(orchestrator, settings, clock, ending=COMPLETED, slots=9):
 
 def test_every_point_becomes_a_run_in_order(orchestrator, settings, clock):
     """The runs bear their point's parameters and begin in the grid's order, whatever the deployment's own policy."""
-    plan = orchestrator.plan_backfill("nightly", ["day=2026-01-01..2026-01-03", "n=1,2"])
-    backfill = orchestrator.backfill(plan, at_once=2)
-    runs = orchestrator.backfill_runs(backfill)
+    plan = orchestrator.deployments.plan_backfill("nightly", ["day=2026-01-01..2026-01-03", "n=1,2"])
+    backfill = orchestrator.deployments.backfill(plan, at_once=2)
+    runs = orchestrator.deployments.backfill_runs(backfill)
     points = [(run.parameters["day"], run.parameters["n"]) for run in runs]
     assert points == [(f"2026-01-0{day}", n) for day in (1, 2, 3) for n in (1, 2)]
     stage = work(orchestrator, settings, clock)
     assert stage.launched == [run.run_id for run in runs]
-    assert {run.state.name for run in orchestrator.backfill_runs(backfill)} == {"Completed"}
+    assert {run.state.name for run in orchestrator.deployments.backfill_runs(backfill)} == {"Completed"}
 
 
 def test_only_so_many_go_on_at_once(orchestrator, settings, clock):
     """However many slots a worker has, a backfill takes no more than it may; the deployment's own runs are apart."""
-    plan = orchestrator.plan_backfill("nightly", ["n=1..5"])
-    orchestrator.backfill(plan, at_once=2)
-    own = orchestrator.trigger("nightly")
+    plan = orchestrator.deployments.plan_backfill("nightly", ["n=1..5"])
+    orchestrator.deployments.backfill(plan, at_once=2)
+    own = orchestrator.deployments.trigger("nightly")
     stage = Stage(orchestrator.store, clock)
     worker = Worker(orchestrator.store, settings, slots=9, clock=clock, launcher=stage)
     for _ in range(3):
@@ -56,28 +56,30 @@ def test_only_so_many_go_on_at_once(orchestrator, settings, clock):
 
 def test_what_was_run_before_is_left_out(orchestrator, settings, clock):
     """A second backfill runs what is new; failed points run again when asked."""
-    orchestrator.backfill(orchestrator.plan_backfill("nightly", ["n=1..2"]))
+    orchestrator.deployments.backfill(orchestrator.deployments.plan_backfill("nightly", ["n=1..2"]))
     work(orchestrator, settings, clock)
-    orchestrator.backfill(orchestrator.plan_backfill("nightly", ["n=3..4"]))
+    orchestrator.deployments.backfill(orchestrator.deployments.plan_backfill("nightly", ["n=3..4"]))
     work(orchestrator, settings, clock, FAILED)
-    plan = orchestrator.plan_backfill("nightly", ["n=1..5"])
+    plan = orchestrator.deployments.plan_backfill("nightly", ["n=1..5"])
     assert [point["n"] for point in plan.points] == [5]
-    again = orchestrator.plan_backfill("nightly", ["n=1..5"], reprocess="failed", is_reversed=True)
+    again = orchestrator.deployments.plan_backfill("nightly", ["n=1..5"], reprocess="failed", is_reversed=True)
     assert [point["n"] for point in again.points] == [5, 4, 3]
     assert [run.state.name for _, run in again.left] == ["Completed", "Completed"]
 
 
 def test_a_backfill_can_be_cancelled(orchestrator, settings, clock):
     """What waits ends at once, what goes on is asked to stop."""
-    backfill = orchestrator.backfill(orchestrator.plan_backfill("nightly", ["n=1..4"]), at_once=1)
+    backfill = orchestrator.deployments.backfill(
+        orchestrator.deployments.plan_backfill("nightly", ["n=1..4"]), at_once=1
+    )
     stage = Stage(orchestrator.store, clock)
     Worker(orchestrator.store, settings, slots=9, clock=clock, launcher=stage).step()
-    assert orchestrator.cancel_backfill(backfill) == 4
+    assert orchestrator.deployments.cancel_backfill(backfill) == 4
     assert orchestrator.store.take_requests(stage.launched[0], clock.now()) == ["cancel"]
-    names = [run.state.name for run in orchestrator.backfill_runs(backfill)]
+    names = [run.state.name for run in orchestrator.deployments.backfill_runs(backfill)]
     assert names == ["Pending", "Cancelled", "Cancelled", "Cancelled"]
     with pytest.raises(NotFound):
-        orchestrator.cancel_backfill("none")
+        orchestrator.deployments.cancel_backfill("none")
 
 
 BAD = [
@@ -93,15 +95,15 @@ BAD = [
 def test_every_point_is_checked_before_anything_runs(orchestrator, axes, given, kind, says):
     """A wrong name or value anywhere in the grid is told, and no run is made."""
     with pytest.raises(kind, match=says):
-        orchestrator.plan_backfill("nightly", axes, given)
+        orchestrator.deployments.plan_backfill("nightly", axes, given)
     assert orchestrator.runs() == []
 
 
 def test_there_must_be_something_to_run(orchestrator, settings, clock):
     """A backfill of what was all run before says how to run it again; none at a time is refused."""
-    orchestrator.backfill(orchestrator.plan_backfill("nightly", ["n=1"]))
+    orchestrator.deployments.backfill(orchestrator.deployments.plan_backfill("nightly", ["n=1"]))
     work(orchestrator, settings, clock)
     with pytest.raises(UsageError, match="--reprocess all"):
-        orchestrator.backfill(orchestrator.plan_backfill("nightly", ["n=1"]))
+        orchestrator.deployments.backfill(orchestrator.deployments.plan_backfill("nightly", ["n=1"]))
     with pytest.raises(UsageError, match="At least one"):
-        orchestrator.backfill(orchestrator.plan_backfill("nightly", ["n=2"]), at_once=0)
+        orchestrator.deployments.backfill(orchestrator.deployments.plan_backfill("nightly", ["n=2"]), at_once=0)

@@ -66,10 +66,10 @@ def declare(book):
 
 def test_a_file_says_everything(orchestrator, declare):
     """Every key of a declaration reaches the deployment."""
-    changes = orchestrator.compare_declarations(declare(FULL))
+    changes = orchestrator.deployments.compare(declare(FULL))
     assert [(change.name, change.kind) for change in changes] == [("nightly", "new"), ("by-hand", "new")]
-    orchestrator.apply(changes)
-    made = orchestrator.deployment("nightly")
+    orchestrator.deployments.apply(changes)
+    made = orchestrator.deployments.find("nightly")
     plan = made.plan
     assert (made.parameters, plan.retries, plan.retry_delay, plan.timeout) == ({"n": 7}, 2, 60.0, 7200.0)
     assert (plan.queue, plan.priority, plan.concurrency, plan.overlap) == ("big", 5, 1, Overlap.SKIP)
@@ -77,45 +77,48 @@ def test_a_file_says_everything(orchestrator, declare):
     rules = {type(schedule_from_json(row.rule)): row for row in made.schedules}
     assert rules.keys() == {Cron, Recurrence, Once}
     assert rules[Cron].parameters == {"n": 9}
-    assert orchestrator.deployment("by-hand").schedules == ()
+    assert orchestrator.deployments.find("by-hand").schedules == ()
 
 
 def test_what_is_in_line_stays_as_it_is(orchestrator, declare, book):
     """Applying twice changes nothing; a change of a value or of a cell is told and makes a version."""
     path = declare(FULL)
-    orchestrator.apply(orchestrator.compare_declarations(path))
-    again = orchestrator.compare_declarations(path)
+    orchestrator.deployments.apply(orchestrator.deployments.compare(path))
+    again = orchestrator.deployments.compare(path)
     assert {change.kind for change in again} == {"same"}
-    orchestrator.apply(again)
-    assert orchestrator.deployment("nightly").version == 1
+    orchestrator.deployments.apply(again)
+    assert orchestrator.deployments.find("nightly").version == 1
     declare(FULL.replace("retries = 2", "retries = 3"))
-    [change, other] = orchestrator.compare_declarations(path)
+    [change, other] = orchestrator.deployments.compare(path)
     assert (change.kind, change.lines, other.kind) == ("changed", ("retries: 2 -> 3",), "same")
-    orchestrator.apply([change, other])
-    assert (orchestrator.deployment("nightly").version, orchestrator.deployment("by-hand").version) == (2, 1)
+    orchestrator.deployments.apply([change, other])
+    assert (orchestrator.deployments.find("nightly").version, orchestrator.deployments.find("by-hand").version) == (
+        2,
+        1,
+    )
     write_book(book, ("n: int = 3  # rows", ["parameters"]), "print(n + 1)")
-    assert {change.kind for change in orchestrator.compare_declarations(path)} == {"changed"}
+    assert {change.kind for change in orchestrator.deployments.compare(path)} == {"changed"}
 
 
 def test_what_is_no_longer_declared_goes_when_asked(orchestrator, declare, tmp_path, book):
     """With prune, deployments of notebooks below the file go that it does not declare; others stay."""
-    orchestrator.apply(orchestrator.compare_declarations(declare(FULL)))
+    orchestrator.deployments.apply(orchestrator.deployments.compare(declare(FULL)))
     elsewhere = write_book(tmp_path / "elsewhere" / "other.ipynb", "x = 1")
-    orchestrator.promote(elsewhere, "other")
+    orchestrator.deployments.promote(elsewhere, "other")
     path = declare('[deployments.by-hand]\nnotebook = "report.ipynb"\n')
-    assert [change.kind for change in orchestrator.compare_declarations(path)] == ["same"]
-    waiting = orchestrator.trigger("nightly")
-    orchestrator.apply(orchestrator.compare_declarations(path, prune=True))
-    assert [found.name for found in orchestrator.deployments()] == ["by-hand", "other"]
+    assert [change.kind for change in orchestrator.deployments.compare(path)] == ["same"]
+    waiting = orchestrator.deployments.trigger("nightly")
+    orchestrator.deployments.apply(orchestrator.deployments.compare(path, prune=True))
+    assert [found.name for found in orchestrator.deployments.all()] == ["by-hand", "other"]
     assert orchestrator.show(waiting.run_id).state.message == "The deployment was removed."
 
 
 def test_the_way_back(orchestrator, declare, book, clock):
     """What is written from the store declares the same deployments."""
-    orchestrator.apply(orchestrator.compare_declarations(declare(FULL)))
-    text = write_declarations(orchestrator.deployments(), book.parent)
+    orchestrator.deployments.apply(orchestrator.deployments.compare(declare(FULL)))
+    text = write_declarations(orchestrator.deployments.all(), book.parent)
     assert tomllib.loads(text)["deployments"]["nightly"]["notebook"] == "report.ipynb"
-    assert {change.kind for change in orchestrator.compare_declarations(declare(text))} == {"same"}
+    assert {change.kind for change in orchestrator.deployments.compare(declare(text))} == {"same"}
 
 
 BAD = [
@@ -143,10 +146,10 @@ def test_a_bad_file_is_told_in_one_line(orchestrator, declare, text, says):
     """What is wrong is told with the file, the deployment and the key, and nothing is kept."""
     path = declare(text)
     with pytest.raises(UsageError) as caught:
-        orchestrator.compare_declarations(path)
+        orchestrator.deployments.compare(path)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert orchestrator.deployments() == []
+    assert orchestrator.deployments.all() == []
 
 
 def test_the_file_is_found(declare, book, clock):

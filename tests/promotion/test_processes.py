@@ -83,8 +83,8 @@ class House:
     def promote(self, *cells, **options):
         """Promote a notebook of these cells and make a run of it."""
         book = write_book(self.folder / "book.ipynb", *cells)
-        self.orchestrator.promote(book, "book", **options)
-        return self.orchestrator.trigger("book").run_id
+        self.orchestrator.deployments.promote(book, "book", **options)
+        return self.orchestrator.deployments.trigger("book").run_id
 
     def held(self, run_id):
         """Wait until the run's cell waits for 'go', and return the pids of its kernel and of its process."""
@@ -249,7 +249,7 @@ def test_a_terminated_worker_finishes_what_it_began(house):
     run_id = house.promote(*TASKS)
     worker = house.work("--slots", "1")
     house.held(run_id)
-    waiting = house.orchestrator.trigger("book").run_id
+    waiting = house.orchestrator.deployments.trigger("book").run_id
     worker.terminate()
     house.go()
     assert worker.wait(60) == 0
@@ -283,7 +283,7 @@ def test_two_workers_lose_no_due_time_and_do_none_twice(house):
     start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
     moments = [start + timedelta(seconds=place) for place in range(8)]
     book = write_book(house.folder / "tick.ipynb", "open('ticks', 'a').write('x')")
-    house.orchestrator.promote(book, "tick", schedules=[Once(moment) for moment in moments])
+    house.orchestrator.deployments.promote(book, "tick", schedules=[Once(moment) for moment in moments])
     for _ in range(2):
         house.work("--slots", "2")
 

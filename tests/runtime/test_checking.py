@@ -224,6 +224,9 @@ CLEAN = {
     "generators": ("def count():\n    n = 0\n    while True:\n        yield n\n        n += 1",
                    ["g = count()", "a = next(g)", "b = next(g)", "c = [next(g) for _ in range(2)]"]),
     "an address in a text": ("", ["x = object()", "print(x)", "x"]),
+    "a write that may not happen": (
+        "", ["q = 1", "a = q", "try:\n    q = int('x')\nexcept ValueError:\n    pass", "b = 2"],
+    ),
     "a failing cell": ("", ["x = 1", "1 / 0", "y = x"]),
     "warnings": ("import warnings", ["warnings.warn('careful')\nx = 1", "y = 2", "warnings.warn('more')"]),
 }  # fmt: skip

@@ -216,6 +216,18 @@ def test_a_bystander_that_was_missed_after_all_is_explained(pool) -> None:
     assert "'lock' could not be sent to this process" in error and "--runner threads" in error
 
 
+def test_what_nobody_reads_may_stay_where_it_was_made(pool, tmp_path) -> None:
+    """A file that a ``with`` leaves closed fails no task; who uses the name afterwards is told."""
+    path = tmp_path / "numbers"
+    path.write_text("1 2")
+    notebook = Notebook(f"with open({str(path)!r}) as file:\n    a = file.read()")
+    assert notebook.run(runner=ProcessRunner(pool)) == ["Completed"]
+    assert notebook.names["a"] == "1 2"
+    assert notes_of(notebook) == {"t0": "'file' stayed in the process: it cannot be pickled."}
+    with pytest.raises(AttributeError, match=r"TextIOWrapper.*--runner threads"):
+        notebook.names["file"].read()
+
+
 def test_a_note_says_why_a_body_ran_in_a_thread(pool) -> None:
     """And where it did not have to, there is none."""
     notebook = Notebook("it = iter([1])", "a = next(it)", "b = a")

@@ -57,6 +57,8 @@ class Notebook:
         flow = self.flow.copy()
         if base is None:
             base = {name: value for name, value in self.names.items() if name not in flow.makes()}
+            base = {**self.kept.missing(), **base}
+            flow.know([name for name in base if name != "__builtins__"], flow.tools)
         prepared = prepare(flow, base, self.kept, self.results, select=select, **how)
         check(prepared.plan)
         self.plan, graph, self.count = prepared.plan, prepared.graph, self.count + 1

@@ -16,6 +16,7 @@ from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.mixed import MixedRunner
 from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
 from orch_notebook.runtime.runners.threads import ThreadRunner
+from orch_notebook.runtime.shipping import Stayed
 from tests.late_programs import LATE
 from tests.model.cells.programs import programs
 from tests.model.cells.test_programs import keep_what_runs, picture
@@ -92,10 +93,8 @@ def test_the_result_is_that_of_running_top_to_bottom(make_runner, cells, plain, 
 
 #: Programs of the table that hand on what cannot be pickled, by what it is.
 UNPICKLABLE = {
-    "a callback in a thread pool": "ThreadPoolExecutor",
     "a generator that goes on later": "generator",
     "a generator expression drawn from later": "generator",
-    "names bound by every kind of statement": "TextIOWrapper",
 }
 
 
@@ -121,6 +120,7 @@ SHARED = {
         ["import numpy as np\na = np.zeros(4)", "v = a[1:3]", "a += 1", "c = v.sum()", "v[0] = 5", "d = a[1]"],
         {"c": 2, "d": 5},
     ),
+    "a class": (["class C: n = 1", "c = C()", "C.n = 2", "d = c.n"], {"d": 2}),
     "an object in two names": (
         ["class C: pass\nx = C()", "y = {'it': x}", "x.n = 1", "c = y['it'].n", "d = type(y['it']) is C"],
         {"c": 1, "d": True},
@@ -187,7 +187,6 @@ def test_hidden_state_goes_along(processes, cells, plain) -> None:
 
 STAYING = {
     "an iterator that is drawn from": (["it = iter([1, 2])", "a = next(it)", "b = next(it)"], "b", 2, "list_iterator"),
-    "a class that is changed": (["class C: n = 1", "C.n = 2", "b = C.n"], "b", 2, "the class 'C'"),
     "a cached function": (
         ["a = f()", "calls.append(1)", "b = f()"], "b", 0, "the cache of f()",
     ),
@@ -338,6 +337,7 @@ def test_random_programs_give_in_processes_what_top_to_bottom_gives(pool, cells:
         return
     states = flow.run(runner=ProcessRunner(pool))
     assume(not any("cannot be sent" in error for error in flow.errors().values()))
+    assume(not any(isinstance(value, Stayed) for value in flow.names.values()))
     assert set(states) <= {"Completed"}, flow.errors()
     for cell in cells:
         if cell.is_task:

@@ -96,6 +96,19 @@ JOURNEYS: dict[str, tuple[str, str, str, str, str, str]] = {
     "a method's too": (
         "n = 1\nclass C:\n    def get(self): return n\nc = C()", "n = 5\ny = c.get()", "c", "", "n y", "y == 5",
     ),
+    "an attribute of a function": ("def f(): pass\ng = f", "f.n = 1", "", "f", "", "g.n == 1 and g is f"),
+    "an instance with slots and attributes": (
+        "class B: __slots__ = ('x',)\nclass P(B): pass\np = P()\np.x = p.y = 1\nq = p",
+        "p.x = p.y = p.z = 2", "P", "p", "",
+        "(q.x, q.y, q.z) == (2, 2, 2)",
+    ),
+    "a member of a class": (
+        "class C: n, m = 1, 2\nc = C()\nD = C", "C.n = 5\ndel C.m\nC.get = lambda self: self.n", "c", "C", "",
+        "D.n == 5 and not hasattr(D, 'm') and c.get() == 5",
+    ),
+    "a class that a method changes": (
+        "class C:\n    n = 0\n    def up(self): type(self).n += 1\nc = C()", "c.up()", "", "c", "", "C.n == 1",
+    ),
     "a function that comes back": (
         "n = 1", "f = lambda: n\nn = 2", "", "", "f n", "f() == 2 and f.__globals__ is here",
     ),
@@ -212,7 +225,7 @@ def test_a_bystander_need_not_travel() -> None:
 
 UNFIT = {
     "an iterator": ("x = iter([1, 2])", "a list_iterator"),
-    "a class": ("class x: pass", "the class 'x'"),
+    "a class of a library": ("from string import Formatter as x", "the class 'x'"),
     "a cached function": ("import functools\n@functools.cache\ndef x(): return 1", r"the cache of x\(\)"),
     "foreign memory": ("x = np.frombuffer(bytearray(8), np.uint8)", "memory that is not its own"),
     "deep inside": ("x = {'a': [iter([1])]}", "a list_iterator"),

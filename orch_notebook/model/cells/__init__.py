@@ -5,7 +5,7 @@ from __future__ import annotations
 from orch_notebook.model.cells.effects import Cell, Effects
 from orch_notebook.model.cells.knowledge import KNOWLEDGE
 from orch_notebook.model.cells.late import claims, late_names
-from orch_notebook.model.cells.reading import analyse, parse
+from orch_notebook.model.cells.reading import analyse, body_of, parse, timed_python
 from orch_notebook.model.cells.rules import Knowledge, Rule
 from orch_notebook.model.cells.wiring import Wiring, wire
 
@@ -17,8 +17,10 @@ __all__ = [
     "Rule",
     "Wiring",
     "analyse",
+    "body_of",
     "claims",
     "late_names",
     "parse",
+    "timed_python",
     "wire",
 ]

@@ -99,6 +99,8 @@ def read_attribute(frame: Frame, node: ast.Attribute) -> Value:
             else:
                 kind = "bound" if kind == "instance" else "function"
                 found.append(frame.new(node, (kind, method), holds=frozenset({atom})))
+    if name == "__class__":
+        return frame.classes_of(value)
     if name in PLAIN_ATTRIBUTES:
         return union(found)
     if name in ("user_ns", "user_global_ns", "user_module"):

@@ -268,17 +268,19 @@ class Frame:
 
     def tags_of(self, atom: Atom) -> frozenset[Tag]:
         """Return what is known of one object, or for an inner atom of what is inside it."""
-        base, inner = atom
-        own, parts = self.tags.get(base, (NO_TAGS, NO_TAGS))
-        return own | parts if inner else own
+        known = self.tags.get(atom[0])
+        if known is None:
+            return NO_TAGS
+        return known[0] | known[1] if atom[1] else known[0]
 
     def known_of(self, value: Value) -> frozenset[Tag]:
         """Return all that is known of what a value may be."""
-        if not self.tags:
+        known = self.tags
+        if not known:
             return NO_TAGS
         found = NO_TAGS
         for atom in value:
-            if (tags := self.tags_of(atom)) and tags is not NO_TAGS:
+            if atom[0] in known and (tags := self.tags_of(atom)) and tags is not NO_TAGS:
                 found |= tags
         return found
 
@@ -307,6 +309,12 @@ class Frame:
         self.linker.effort += effort
         known = self.reached[value] = frozenset(found)
         return known
+
+    def classes_of(self, value: Value) -> Value:
+        """Return the classes of the notebook whose instance a value may be."""
+        if not self.tags:
+            return EMPTY
+        return frozenset(a for a in self.inside(value) if any(kind == "class" for kind, _ in self.tags_of(a)))
 
     def element(self, value: Value) -> Value:
         """Return what may be taken out of a value: its parts, or a view of it."""

@@ -10,9 +10,31 @@ import ast
 from orch_notebook.model.cells.frame import Frame
 from orch_notebook.model.cells.values import EMPTY, Value
 
-__all__ = ["call_ipython"]
+__all__ = ["call_ipython", "timed_text"]
 
 RUNNERS = ("run_line_magic", "run_cell_magic")
+
+
+def timed_text(tree: ast.Module) -> str | None:
+    """Return the text that ``%%time`` runs, if that is all that a cell does.
+
+    Examples
+    --------
+    >>> timed_text(ast.parse("get_ipython().run_cell_magic('time', '', 'x = 1')"))
+    'x = 1'
+    >>> timed_text(ast.parse("x = 1"))
+    """
+    match tree.body:
+        case [
+            ast.Expr(
+                ast.Call(
+                    func=ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython")), attr="run_cell_magic"),
+                    args=[ast.Constant(value="time"), ast.Constant(value=""), ast.Constant(value=str(text))],
+                )
+            )
+        ]:
+            return text
+    return None
 
 
 def call_ipython(frame: Frame, name: str, node: ast.Call) -> Value:

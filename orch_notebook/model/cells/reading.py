@@ -15,12 +15,13 @@ from orch_notebook.model.cells.effects import Effects, effects_of
 from orch_notebook.model.cells.expressions import evaluate
 from orch_notebook.model.cells.frame import Frame
 from orch_notebook.model.cells.knowledge import KNOWLEDGE, USUAL_NAMES
+from orch_notebook.model.cells.magics import timed_text
 from orch_notebook.model.cells.names import code_of
 from orch_notebook.model.cells.rules import Knowledge
 from orch_notebook.model.cells.statements import execute
 from orch_notebook.model.cells.values import EMPTY, NOTHING_KNOWN, ClassCode, Entry, FunctionCode, Summary
 
-__all__ = ["OLD_NAMES", "Reader", "analyse", "library_entry", "parse"]
+__all__ = ["OLD_NAMES", "Reader", "analyse", "body_of", "library_entry", "parse", "timed_python"]
 
 #: How many calls deep functions of the notebook are followed.
 DEEPEST = 24
@@ -65,6 +66,36 @@ def library_entry(name: str) -> Entry:
     return NOTHING_KNOWN
 
 
+def body_of(source: str) -> ast.Module:
+    """Return the syntax tree of what a cell does: below ``%%time``, of the text that it times.
+
+    Examples
+    --------
+    >>> ast.unparse(body_of("get_ipython().run_cell_magic('time', '', 'x = 1')"))
+    'x = 1'
+    """
+    text = timed_python(source)
+    return parse(source) if text is None else parse(text)
+
+
+def timed_python(source: str) -> str | None:
+    """Return the text that a cell runs by ``%%time``, if that is all it does and the text is Python.
+
+    Examples
+    --------
+    >>> timed_python("get_ipython().run_cell_magic('time', '', 'x = 1')")
+    'x = 1'
+    >>> timed_python("get_ipython().run_cell_magic('time', '', '%%capture')")
+    """
+    text = timed_text(parse(source)) if "run_cell_magic" in source else None
+    if text is not None:
+        try:
+            parse(text)
+        except (SyntaxError, ValueError):
+            return None  # magics once more, of which IPython makes Python
+    return text
+
+
 class _Memory:
     """Summaries of one body, each with what it rests on; hung on the node, so it goes when the source goes."""
 
@@ -98,7 +129,7 @@ class Reader:
 
     def read_cell(self, source: str, entry: Callable[[str], Entry]) -> Summary:
         """Return what a cell does where its names are known so."""
-        tree = parse(source)
+        tree = body_of(source)
         memory = memory_of(tree).summaries.setdefault(self.knowledge.edition, [])
         for summary in memory:
             if all(entry(name) == known for name, known in summary.needs.items()):

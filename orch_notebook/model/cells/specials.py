@@ -49,6 +49,8 @@ def call_builtin(frame: Frame, name: str, called: Value, node: ast.Call, given: 
         else:
             frame.give_up(f"it calls {name}()", rebinds=name == "exec")
         return frame.new(node)
+    if name == "type" and len(given.positional) == 1:
+        return frame.classes_of(given.positional[0])
     if name == "dir" and not node.args and frame.code is None:
         frame.give_up("it uses dir()")
     if name in NAMESPACES and not node.args:

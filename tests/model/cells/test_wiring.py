@@ -93,6 +93,10 @@ PROGRAMS = {
         "a>b read-after-write init_printing, a>b hidden-state state:display, a>c read-after-write print, "
         "b>c hidden-state state:display",
     ),
+    "asking a constant of a star import for something does not change it": (
+        "(m): from math import *\na: pi.hex()\nb: print(pi)",
+        "",
+    ),
     "what a library is set to holds for all that comes after": (
         "a: import mylib\nb: print(1)\nc: mylib.set_mode(2)\nd: print(2)",
         "a>c read-after-write mylib, a>c hidden-state state:settings, b>c hidden-state state:settings, "
@@ -115,6 +119,11 @@ PROGRAMS = {
     "a shelf that stays open is changed by whoever uses it": (
         "a: import shelve\nb: s = shelve.open('f')\nc: s['k'] = 1\nd: print(open('f').read())",
         "a>b read-after-write shelve, b>c read-after-write s, c>d file file:f, b>c file file:f",
+    ),
+    "a class is changed through an instance of it": (
+        "(m): class C:¶    n = 0¶    def up(self): type(self).n += 1¶    def down(self): self.__class__.n -= 1\n"
+        "(i): c = C()\na: c.up()\nb: x = C.n\nd: c.down()\ne: y = C.n",
+        "a>b alias C, a>d read-after-write c, b>d alias c, d>e alias C",
     ),
     "a copy shares nothing": (
         "a: x = [1]\nb: y = x.copy()\nc: y.append(2)\nd: print(x)",

@@ -1,0 +1,191 @@
+"""What can be done with deployments, in one place: a face calls one verb and shows what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from orch_notebook.model.deployments import Deployment
+from orch_notebook.model.differences import compare_deployments
+from orch_notebook.model.runs import FlowRun
+from orch_notebook.model.schedules import Schedule
+from orch_notebook.promotion import backfills, deployments
+from orch_notebook.promotion.backfills import Backfill
+from orch_notebook.promotion.declarations import Change, compare_declarations
+from orch_notebook.promotion.notebooks import cells_of
+from orch_notebook.promotion.terms import Given, Terms, Timed
+from orch_notebook.promotion.upkeep import sweep
+from orch_notebook.runtime.clock import Clock
+from orch_notebook.runtime.owners import this_owner
+from orch_notebook.runtime.settings import Settings
+from orch_notebook.runtime.store import Store
+
+__all__ = ["Deployments"]
+
+
+class Deployments:
+    """The deployments of a store.
+
+    Parameters
+    ----------
+    store : Store
+        Where they are kept.
+    settings : Settings
+        Where pinned notebooks go, and when a run counts as late.
+    clock : Clock
+        The time.
+    """
+
+    def __init__(self, store: Store, settings: Settings, clock: Clock) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+
+    def promote(
+        self,
+        notebook: str | Path,
+        name: str,
+        *,
+        schedules: Sequence[Schedule | Timed] = (),
+        parameters: Given | None = None,
+        terms: Terms | None = None,
+    ) -> Deployment:
+        """Make a notebook runnable by itself; see :func:`orch_notebook.promotion.deployments.promote`."""
+        return deployments.promote(
+            self._store,
+            self._settings,
+            self._clock.now(),
+            Path(notebook),
+            name,
+            schedules=schedules,
+            parameters=parameters,
+            terms=terms,
+        )
+
+    def versions(self, name: str) -> list[Deployment]:
+        """Return every version of a deployment as it was promoted, oldest first.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment.
+        """
+        deployments.find(self._store, name)
+        return self._store.versions(name)
+
+    def differences(self, name: str, old: int, new: int) -> list[str]:
+        """Return the lines that tell one version of a deployment from another.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment, or no such version of it.
+        """
+        before, after = (deployments.find_version(self._store, name, version) for version in (old, new))
+        return compare_deployments(before, after, cells_of(before), cells_of(after))
+
+    def plan_backfill(
+        self,
+        name: str,
+        axes: Sequence[str],
+        parameters: Given | None = None,
+        *,
+        reprocess: str = "none",
+        is_reversed: bool = False,
+    ) -> Backfill:
+        """Return what a backfill would run; see :func:`orch_notebook.promotion.backfills.plan_backfill`."""
+        return backfills.plan_backfill(
+            self._store, name, axes, parameters or {}, reprocess=reprocess, is_reversed=is_reversed
+        )
+
+    def backfill(self, plan: Backfill, *, at_once: int = 4) -> str:
+        """Make the runs of a backfill and return its id.
+
+        Raises
+        ------
+        UsageError
+            There is nothing to run.
+        """
+        return backfills.begin_backfill(self._store, self._clock.now(), plan, at_once=at_once)
+
+    def backfill_runs(self, backfill_id: str) -> list[FlowRun]:
+        """Return the runs of a backfill in its order.
+
+        Raises
+        ------
+        NotFound
+            There is no such backfill.
+        """
+        sweep(self._store, this_owner(), self._clock.now())
+        return backfills.runs_of(self._store, backfill_id)
+
+    def cancel_backfill(self, backfill_id: str) -> int:
+        """Cancel what is left of a backfill; return how many runs that were.
+
+        Raises
+        ------
+        NotFound
+            There is no such backfill.
+        """
+        return backfills.cancel_backfill(self._store, this_owner(), self._clock.now(), backfill_id)
+
+    def compare(self, path: Path, *, prune: bool = False) -> list[Change]:
+        """Return what bringing the deployments in line with a file would change.
+
+        Raises
+        ------
+        UsageError
+            The file, or a notebook it names, cannot be used.
+        """
+        return compare_declarations(self._store, self._settings, self._clock.now(), path, prune=prune)
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Make these changes: what is new or changed is promoted, what is gone is removed."""
+        now = self._clock.now()
+        for change in changes:
+            if change.wanted is None:
+                self.remove(change.name)
+            elif change.kind != "same":
+                deployments.save(self._store, self._settings, now, change.wanted)
+
+    def remove(self, name: str) -> None:
+        """Take a deployment away; its runs stay.
+
+        Raises
+        ------
+        NotFound
+            There is none of that name.
+        """
+        deployments.remove(self._store, self._settings, self._clock.now(), this_owner(), name)
+
+    def roll_back(self, name: str, version: int) -> Deployment:
+        """Promote an earlier version of a deployment again.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment, or no such version of it.
+        """
+        return deployments.roll_back(self._store, self._settings, self._clock.now(), name, version)
+
+    def all(self) -> list[Deployment]:
+        """Return all deployments by name."""
+        return self._store.deployments()
+
+    def find(self, name: str) -> Deployment:
+        """Return one deployment.
+
+        Raises
+        ------
+        NotFound
+            There is none of that name.
+        """
+        return deployments.find(self._store, name)
+
+    def trigger(self, name: str, parameters: Given | None = None) -> FlowRun:
+        """Make a run of a deployment that is due now."""
+        return deployments.trigger(self._store, self._clock.now(), name, parameters or {})
+
+    def pause(self, name: str, is_paused: bool = True, *, reason: str = "") -> Deployment:
+        """Let the schedules of a deployment rest, or wake them."""
+        return deployments.pause(self._store, self._settings, self._clock.now(), name, is_paused, reason)
