@@ -13,6 +13,7 @@ import hashlib
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Keys:
     def _recipe(self, task: str) -> Recipe:
         cell, wiring = self._flow[task], self._flow.wiring
         effects, header = wiring.effects[task], cell.header
-        parts = {"its source": _digest(ast.dump(_parse(cell.body)))}
+        parts = {"its source": _meaning(cell.body)}
         if header.inputs is not None or header.outputs is not None or header.mutates:
             parts["its header"] = _digest(repr((header.inputs, header.outputs, header.mutates)))
         shown: dict[str, str] = {}
@@ -148,6 +149,8 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _parse(source: str) -> ast.AST:
+@lru_cache(maxsize=4096)
+def _meaning(source: str) -> str:
+    """Return what tells a source from one that does something else: comments and spacing do not count."""
     tree: ast.AST = compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    return tree
+    return _digest(ast.dump(tree))

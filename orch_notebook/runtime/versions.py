@@ -286,7 +286,12 @@ class Kept:
     ) -> None:
         """Record that a task has completed."""
         with self.lock:
-            sources = {source: self.records[source].made_by for source in needs if source in self.records}
+            # What gave names to the same memory need not have ended before; it runs in the same run then.
+            run_id = made_by.rpartition("/")[0]
+            sources = {
+                source: self.records[source].made_by if source in self.records else f"{run_id}/{source}"
+                for source in needs
+            }
             self.records[task] = Record(recipe, made_by, sources, frozenset(made))
             self._spoiled.pop(task, None)
             self._seconds[task] = seconds

@@ -124,7 +124,7 @@ def test_cells_change_while_one_works(browser: Browser, server: Server) -> None:
         assert shown.get_by_role("button", name="total").count() == 0
         # Unloaded in the middle of a run: it ends, and everything else goes on.
         gates.close("load")
-        shown.get_by_role("button", name="Run", exact=True).click()
+        shown.get_by_role("button", name="Run all", exact=True).click()
         gates.came("load")
         page.run(6)
         expect_badge(page, 1, "Cancelled")

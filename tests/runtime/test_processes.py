@@ -99,11 +99,14 @@ STUBBORN = {
 
 
 @pytest.mark.parametrize("source", STUBBORN.values(), ids=STUBBORN)
-def test_a_timeout_really_ends_a_body(pool, source) -> None:
+def test_a_stop_really_ends_a_body(pool, source) -> None:
     """Whatever it does, its process and what that has started are gone when the run has ended."""
-    notebook = Notebook()
-    notebook.define("t0", "import os\nprint(os.getpgrp())\n" + source, timeout=1.0)
-    assert notebook.run(runner=ProcessRunner(pool)) == ["TimedOut"]
+    notebook = Notebook("import os\nprint(os.getpgrp())\nprint('on')\n" + source)
+    notebook.lines = lines = Lines("on")
+    stopper = threading.Thread(target=lambda: lines.heard.wait(PATIENCE) and notebook.engine.cancel())
+    stopper.start()
+    assert notebook.run(runner=ProcessRunner(pool)) == ["Cancelled"]
+    stopper.join()
     group = int(notebook.lines[0][1])
     until(lambda: not [pid for pid in members(group) if not is_gone(pid)])
     assert Notebook("a = 1").run(runner=ProcessRunner(pool)) == ["Completed"]

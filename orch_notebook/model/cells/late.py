@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orch_notebook.model.cells.effects import Effects
 from orch_notebook.model.cells.wiring import Wiring
 
 __all__ = ["claims", "late_names"]
@@ -27,24 +26,27 @@ def late_names(wiring: Wiring, tasks: Iterable[str]) -> dict[str, dict[str, str 
     >>> late_names(wire(cells), "abcd")
     {'a': {}, 'b': {}, 'c': {'n': 'a'}, 'd': {'n': None}}
     """
-    tasks = list(tasks)
     effects = {task: wiring.effects[task] for task in tasks}
-    made = frozenset(name for each in effects.values() for name in made_by(each) if ":" not in name)
-    deleted = frozenset(name for each in effects.values() for name in each.deletes)
+    made: set[str] = set()
+    deleted: set[str] = set()
+    for each in effects.values():
+        made.update(each.writes, each.mutates, each.deletes)
+        deleted |= each.deletes
+    made = {name for name in made if ":" not in name}
     found: dict[str, dict[str, str | None]] = {}
     for task, each in effects.items():
         bound = wiring.bindings[task]
-        # An unreadable body may ask for anything; what is not there yet, or perhaps no more, must not be found either.
-        taken = each.reads | each.optional
-        absent = (taken - bound.keys()) | (deleted & (taken | made_by(each)))
-        names = made if each.opaque else made & (each.indirect | absent)
-        found[task] = {name: bound.get(name) for name in sorted(names)}
+        if each.opaque:  # it may ask for anything
+            names = made
+        else:
+            names = made & each.indirect
+            # What is not there yet, or perhaps no more, must not be found either.
+            names |= made & (each.reads - bound.keys())
+            names |= made & (each.optional - bound.keys())
+            if deleted:
+                names |= made & deleted & (each.reads | each.optional | each.writes | each.mutates | each.deletes)
+        found[task] = {name: bound.get(name) for name in sorted(names)} if names else {}
     return found
-
-
-def made_by(effects: Effects) -> frozenset[str]:
-    """Return the names of which a task makes a version, or that it takes away."""
-    return effects.writes | effects.mutates | effects.deletes
 
 
 def claims(wiring: Wiring, tasks: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -66,10 +68,10 @@ def claims(wiring: Wiring, tasks: Iterable[str]) -> dict[str, tuple[str, ...]]:
         held[task] = set(effects.exclusive)
         if effects.opaque:
             continue  # it is ordered against every other task already
-        rebound = effects.writes | effects.deletes
         for name, maker in names.items():
-            version = f"{name}@{task if name in rebound else maker or ''}"
+            is_rebound = name in effects.writes or name in effects.deletes
+            version = f"{name}@{task if is_rebound else maker or ''}"
             held[task].add(version)
             versions.setdefault(name, set()).add(version)
     alone = {version for several in versions.values() if len(several) == 1 for version in several}
-    return {task: tuple(sorted(things - alone)) for task, things in held.items()}
+    return {task: tuple(sorted(things - alone)) if things else () for task, things in held.items()}
