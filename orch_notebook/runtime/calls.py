@@ -7,11 +7,10 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import OrchError, TaskError
-from orch_notebook.runtime.bodies import evaluate
 
 if TYPE_CHECKING:
     from orch_notebook.runtime.places import Place
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "TaskStopped", "describe_as", "describe_failure", "users_frames", "was_shown"]
 
+#: Where bodies of cells are evaluated; told by its place, because loading it takes asyncio and the analysis along.
+BODIES = str(Path(__file__).resolve().with_name("bodies.py"))
 PACKAGE = str(Path(__file__).resolve().parents[1])
 TRACEBACK_LINES = 200
 
@@ -151,7 +152,7 @@ def users_frames(trace: TracebackType | None) -> TracebackType | None:
         steps.append(trace)
         trace = trace.tb_next
     # A body may run a part of itself by way of us, as below %%time: what counts is the innermost part.
-    bodies = [number for number, step in enumerate(steps) if step.tb_frame.f_code is evaluate.__code__]
+    bodies = [number for number, step in enumerate(steps) if _is_evaluate(step.tb_frame.f_code)]
     start = bodies[-1] + 1 if bodies else 0
     theirs = [number for number, step in enumerate(steps) if number >= start and not is_ours(step)]
     if not theirs:
@@ -167,3 +168,7 @@ def users_frames(trace: TracebackType | None) -> TracebackType | None:
 def is_ours(step: TracebackType) -> bool:
     """Whether a traceback's first frame is code of this package."""
     return step.tb_frame.f_code.co_filename.startswith(PACKAGE)
+
+
+def _is_evaluate(code: CodeType) -> bool:
+    return code.co_name == "evaluate" and code.co_filename == BODIES
