@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from orch_notebook.errors import OrchError, TaskError
-from orch_notebook.runtime.bodies import evaluate
+from orch_notebook.runtime.bodies import evaluate, making_trees
 
 __all__ = ["Call", "TaskStopped", "describe_as", "describe_failure", "users_frames", "was_shown"]
 
@@ -89,7 +89,8 @@ def describe_failure(error: BaseException, label: Callable[[str], str] = lambda 
         return {"error": said, "traceback": [], "retriable": True}
     line = "".join(traceback.format_exception_only(error)).strip()
     frames = users_frames(error.__traceback__)
-    lines = "".join(traceback.format_exception(type(error), error, frames)).splitlines()
+    with making_trees:
+        lines = "".join(traceback.format_exception(type(error), error, frames)).splitlines()
     lines = [_FRAME.sub(lambda found: _place(found, label), line) for line in lines]
     if len(lines) > TRACEBACK_LINES:
         middle = [f"… {len(lines) - TRACEBACK_LINES} lines left out …"]
