@@ -11,13 +11,20 @@
     │   ├── ScheduleError         a schedule, instant or time zone that does not parse
     │   ├── ParameterError        an unknown, missing or ill-typed parameter
     │   ├── NotebookError         a notebook that cannot be read or executed
-    │   └── NotFound              no such run or deployment
+    │   ├── NotFound              no such run or deployment
+    │   └── MissingContext        what can only be asked inside a run was asked outside
     ├── FlowRunError              how a flow run ended, raised where somebody waits for it
     │   ├── FlowRunFailed
+    │   ├── FlowRunTimedOut
     │   └── FlowRunCancelled
     ├── TaskError                 what befell a task besides what its own code raised
     │   ├── NotPicklable          a value that cannot travel to a task's process or back
-    │   └── ProcessDied           the process that performed a task ended under it
+    │   ├── ProcessDied           the process that performed a task ended under it
+    │   ├── TaskTimedOut
+    │   ├── TaskCancelled
+    │   ├── TaskCrashed
+    │   ├── UpstreamFailed        it never ran, because what it needs failed
+    │   └── ReturnedFailure       it returned a state that says so
     ├── StoreError                the store cannot do what it should
     │   ├── StoreUnavailable      locked, read-only, full or from a newer version
     │   ├── LeaseLost             another process owns this run now
@@ -37,22 +44,29 @@ __all__ = [
     "FlowRunCancelled",
     "FlowRunError",
     "FlowRunFailed",
+    "FlowRunTimedOut",
     "HeaderError",
     "HistoryConflict",
     "ImpossibleEvent",
     "LeaseLost",
+    "MissingContext",
     "NotFound",
     "NotPicklable",
     "NotebookError",
     "OrchError",
     "ParameterError",
     "ProcessDied",
+    "ReturnedFailure",
     "ScheduleError",
     "StoreError",
     "StoreUnavailable",
+    "TaskCancelled",
+    "TaskCrashed",
     "TaskError",
+    "TaskTimedOut",
     "UndefinedName",
     "UnknownTask",
+    "UpstreamFailed",
     "UsageError",
 ]
 
@@ -127,6 +141,10 @@ class NotFound(UsageError):
     """No such run or deployment."""
 
 
+class MissingContext(UsageError):
+    """What can only be asked inside a run was asked outside."""
+
+
 class FlowRunError(OrchError):
     """How a flow run ended; ``run_id`` names it."""
 
@@ -137,6 +155,10 @@ class FlowRunError(OrchError):
 
 class FlowRunFailed(FlowRunError):
     """At least one task of the run failed; ``tasks`` names them."""
+
+
+class FlowRunTimedOut(FlowRunError, TimeoutError):
+    """The flow took longer than its timeout."""
 
 
 class FlowRunCancelled(FlowRunError):
@@ -159,6 +181,26 @@ class NotPicklable(TaskError):
 
 class ProcessDied(TaskError):
     """The process that performed a task ended under it; ``exitcode`` tells how."""
+
+
+class TaskTimedOut(TaskError, TimeoutError):
+    """The task took longer than its timeout."""
+
+
+class TaskCancelled(TaskError):
+    """The task run was cancelled."""
+
+
+class TaskCrashed(TaskError):
+    """The task crashed."""
+
+
+class UpstreamFailed(TaskError):
+    """The task never ran, because one that it needs failed; ``culprit`` names it."""
+
+
+class ReturnedFailure(TaskError):
+    """A task or flow returned a state that says it did not end well."""
 
 
 class StoreError(OrchError):

@@ -262,8 +262,8 @@ class Orchestrator:
             lease,
             self.clock,
             ask=lambda: self.store.take_requests(run.run_id, self.clock.now()),
-            settled=program.settled,
-            describe=program.describe,
+            settled=lambda event: program.settled(event.task),
+            describe=lambda error, call: program.describe(error),
         )
         journal = engine.journal
         handle = RunHandle(run, engine, program, self._forget)

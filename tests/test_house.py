@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "orch_notebook"
 
 #: The floors from the ground up; a module imports from its own floor or from a lower one.
-FLOORS = ("errors", "model", "runtime", "promotion", "orchestrator", "jupyter", "cli")
+FLOORS = ("errors", "model", "runtime", "functions", "promotion", "orchestrator", "jupyter", "cli")
 
 #: The parts that stand beside the floors: the front door and the test doubles may use all of them.
 BESIDE = ("", "testing", "__main__")

@@ -39,20 +39,36 @@ class RunCreated:
 
 @dataclass(frozen=True, slots=True)
 class TaskAdded:
-    """A task run appeared while the flow ran."""
+    """A task run appeared while the flow ran, or one that did not end well is to run again.
+
+    Parameters
+    ----------
+    at : datetime
+        When, aware UTC.
+    task : Task
+        What it is.
+    upstream : tuple of str
+        The tasks it waits for.
+    lenient : tuple of str
+        Those among them that need not end well.
+    """
 
     at: datetime
     task: Task
     upstream: tuple[str, ...] = ()
+    lenient: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the instant."""
-        return {"task": self.task.to_json(), "upstream": list(self.upstream)}
+        data = {"task": self.task.to_json(), "upstream": self.upstream}
+        if self.lenient:
+            data["lenient"] = self.lenient
+        return data
 
     @classmethod
     def from_json(cls, at: datetime, data: Mapping[str, Any]) -> TaskAdded:
         """Read what :meth:`to_json` wrote."""
-        return cls(at, Task.from_json(data["task"]), tuple(data["upstream"]))
+        return cls(at, Task.from_json(data["task"]), tuple(data["upstream"]), tuple(data.get("lenient", ())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,6 +199,21 @@ class Graph:
                 kept += [Edge(other, name, "write-after-read") for other in found if (other, name) not in pairs]
         return Graph(tuple(task for task in self.tasks if task.name in keep), tuple(kept))
 
+    def extended(self, added: Iterable[tuple[Task, Iterable[str]]]) -> Graph:
+        """Return the graph with tasks that appeared later, each with those it waits for; the last of a name counts.
+
+        Examples
+        --------
+        >>> Graph((Task("load"),)).extended([(Task("clean"), ["load"])]).predecessors["clean"]
+        ('load',)
+        """
+        later = {task.name: (task, tuple(upstream)) for task, upstream in added}
+        if not later:
+            return self
+        edges = [Edge(each, name, "read-after-write") for name, (_, upstream) in later.items() for each in upstream]
+        kept = tuple(task for task in self.tasks if task.name not in later)
+        return Graph((*kept, *(task for task, _ in later.values())), (*self.edges, *edges))
+
     def to_json(self) -> dict[str, Any]:
         """Return plain lists, as the store keeps them."""
         return {

@@ -30,6 +30,7 @@ class LiveRun:
         self._tasks = {task.name: TaskRun(run.run_id, task) for task in run.graph.tasks}
         self._tasks.update((task.name, task) for task in run.tasks)
         self._seen: FlowRun | None = None
+        self._added: dict[str, TaskAdded] = {}
 
     def take(self, events: Iterable[Event]) -> None:
         """Fold events in."""
@@ -41,6 +42,7 @@ class LiveRun:
                     self._take_run(event)
                 case TaskAdded(task=task):
                     self._tasks[task.name] = TaskRun(self._run.run_id, task)
+                    self._added[task.name] = event
                 case RunCreated(graph=graph, parameters=parameters):
                     self._tasks = {task.name: TaskRun(self._run.run_id, task) for task in graph.tasks}
                     self._run = replace(self._run, graph=graph, parameters=parameters)
@@ -73,5 +75,6 @@ class LiveRun:
         """The run as it stands."""
         seen = self._seen
         if seen is None:
-            seen = self._seen = replace(self._run, tasks=tuple(self._tasks.values()))
+            graph = self._run.graph.extended((event.task, event.upstream) for event in self._added.values())
+            seen = self._seen = replace(self._run, graph=graph, tasks=tuple(self._tasks.values()))
         return seen

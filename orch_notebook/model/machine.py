@@ -14,6 +14,7 @@ from orch_notebook.errors import ImpossibleEvent
 from orch_notebook.model.commands import AwaitRetry, Command, EndRun, EndTask, StartTask, StopTask
 from orch_notebook.model.events import Event, LogWritten, RunCreated, RunStateChanged, TaskAdded, TaskStateChanged
 from orch_notebook.model.graph import Graph
+from orch_notebook.model.stands import Stand, Verdict, judge
 from orch_notebook.model.states import FINAL, State, StateType, may_follow
 from orch_notebook.model.tasks import Task
 
@@ -26,37 +27,6 @@ ORDER_ONLY = frozenset({"write-after-read", "hidden-state"})
 T = StateType
 
 STILL_GOOD = State(T.COMPLETED, "Cached", "Nothing it depends on has changed.")
-
-
-class _Stand:
-    """Where one task stands; mutable, private to its machine."""
-
-    __slots__ = (
-        "attempt",
-        "culprit",
-        "holds",
-        "is_ending",
-        "is_issued",
-        "is_settled",
-        "needs",
-        "successors",
-        "task",
-        "type",
-        "waiting",
-    )
-
-    def __init__(self, task: Task, waiting: int) -> None:
-        self.task = task
-        self.type = T.PENDING
-        self.attempt = 0
-        self.waiting = waiting  # predecessors not settled yet
-        self.successors: tuple[str, ...] = ()
-        self.needs: frozenset[str] | None = None  # predecessors that must succeed; None: all of them
-        self.culprit = ""
-        self.is_issued = False  # its attempt was commanded, and the outcome has not come back
-        self.is_ending = False  # its end was commanded; said once, whoever else gives a reason to end it
-        self.holds = False  # it has its exclusive things
-        self.is_settled = False  # final, and no retry will follow
 
 
 class RunMachine:
@@ -76,6 +46,7 @@ class RunMachine:
     --------
     >>> from datetime import UTC, datetime
     >>> from orch_notebook.model.graph import Edge
+    >>> from orch_notebook.model.tasks import Task
     >>> machine = RunMachine(Graph((Task("load"), Task("clean")), (Edge("load", "clean"),)))
     >>> machine.begin()
     [StartTask(task='load', attempt=1)]
@@ -90,7 +61,8 @@ class RunMachine:
         self.run_type: StateType = T.PENDING
         self._fresh = fresh
         self._is_open = is_open
-        self._stands: dict[str, _Stand] = {}
+        self._outcome: State | None = None
+        self._stands: dict[str, Stand] = {}
         self._unsettled = 0
         self._counts: Counter[str] = Counter()
         self._culprits: list[str] = []
@@ -98,10 +70,10 @@ class RunMachine:
         self._held: dict[str, tuple[str, int]] = {}
         self._parked: deque[str] = deque()
         for task in graph.tasks:
-            self._stands[task.name] = _Stand(task, len(graph.predecessors[task.name]))
+            self._stands[task.name] = Stand(task, len(graph.predecessors[task.name]))
             self._unsettled += 1
         for name, successors in graph.successors.items():
-            self._stands[name].successors = successors
+            self._stands[name].successors = list(successors)
         ordering = {(e.before, e.after) for e in graph.edges if e.rule in ORDER_ONLY}
         ordering -= {(e.before, e.after) for e in graph.edges if e.rule not in ORDER_ONLY}
         for _, after in ordering:
@@ -109,6 +81,10 @@ class RunMachine:
                 self._stands[after].needs = frozenset(
                     before for before in graph.predecessors[after] if (before, after) not in ordering
                 )
+        for name, stand in self._stands.items():
+            if stand.task.when != "all_success":
+                needs = stand.needs
+                stand.before = [each for each in graph.predecessors[name] if needs is None or each in needs]
 
     @classmethod
     def replay(cls, events: Iterable[Event], *, is_open: bool = False) -> RunMachine:
@@ -153,6 +129,11 @@ class RunMachine:
         """Return the number of a task's latest attempt, 0 before the first."""
         return self._stands[task].attempt
 
+    def may_add(self, task: str) -> bool:
+        """Whether a task of this name may be added: it is new, or the one there ended other than well."""
+        stand = self._stands.get(task)
+        return stand is None or (stand.is_settled and stand.type is not T.COMPLETED)
+
     def is_settled(self, task: str) -> bool:
         """Whether a task has ended and no retry will follow."""
         return self._stands[task].is_settled
@@ -160,6 +141,11 @@ class RunMachine:
     def timeout_of(self, task: str) -> float | None:
         """Return how many seconds an attempt of a task may take."""
         return self._stands[task].task.timeout
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every task that has appeared is settled."""
+        return not self._unsettled
 
     def unfinished(self) -> list[str]:
         """Return the tasks that are being performed (their state is RUNNING or CANCELLING)."""
@@ -185,13 +171,20 @@ class RunMachine:
             elif name in self._fresh:
                 stand.is_ending = True
                 commands.append(EndTask(name, STILL_GOOD, origin=self._fresh[name]))
-            elif stand.type is T.PENDING and (stand.culprit or not stand.waiting):
-                commands.extend(self._start_or_end(name, stand))
+            elif stand.type is T.PENDING:
+                commands.extend(self._look_at(name, stand))
         return commands or self._end_if_over()
 
-    def close(self) -> list[Command]:
-        """Take note that no more tasks will appear, and end the run if all are settled."""
+    def close(self, outcome: State | None = None) -> list[Command]:
+        """Take note that no more tasks will appear, and end the run if all are settled.
+
+        Parameters
+        ----------
+        outcome : State, optional
+            How the run ends unless it is cancelled; by default as its tasks did.
+        """
         self._is_open = False
+        self._outcome = outcome
         return self._end_if_over()
 
     def take(self, event: Event) -> list[Command]:
@@ -242,15 +235,16 @@ class RunMachine:
             return [*commands, self._retry(stand, stand.attempt + 1)]
         return commands + self._settle(event.task, stand, event)
 
-    def _may_retry(self, stand: _Stand, event: TaskStateChanged) -> bool:
+    def _may_retry(self, stand: Stand, event: TaskStateChanged) -> bool:
         retriable = (event.details or {}).get("retriable", True)
-        return bool(retriable) and self.run_type is not T.CANCELLING and stand.task.retry.allows(stand.attempt + 1)
+        is_allowed = stand.task.retry.allows(stand.attempt - stand.earlier + 1)
+        return bool(retriable) and self.run_type is not T.CANCELLING and is_allowed
 
-    def _retry(self, stand: _Stand, attempt: int) -> AwaitRetry:
+    def _retry(self, stand: Stand, attempt: int) -> AwaitRetry:
         policy = stand.task.retry
-        return AwaitRetry(stand.task.name, attempt, policy.delay_before(attempt), policy.jitter)
+        return AwaitRetry(stand.task.name, attempt, policy.delay_before(attempt - stand.earlier), policy.jitter)
 
-    def _settle(self, name: str, stand: _Stand, event: TaskStateChanged) -> list[Command]:
+    def _settle(self, name: str, stand: Stand, event: TaskStateChanged) -> list[Command]:
         stand.is_settled = True
         self._unsettled -= 1
         culprit = ""
@@ -260,9 +254,13 @@ class RunMachine:
             if stand.type in (T.FAILED, T.CRASHED):
                 self._culprits.append(name)
         commands: list[Command] = []
+        stand.is_skipped = event.state.name == "Skipped"
         for successor in stand.successors:
             after = self._stands[successor]
             after.waiting -= 1
+            if stand.is_skipped or after.task.when != "all_success":
+                commands.extend(self._follow(name, stand, successor, after))
+                continue
             if culprit and not after.culprit and (after.needs is None or name in after.needs):
                 after.culprit = culprit
             elif after.waiting or after.is_settled:
@@ -271,7 +269,42 @@ class RunMachine:
                 commands.extend(self._start_or_end(successor, after))
         return commands or self._end_if_over()
 
-    def _unsettle(self, name: str, stand: _Stand) -> None:
+    def _follow(self, name: str, stand: Stand, successor: str, after: Stand) -> list[Command]:
+        """Return what a task does that follows a skipped one, or that does not simply want all to complete."""
+        if after.is_settled or after.is_issued or after.is_ending or successor in self._parked:
+            return []
+        is_wanted = after.needs is None or name in after.needs
+        if after.task.when == "all_success":
+            if is_wanted:
+                return self._heed(successor, after, Verdict.SKIP, name)
+            return [] if after.waiting else self._start_or_end(successor, after)
+        # One end is enough to tell, until the last: looking at all of them each time would be quadratic.
+        ends = [stand] if after.waiting else [self._stands[each] for each in after.before]
+        if not is_wanted and after.waiting:
+            return []
+        verdict, because = judge(after.task.when, ends, is_last=not after.waiting)
+        return self._heed(successor, after, verdict, because)
+
+    def _look_at(self, name: str, stand: Stand) -> list[Command]:
+        """Return what a waiting task does, as all it waits for stand now."""
+        if stand.task.when == "all_success":
+            return self._start_or_end(name, stand) if stand.culprit or not stand.waiting else []
+        ends = [self._stands[each] for each in stand.before if self._stands[each].is_settled]
+        verdict, because = judge(stand.task.when, ends, is_last=not stand.waiting)
+        return self._heed(name, stand, verdict, because)
+
+    def _heed(self, name: str, stand: Stand, verdict: Verdict, because: str) -> list[Command]:
+        if verdict is Verdict.WAIT:
+            return []
+        if verdict is Verdict.END:
+            stand.culprit = because
+        elif verdict is Verdict.SKIP and self.run_type is not T.CANCELLING:
+            stand.is_ending = True
+            why = f"{because!r} was skipped, and this needs it." if because else "Nothing that it waited for failed."
+            return [EndTask(name, State(T.COMPLETED, "Skipped", why))]
+        return self._start_or_end(name, stand)
+
+    def _unsettle(self, name: str, stand: Stand) -> None:
         """Take up again, in a resumed run, a task that had failed or never run."""
         self._counts[stand.type] -= 1
         if name in self._culprits:
@@ -292,13 +325,13 @@ class RunMachine:
                 return stand.culprit or before
         return ""
 
-    def _start_or_end(self, name: str, stand: _Stand) -> list[Command]:
+    def _start_or_end(self, name: str, stand: Stand) -> list[Command]:
         if stand.culprit:
             how = "was cancelled" if self._stands[stand.culprit].type is T.CANCELLED else "failed"
             state = State(T.CANCELLED, "UpstreamFailed", f"{stand.culprit!r} {how}, and this needs it.")
             stand.is_ending = True
             return [EndTask(name, state, stand.culprit)]
-        if self.run_type is T.CANCELLING:
+        if self.run_type is T.CANCELLING and stand.task.when != "always":
             return self._cancel(name, stand)
         return self._start(name, stand, stand.attempt + 1)
 
@@ -309,7 +342,7 @@ class RunMachine:
             return []
         return self._start(task, stand, attempt)
 
-    def _start(self, name: str, stand: _Stand, attempt: int) -> list[Command]:
+    def _start(self, name: str, stand: Stand, attempt: int) -> list[Command]:
         if stand.task.exclusive:
             if not self._is_free(stand.task):
                 self._parked.append(name)
@@ -340,7 +373,7 @@ class RunMachine:
             else:
                 del self._held[name]
 
-    def _release(self, stand: _Stand) -> list[Command]:
+    def _release(self, stand: Stand) -> list[Command]:
         """Give back what an attempt held, and start who waited for it."""
         stand.is_issued = False
         if not stand.holds:
@@ -368,7 +401,12 @@ class RunMachine:
                 commands.extend(self._cancel(name, stand))
         return commands or self._end_if_over()
 
-    def _cancel(self, name: str, stand: _Stand) -> list[Command]:
+    def cancel_task(self, name: str) -> list[Command]:
+        """Return what ends one task: stop it, or let it never start."""
+        stand = self._stands.get(name)
+        return [] if stand is None or self.is_over else self._cancel(name, stand)
+
+    def _cancel(self, name: str, stand: Stand) -> list[Command]:
         if stand.is_settled or stand.is_ending or stand.type is T.CANCELLING:
             return []
         if stand.type is T.RUNNING:
@@ -378,34 +416,55 @@ class RunMachine:
             self._unsettled -= 1
             self._counts[stand.type] += 1
             return self._end_if_over()
+        if stand.task.when == "always" and stand.type is T.PENDING and (stand.waiting or stand.is_issued):
+            return []  # it runs when the others have ended
         stand.is_ending = True
         return [EndTask(name, State(T.CANCELLED, "Cancelled"))]
 
     def _add(self, event: TaskAdded) -> list[Command]:
         name = event.task.name
-        if name in self._stands or self.is_over:
-            raise ImpossibleEvent(f"Task {name!r} cannot be added: it is there already, or the run is over.")
-        stand = _Stand(event.task, 0)
-        for before in event.upstream:
-            source = self._stands.get(before)
-            if source is None:
-                raise ImpossibleEvent(f"Task {name!r} waits for {before!r}, which is not in this run.")
-            source.successors = (*source.successors, name)
+        before = self._stands.get(name)
+        if self.is_over or not self.may_add(name):
+            raise ImpossibleEvent(f"Task {name!r} cannot be added: it is there already, or the run is over.", task=name)
+        stand = Stand(event.task, 0)
+        if before is not None:  # the flow's body runs once more, and has come to the task that failed
+            stand.attempt = stand.earlier = before.attempt
+            self._counts[before.type] -= 1
+            if name in self._culprits:
+                self._culprits.remove(name)
+        if event.lenient:
+            stand.needs = frozenset(event.upstream) - frozenset(event.lenient)
+        is_plain = event.task.when == "all_success"
+        skipped = ""
+        for each in event.upstream:
+            source = self._stands.get(each)
+            if source is None or each == name:
+                raise ImpossibleEvent(f"Task {name!r} waits for {each!r}, which is not in this run.", task=name)
             if not source.is_settled:
+                source.successors.append(name)
                 stand.waiting += 1
-            elif source.type is not T.COMPLETED and not stand.culprit:
-                stand.culprit = source.culprit or before
+            elif stand.needs is not None and each not in stand.needs:
+                continue
+            elif source.type is not T.COMPLETED:
+                if is_plain and not stand.culprit:
+                    stand.culprit = source.culprit or each
+            elif source.is_skipped:
+                skipped = skipped or each
+        if not is_plain:
+            stand.before = [each for each in event.upstream if stand.needs is None or each in stand.needs]
         self._stands[name] = stand
         self._unsettled += 1
-        if stand.waiting and not stand.culprit:
-            return []
-        return self._start_or_end(name, stand)
+        if is_plain and skipped and not stand.culprit:
+            return self._heed(name, stand, Verdict.SKIP, skipped)
+        return self._look_at(name, stand)
 
     def _end_if_over(self) -> list[Command]:
         if self._unsettled or self._is_open or self.is_over:
             return []
         if self.run_type is T.CANCELLING:
             return [EndRun(State(T.CANCELLED, "Cancelled"))]
+        if self._outcome is not None:
+            return [EndRun(self._outcome)]
         if not self._counts.total():
             return [EndRun(State(T.COMPLETED))]
         for kind, verb in ((T.FAILED, "failed"), (T.CRASHED, "crashed")):

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["RUNNERS", "RetryPolicy", "Task"]
+__all__ = ["RUNNERS", "WHEN", "RetryPolicy", "Task"]
+
+#: When a task may start, as the ends of those it waits for allow; the first is what holds when nothing is said.
+WHEN: Mapping[str, str] = {
+    "all_success": "all have completed; else it never runs",
+    "all_done": "all have ended, however",
+    "one_success": "one has completed; it does not wait for the others",
+    "one_failed": "one has failed or crashed; if none has, it is skipped",
+    "none_failed": "all have ended and none has failed; skipped ones do not count",
+    "always": "all have ended, however, and also while the run is being cancelled",
+}
 
 #: Where a task may be performed.
 RUNNERS = ("threads", "processes")
@@ -77,6 +87,8 @@ class Task:
         Names the task takes in, binds, changes in place.
     opaque : str
         Why the source cannot be analysed, or empty.
+    when : str
+        One of `WHEN`: what must have become of the tasks it waits for.
     """
 
     name: str
@@ -91,21 +103,36 @@ class Task:
     writes: tuple[str, ...] = ()
     mutates: tuple[str, ...] = ()
     opaque: str = ""
+    when: str = "all_success"
 
     def to_json(self) -> dict[str, Any]:
         """Return what differs from a bare task, so that ten thousand of them stay small."""
+        # Written out, because a loop over the fields takes ten times as long.
         data: dict[str, Any] = {"name": self.name}
-        if self.retry != NO_RETRIES:
+        if self.retry is not NO_RETRIES and self.retry != NO_RETRIES:
             data["retry"] = [self.retry.retries, list(self.retry.delays), self.retry.jitter]
-        for field in ("timeout", "cell_index", "cell_id"):
-            if (value := getattr(self, field)) is not None:
-                data[field] = value
-        for field in ("tags", "exclusive", "reads", "writes", "mutates"):
-            if value := getattr(self, field):
-                data[field] = list(value)
-        for field in ("opaque", "runner"):
-            if value := getattr(self, field):
-                data[field] = value
+        if self.timeout is not None:
+            data["timeout"] = self.timeout
+        if self.cell_index is not None:
+            data["cell_index"] = self.cell_index
+        if self.cell_id is not None:
+            data["cell_id"] = self.cell_id
+        if self.tags:
+            data["tags"] = list(self.tags)
+        if self.exclusive:
+            data["exclusive"] = list(self.exclusive)
+        if self.reads:
+            data["reads"] = list(self.reads)
+        if self.writes:
+            data["writes"] = list(self.writes)
+        if self.mutates:
+            data["mutates"] = list(self.mutates)
+        if self.opaque:
+            data["opaque"] = self.opaque
+        if self.runner:
+            data["runner"] = self.runner
+        if self.when != "all_success":
+            data["when"] = self.when
         return data
 
     @classmethod

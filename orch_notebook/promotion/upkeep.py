@@ -143,6 +143,8 @@ def cancel(store: Store, run: FlowRun, owner: str, now: datetime) -> None:
 
 def with_children(store: Store, run: FlowRun) -> FlowRun:
     """Return a run with the tasks of the runs that its notebook started, oldest first, added to its own."""
+    if run.notebook is None:  # the runs that a flow of functions started are task runs of it already
+        return run
     children = store.runs(parent_run_id=run.run_id, limit=1000)
     if not children:
         return run

@@ -14,7 +14,7 @@ from typing import Any
 
 from orch_notebook.model.cells import timed_python
 
-__all__ = ["compile_cell", "evaluate", "making_trees"]
+__all__ = ["compile_cell", "evaluate", "making_trees", "run_coroutine"]
 
 TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 #: What a last expression that binds names is kept under until it is shown.
@@ -150,13 +150,18 @@ def evaluate(code: CodeType, globals: dict[str, Any], locals: dict[str, Any]) ->
     """Execute compiled code over namespaces and return the value of an expression; what awaits gets its own loop."""
     result = eval(code, globals, locals)  # noqa: S307 - running the user's code is the purpose
     if code.co_flags & inspect.CO_COROUTINE:
-        work = _stoppable(result)
-        try:
-            return asyncio.run(work)
-        finally:
-            work.close()  # a stop may have come before either was awaited
-            result.close()
+        return run_coroutine(result)
     return result
+
+
+def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end in a loop of its own, which a stop of the thread ends."""
+    work = _stoppable(coroutine)
+    try:
+        return asyncio.run(work)
+    finally:
+        work.close()  # a stop may have come before either was awaited
+        coroutine.close()
 
 
 async def _stoppable(work: Coroutine[Any, Any, Any]) -> Any:

@@ -8,10 +8,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import OrchError, TaskError
 from orch_notebook.runtime.bodies import evaluate, making_trees
+
+if TYPE_CHECKING:
+    from orch_notebook.runtime.places import Place
+    from orch_notebook.runtime.runners import Runner
 
 __all__ = ["Call", "TaskStopped", "describe_as", "describe_failure", "users_frames", "was_shown"]
 
@@ -40,7 +44,7 @@ class Call:
         ``end(call, details, error)`` takes the outcome, and may return a call to be performed next in the same place.
     """
 
-    __slots__ = ("attempt", "begin", "end", "has_begun", "is_told", "perform", "place", "stop_reason", "task")
+    __slots__ = ("attempt", "begin", "end", "has_begun", "is_told", "perform", "place", "runner", "stop_reason", "task")
 
     def __init__(
         self,
@@ -56,9 +60,10 @@ class Call:
         self.perform = perform
         self.end = end
         self.has_begun = False
-        self.is_told = False  # the runner has raised its stop
+        self.is_told = False  # its stop has been raised
         self.stop_reason = ""
-        self.place: int | None = None  # where the runner performs it; None before and after
+        self.place: Place | None = None  # where it is performed; None before and after
+        self.runner: Runner | None = None  # who performs it
 
     def __repr__(self) -> str:
         return f"Call({self.task!r}, attempt={self.attempt})"

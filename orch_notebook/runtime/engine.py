@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from orch_notebook.errors import ProcessDied, StoreError
-from orch_notebook.model.events import Event, RunStateChanged, TaskStateChanged
+from orch_notebook.errors import FlowRunCancelled, ProcessDied, StoreError, TaskTimedOut, UsageError
+from orch_notebook.model.events import Event, RunStateChanged, TaskAdded, TaskStateChanged
 from orch_notebook.model.machine import AwaitRetry, Command, EndRun, EndTask, RunMachine, StartTask, StopTask
 from orch_notebook.model.runs import iso
 from orch_notebook.model.states import State, StateType
+from orch_notebook.model.tasks import Task
 from orch_notebook.runtime.calls import Call, TaskStopped, describe_failure
 from orch_notebook.runtime.clock import Clock
 from orch_notebook.runtime.ledger import Journal, Ledger
@@ -61,11 +62,15 @@ class Engine:
     ask : callable, optional
         Returns requests that others filed (``"cancel"``); asked every `ask_every` seconds.
     settled : callable, optional
-        Told the name of each task of which no further attempt will follow.
+        Told the last event of each task of which no further attempt will follow, in the midst of things: it only takes
+        note.
+    freed : callable, optional
+        Called when something has settled and nothing is held any more: what takes time, or code of the user, is done
+        here.
     draw : callable
         A number between 0 and 1, for the jitter of retries.
     describe : callable
-        Returns what is recorded of an exception.
+        ``describe(error, call)`` returns what is recorded of an exception.
     """
 
     def __init__(
@@ -80,9 +85,10 @@ class Engine:
         seq: int = 0,
         ask: Callable[[], list[str]] | None = None,
         ask_every: float = 0.5,
-        settled: Callable[[str], object] | None = None,
+        settled: Callable[[TaskStateChanged], object] | None = None,
+        freed: Callable[[], object] | None = None,
         draw: Callable[[], float] = random.random,
-        describe: Callable[[BaseException], dict[str, Any]] = describe_failure,
+        describe: Callable[[BaseException, Call], dict[str, Any]] = lambda error, call: describe_failure(error),
     ) -> None:
         self._machine = machine
         self._perform = perform
@@ -94,13 +100,17 @@ class Engine:
         self._draw = draw
         self._describe = describe
         self._settled = settled
+        self._freed = freed
+        self._runners: dict[str, Runner] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._calls: dict[str, Call] = {}
-        self._timers: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._timers: list[tuple[datetime, int, Callable[[], object]]] = []
         self._timer_count = 0
+        self._has_begun = False
         self._error: BaseException | None = None
         self._final: State | None = None
+        self._given_up: State | None = None
         self._journal = ledger.open(lease, self._abandon, seq)
 
     @property
@@ -113,6 +123,16 @@ class Engine:
         """The tasks whose attempt is being performed right now."""
         return [name for name, call in list(self._calls.items()) if call.has_begun]
 
+    def begin(self) -> None:
+        """Record that the run begins and start what can start; :meth:`run` does so too, unless it was done."""
+        with self._lock:
+            if self._has_begun:
+                return
+            self._has_begun = True
+            if not self._machine.is_over and self._machine.run_type is not StateType.CANCELLING:
+                self._apply(RunStateChanged(self._clock.now(), RUNNING))
+            self._carry_out(self._machine.begin())
+
     def run(self) -> State:
         """Run to the end and return the final state, which is stored by then.
 
@@ -122,10 +142,7 @@ class Engine:
             The run could not be recorded any further; its tasks were stopped.
         """
         try:
-            with self._lock:
-                if not self._machine.is_over and self._machine.run_type is not StateType.CANCELLING:
-                    self._apply(RunStateChanged(self._clock.now(), RUNNING))
-                self._carry_out(self._machine.begin())
+            self.begin()
             while self._final is None and self._error is None:
                 self._clock.wait(self._wake, self._until_next())
                 self._wake.clear()
@@ -151,7 +168,7 @@ class Engine:
     def _end_broken(self, error: BaseException) -> None:
         """See to it that a run which cannot go on does not stay Running in the store, if the store still takes it."""
         said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-        state = State(StateType.CRASHED, "Crashed", f"The run could not go on: {said}")
+        state = self._given_up or State(StateType.CRASHED, "Crashed", f"The run could not go on: {said}")
         end_lost_run(self._ledger.store, self._journal.lease, state, self._clock.now(), is_sure=True)
 
     def cancel(self, message: str = "") -> None:
@@ -164,6 +181,88 @@ class Engine:
                 self._carry_out(self._apply(RunStateChanged(self._clock.now(), state)))
             except Exception as error:  # noqa: BLE001 - whoever asks is not at fault; the run ends and says why
                 self._break(error)
+        self._free()
+
+    def submit(
+        self,
+        task: Task,
+        upstream: tuple[str, ...] = (),
+        lenient: tuple[str, ...] = (),
+        runner: Runner | None = None,
+    ) -> None:
+        """Add a task run to the run that goes on; returns at once.
+
+        Parameters
+        ----------
+        task : Task
+            Its name is new, or that of a task that has ended other than well.
+        upstream : tuple of str
+            The tasks it waits for.
+        lenient : tuple of str
+            Those among them that need not end well.
+        runner : Runner, optional
+            Who performs its attempts, if not the run's own.
+
+        Raises
+        ------
+        UsageError
+            The run is over.
+        """
+        with self._lock:
+            if self._final is not None or self._error is not None or self._machine.is_over:
+                raise UsageError(f"Task {task.name!r} came when its flow run had ended.", task=task.name)
+            if runner is not None:
+                self._runners[task.name] = runner
+            self._carry_out(self._apply(TaskAdded(self._clock.now(), task, upstream, lenient)))
+        self._free()
+
+    def cancel_task(self, task: str) -> None:
+        """Stop one task run, or let it never start; what needs it will not run either."""
+        with self._lock:
+            if self._final is None and self._error is None:
+                self._carry_out(self._machine.cancel_task(task))
+        self._free()
+
+    def change(self, state: State) -> None:
+        """Record that the run itself entered a state that is not its end (a retry of the whole flow, a pause)."""
+        with self._lock:
+            if self._final is None and self._error is None and self._machine.run_type is not StateType.CANCELLING:
+                self._carry_out(self._apply(RunStateChanged(self._clock.now(), state)))
+
+    def close(self, outcome: State | None = None) -> None:
+        """Say that no more tasks will come, and how the run ends; it ends when every task has."""
+        with self._lock:
+            if self._final is None and self._error is None:
+                self._carry_out(self._machine.close(outcome))
+
+    def give_up(self, state: State) -> None:
+        """End the run in this state though tasks are still being performed: its process is about to end."""
+        if self._final is None and self._error is None:
+            self._given_up = state
+            self._break(FlowRunCancelled(state.message, run_id=self._journal.lease.run_id))
+
+    def call_at(self, seconds: float, act: Callable[[], object]) -> None:
+        """Have `act` called by the run's own thread in so many seconds, unless the run has ended by then."""
+        with self._lock:
+            self._at(self._clock.now() + timedelta(seconds=seconds), act)
+
+    def call_of(self, task: str) -> Call | None:
+        """Return the attempt of a task that is being performed or waits for a place."""
+        return self._calls.get(task)
+
+    @property
+    def run_type(self) -> StateType:
+        """Where the run itself stands."""
+        return self._machine.run_type
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the run cannot go on, if so."""
+        return self._error
+
+    def _free(self) -> None:
+        if self._freed is not None:
+            self._freed()
 
     # What is decided, and what is done about it
 
@@ -172,7 +271,8 @@ class Engine:
         commands = self._machine.take(event)
         self._journal.record(event)
         if self._settled is not None and isinstance(event, TaskStateChanged) and self._machine.is_settled(event.task):
-            self._settled(event.task)
+            self._runners.pop(event.task, None)  # one of this name that is added again may belong elsewhere
+            self._settled(event)
         return commands
 
     def _carry_out(self, commands: list[Command], after: Call | None = None) -> Call | None:
@@ -185,10 +285,11 @@ class Engine:
                 case StartTask(task, attempt):
                     call = Call(task, attempt, self._begin, self._perform, self._end)
                     self._calls[task] = call
-                    if after is not None and kept is None and self._runner.follows(call, after):
+                    runner = call.runner = self._runners.get(task, self._runner)
+                    if after is not None and kept is None and runner is after.runner and runner.follows(call, after):
                         kept = call
                     else:
-                        self._runner.start(call)
+                        runner.start(call)
                 case EndTask(task, state, culprit, origin):
                     details = {"culprit": culprit} if culprit else {"cached_from": origin} if origin else None
                     attempt = self._machine.attempt_of(task)
@@ -210,7 +311,7 @@ class Engine:
 
     def _is_mine(self, task: str) -> bool:
         call = self._calls.get(task)
-        return call is not None and call.place == threading.get_ident()
+        return call is not None and call.place is not None and call.place.ident == threading.get_ident()
 
     def _await_retry(self, retry: AwaitRetry) -> list[Command]:
         now = self._clock.now()
@@ -259,7 +360,10 @@ class Engine:
                 if self._error is not None or self._final is not None:
                     return None
                 event = TaskStateChanged(self._clock.now(), call.task, call.attempt, state, details)
-                return self._carry_out(self._apply(event), after=call)
+                following = self._carry_out(self._apply(event), after=call)
+            if self._freed is not None:
+                self._freed()
+            return following
         except BaseException as broken:  # noqa: BLE001
             self._break(broken)
             return None
@@ -275,15 +379,19 @@ class Engine:
         if call.stop_reason == "cancel" and isinstance(error, TaskStopped | KeyboardInterrupt):
             return State(StateType.CANCELLED, "Cancelled"), None
         if call.stop_reason and isinstance(error, TaskStopped):
-            return State(StateType.FAILED, "TimedOut", call.stop_reason), {"error": call.stop_reason}
-        found = self._describe(error)
+            told = {"error": call.stop_reason}
+            flags = self._describe(TaskTimedOut(call.stop_reason, task=call.task), call)
+            return State(StateType.FAILED, "TimedOut", call.stop_reason), told | (
+                {"retriable": False} if flags.get("retriable") is False else {}
+            )
+        found = self._describe(error, call)
         if isinstance(error, ProcessDied):
             return State(StateType.CRASHED, "Crashed", str(error)), found
         return State(StateType.FAILED, "Failed", found["error"].splitlines()[0][:300] if found["error"] else ""), found
 
     # What time brings
 
-    def _at(self, due_at: datetime, act: Callable[[], None]) -> None:
+    def _at(self, due_at: datetime, act: Callable[[], object]) -> None:
         self._timer_count += 1
         heapq.heappush(self._timers, (due_at, self._timer_count, act))
         if self._timers[0][0] == due_at:
@@ -308,6 +416,7 @@ class Engine:
             now = self._clock.now()
             while self._timers and self._timers[0][0] <= now and self._final is None:
                 heapq.heappop(self._timers)[2]()
+        self._free()
 
     def _time_out(self, call: Call, timeout: float) -> None:
         if self._calls.get(call.task) is call:
@@ -318,7 +427,7 @@ class Engine:
         if call is None or call.stop_reason:
             return
         call.stop_reason = reason
-        self._runner.stop(call)
+        (call.runner or self._runner).stop(call)
 
     # When nothing more can be recorded
 
@@ -331,5 +440,6 @@ class Engine:
         for call in list(self._calls.values()):
             if not call.stop_reason:
                 call.stop_reason = "cancel"
-                self._runner.stop(call)
+                (call.runner or self._runner).stop(call)
+        self._free()
         self._wake.set()

@@ -65,6 +65,16 @@ class Fingerprints:
         """Return the fingerprint of a name's value."""
         return _Look(self, environment).value(name, environment[name])
 
+    def function(self, function: FunctionType) -> Fingerprint:
+        """Return the fingerprint of a function and of everything of its own project that it uses.
+
+        Names are looked up in the globals of the function that reads them.  Other functions, classes and constants
+        count, and installed libraries by name and version; what may be changed in place does not.
+        """
+        look = _Look(self, None)
+        look.own = frozenset(("__main__", (function.__module__ or "").partition(".")[0]))
+        return Fingerprint(look._function(function), look.unkept)
+
     def constant(self, name: str, value: Any) -> Fingerprint:
         """Return the fingerprint of a value that is no function, class or module."""
         found = self._known.get(id(value))
@@ -159,9 +169,10 @@ def kind_of(value: Any) -> str:
 class _Look:
     """One look at a value and all it uses."""
 
-    def __init__(self, table: Fingerprints, environment: Mapping[str, Any]) -> None:
+    def __init__(self, table: Fingerprints, environment: Mapping[str, Any] | None) -> None:
         self.table = table
-        self.environment = environment
+        self.environment = environment  # None: each function's own globals
+        self.own = frozenset(("__main__",))  # the packages whose code counts by what it says
         self.unkept = ""
         # Names and objects that are being looked at: recursion comes back to them.
         self.seen: set[object] = set()
@@ -173,18 +184,24 @@ class _Look:
     def _value(self, name: str, value: Any) -> str:
         if isinstance(value, ModuleType):
             return f"module {value.__name__} {getattr(value, '__version__', '')}"
-        if isinstance(value, FunctionType) and value.__module__ == "__main__":
+        if isinstance(value, FunctionType) and self._is_own(value):
             return self._function(value)
-        if isinstance(value, type) and value.__module__ == "__main__":
+        if isinstance(value, type) and self._is_own(value):
             return self._class(value)
         wrapped = getattr(value, "__wrapped__", None)
-        if isinstance(wrapped, FunctionType) and wrapped.__module__ == "__main__":  # by functools.cache, say
+        if isinstance(wrapped, FunctionType) and self._is_own(wrapped):  # by functools.cache, say
             return f"{type(value).__qualname__} of {self._function(wrapped)}"
-        if callable(value) and hasattr(value, "__qualname__") and value.__module__ != "__main__":
+        if callable(value) and hasattr(value, "__qualname__") and not self._is_own(value):
             return f"{value.__module__}.{value.__qualname__}"
+        if self.environment is None and not isinstance(value, (*ATOMS, tuple, frozenset)):
+            # What a global holds while it may be filled and changed is no part of what a function says.
+            return f"a {type(value).__module__}.{type(value).__qualname__}"
         found = self.table.constant(name, value)
         self.unkept = self.unkept or found.unkept
         return found.digest
+
+    def _is_own(self, value: Any) -> bool:
+        return (getattr(value, "__module__", None) or "").partition(".")[0] in self.own
 
     def _function(self, function: FunctionType) -> str:
         if id(function) in self.seen:
@@ -201,10 +218,12 @@ class _Look:
                 pass
         for name, value in carried.items():
             digest.update(f"|{name}:{self._value(name, value)}".encode())
+        environment = function.__globals__ if self.environment is None else self.environment
         for name in sorted(names):
-            if name in self.environment and name not in self.seen:
-                self.seen.add(name)
-                digest.update(f"|{name}={self._value(name, self.environment[name])}".encode())
+            place = name if self.environment is not None else (id(environment), name)
+            if name in environment and place not in self.seen:
+                self.seen.add(place)
+                digest.update(f"|{name}={self._value(name, environment[name])}".encode())
         return digest.hexdigest()
 
     def _class(self, kind: type) -> str:

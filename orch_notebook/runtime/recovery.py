@@ -17,7 +17,7 @@ from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.owners import is_alive, is_dead
 from orch_notebook.runtime.store import Lease, Store
 
-__all__ = ["end_lost_run", "recover"]
+__all__ = ["end_if_lost", "end_lost_run", "recover"]
 
 #: Seconds that an owner which lives on this machine is given to renew a lease that was found expired.
 PATIENCE = 4.0
@@ -82,6 +82,23 @@ def recover(
             ended(store.run(lease.run_id) or run)
         store.release(mine)
     return found
+
+
+def end_if_lost(store: Store, run_id: str, owner: str, now: datetime) -> bool:
+    """End one run if the process that performed it is known to be dead; whether it was.
+
+    Runs of deployments are left to their workers, which also arrange for their repetition.
+    """
+    for lease in store.owned_runs():
+        if lease.run_id != run_id or not is_dead(lease.owner) or store.plan(run_id) is not None:
+            continue
+        mine = store.take_over(lease, owner, now + timedelta(seconds=30))
+        if mine is not None:
+            state = State(StateType.CRASHED, "Crashed", "The process that executed it died.")
+            is_ended = end_lost_run(store, mine, state, now)
+            store.release(mine)
+            return is_ended
+    return False
 
 
 def _has_stalled(lease: Lease, now: datetime, stalled: dict[str, tuple[datetime, datetime]] | None) -> bool:

@@ -74,6 +74,21 @@ class Results:
             self._key = path.read_bytes()
         return self._key
 
+    def seal(self, data: bytes) -> bytes:
+        """Return bytes with this installation's signature, for what is kept elsewhere than here."""
+        if self._key is None:
+            make_private_folder(self._folder)
+        return self._mark(data) + data
+
+    def open(self, sealed: bytes) -> bytes | None:
+        """Return what :meth:`seal` signed; None if it was not signed by this installation."""
+        signature, data = sealed[:32], sealed[32:]
+        return data if hmac.compare_digest(signature, self._mark(data)) else None
+
+    def _mark(self, data: bytes) -> bytes:
+        # Keyed BLAKE2 is made for this, and starts ten times as quickly as an HMAC: there is one for every task run.
+        return hashlib.blake2b(data, key=self._secret(), digest_size=32).digest()
+
     def _path(self, key: str) -> Path:
         return self._folder / hashlib.sha256(key.encode()).hexdigest()[:40]
 

@@ -7,7 +7,7 @@ import pytest
 from orch_notebook.errors import ImpossibleEvent
 from orch_notebook.model.events import LogWritten, RunCreated, TaskAdded
 from orch_notebook.model.machine import AwaitRetry, EndRun, EndTask, RunMachine, StartTask, StopTask
-from orch_notebook.model.states import StateType
+from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import RetryPolicy, Task
 from orch_notebook.testing import (
     START,
@@ -55,6 +55,8 @@ def running(graph, **options):
 
 TWICE = RetryPolicy(retries=2, delays=(1, 10))
 
+SKIPPED = task_became("a", "COMPLETED", 0, name="Skipped")
+
 # wiring, tasks that are more than a name, events, what the last of them leads to
 STEPS = {
     "a chain goes on": ("a >> b", [], [started("a"), completed("a")], ["start b 1"]),
@@ -69,7 +71,8 @@ STEPS = {
     "a cached task counts as done": (
         "a >> b", [], [started("a"), task_became("a", "COMPLETED", name="Cached")], ["start b 1"],
     ),
-    "a skipped task counts as done": ("a >> b", [], [task_became("a", "COMPLETED", 0, name="Skipped")], ["start b 1"]),
+    "a skipped task skips what needs it": ("a >> b", [], [SKIPPED], ["end b Skipped"]),
+    "a skipped task keeps nobody waiting": ("a ~> b", [], [SKIPPED], ["start b 1"]),
     "a failure ends what needs it": ("a >> b; c", [], [started("a"), failed("a")], ["end b UpstreamFailed"]),
     "a failure is tried again after its delay": (
         "a", [Task("a", retry=TWICE)], [started("a"), failed("a")], ["await a 2 in 1"],
@@ -98,6 +101,77 @@ STEPS = {
     ),
     "a line of output changes nothing": ("a", [], [LogWritten(START, "a", 1, 20, "hello")], []),
 }  # fmt: skip
+
+
+STOP = run_became("CANCELLING")
+A_DONE = [started("a"), completed("a")]
+A_FAILED = [started("a"), failed("a")]
+B_DONE = [started("b"), completed("b")]
+B_FAILED = [started("b"), failed("b")]
+B_SKIPPED = [task_became("b", "COMPLETED", 0, name="Skipped")]
+
+# the rule of c, which waits for a and b; events, what the last of them leads to
+WHENS = {
+    "all_done waits for all": ("all_done", A_FAILED, []),
+    "all_done starts after failures": ("all_done", [*A_FAILED, *B_FAILED], ["start c 1"]),
+    "all_done starts after successes": ("all_done", [*A_DONE, *B_DONE], ["start c 1"]),
+    "all_done is cancelled with its run": (
+        "all_done", [started("a"), STOP], ["stop a", "end b Cancelled", "end c Cancelled"],
+    ),
+    "one_success does not wait for the others": ("one_success", A_DONE, ["start c 1"]),
+    "one_success starts once": ("one_success", [*A_DONE, *B_DONE], []),
+    "one_success outlives a failure": ("one_success", [*A_FAILED, *B_DONE], ["start c 1"]),
+    "one_success gives up after the last failure": ("one_success", [*A_FAILED, *B_FAILED], ["end c UpstreamFailed"]),
+    "one_success does not count what was skipped": ("one_success", [*B_SKIPPED, *A_FAILED], ["end c UpstreamFailed"]),
+    "one_failed does not wait for the others": ("one_failed", A_FAILED, ["start c 1"]),
+    "one_failed starts after a crash": ("one_failed", [started("a"), crashed("a")], ["start c 1"]),
+    "one_failed waits after a success": ("one_failed", A_DONE, []),
+    "one_failed is skipped when none has": ("one_failed", [*A_DONE, *B_DONE], ["end c Skipped"]),
+    "none_failed waits for all": ("none_failed", A_DONE, []),
+    "none_failed ends with a failure": ("none_failed", [*A_DONE, *B_FAILED], ["end c UpstreamFailed"]),
+    "none_failed takes what was skipped for good": ("none_failed", [*A_DONE, *B_SKIPPED], ["start c 1"]),
+    "always starts after failures": ("always", [*A_FAILED, *B_FAILED], ["start c 1"]),
+    "always stays when its run is cancelled": ("always", [started("a"), STOP], ["stop a", "end b Cancelled"]),
+    "always starts while its run is cancelled": (
+        "always", [started("a"), STOP, cancelled("b"), cancelled("a", 1)], ["start c 1"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("when, events, expected", WHENS.values(), ids=WHENS)
+def test_a_rule_says_when_a_task_starts(when, events, expected) -> None:
+    """What must have become of the tasks it waits for is the task's to say."""
+    graph = make_graph("a, b >> c", Task("c", when=when))
+    assert play(running(graph), *events)[-1] == expected
+
+
+LATE = {name: row for name, row in WHENS.items() if row[1][-1] is not STOP and name != "one_success starts once"}
+
+
+@pytest.mark.parametrize("when, events, expected", LATE.values(), ids=LATE)
+def test_a_rule_holds_for_a_task_that_appears_later(when, events, expected) -> None:
+    """A task added when all this has happened does what it would have done had it waited."""
+    machine = running(make_graph("a; b"), is_open=True)
+    play(machine, *events)
+    assert brief(machine.take(TaskAdded(START, Task("c", when=when), ("a", "b")))) == expected
+
+
+def test_a_task_that_failed_may_be_added_again() -> None:
+    """When the flow's body runs once more it counts on, has its retries again, and the failure is forgotten."""
+    machine = running(make_graph("a", Task("a", retry=RetryPolicy(1))), is_open=True)
+    play(machine, started("a"), failed("a"), task_became("a", "SCHEDULED"), started("a", 2), failed("a", 2))
+    assert play(machine, TaskAdded(START, Task("a", retry=RetryPolicy(1)))) == [["start a 3"]]
+    assert play(machine, started("a", 3), failed("a", 3))[-1] == ["await a 4 in 0"]
+    assert play(machine, task_became("a", "SCHEDULED", 3), started("a", 4), completed("a", 4))[-1] == []
+    assert brief(machine.close()) == ["over Completed"]
+
+
+def test_a_flow_says_how_its_run_ends() -> None:
+    """The outcome given at the close holds, whatever became of the tasks; a cancel outweighs it."""
+    for cancel, expected in ((False, "over Completed"), (True, "over Cancelled")):
+        machine = running(make_graph("a"), is_open=True)
+        play(machine, started("a"), failed("a"), *([run_became("CANCELLING")] if cancel else []))
+        assert brief(machine.close(State(StateType.COMPLETED))) == [expected]
 
 
 @pytest.mark.parametrize("wiring, tasks, events, expected", STEPS.values(), ids=STEPS)

@@ -81,7 +81,8 @@ class Notebook:
             machine = RunMachine(graph, fresh={task: self.kept.records[task].made_by for task in prepared.plan.fresh})
             engine = Engine(
                 machine, program.perform, runner, ledger, lease, clock,
-                settled=program.settled, describe=program.describe,
+                settled=lambda event: program.settled(event.task),
+                describe=lambda error, call: program.describe(error),
             )  # fmt: skip
             self.engine = engine
             engine.journal.record(RunCreated(START, "demo", graph))

@@ -214,7 +214,7 @@ def test_a_stop_never_hits_the_next_call_of_its_thread(hasty) -> None:
     def work(task: str, attempt: int) -> None:
         race = next(races) if task == "target" else None
         if race is not None:
-            noticed.get()  # the race begins when both are there
+            noticed.put(None)  # the race begins when both are there
         while race == 0:
             pass
         for _ in range(0 if race == 1 else next(lengths)):
@@ -235,7 +235,7 @@ def test_a_stop_never_hits_the_next_call_of_its_thread(hasty) -> None:
 
     def chase() -> None:
         while (call := targets.get()) is not None:
-            noticed.put(None)
+            noticed.get()
             race = next(chases)
             for _ in range(0 if race == 0 else next(delays)):
                 pass

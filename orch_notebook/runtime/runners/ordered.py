@@ -9,6 +9,7 @@ from collections.abc import Callable
 from itertools import count
 
 from orch_notebook.runtime.calls import Call
+from orch_notebook.runtime.places import this_place
 from orch_notebook.runtime.runners.threads import ThreadRunner
 
 __all__ = ["OrderedRunner"]
@@ -61,7 +62,7 @@ class OrderedRunner(ThreadRunner):
         self._queue = _Line(rank)  # type: ignore[assignment]  # the same three methods, and no others are called
 
     def _work(self) -> None:
-        place = threading.get_ident()
+        place = this_place()
         while (call := self._next()) is not None:
             if not call.has_begun:
                 # The engine lets nothing begin before it has handed out all that is ready.  What came meanwhile and
@@ -69,6 +70,6 @@ class OrderedRunner(ThreadRunner):
                 if call.begin(call):
                     self._queue.put(call)
                 continue
-            details, error = self._perform(call, place)
+            details, error = place.perform(call, self._context)
             if (following := call.end(call, details, error)) is not None:
                 self._queue.put(following)

@@ -7,18 +7,13 @@ handing each task to a pool.
 from __future__ import annotations
 
 import contextvars
-import ctypes
 import queue
 import threading
-from collections.abc import Mapping
-from typing import Any
 
-from orch_notebook.runtime.calls import Call, TaskStopped
+from orch_notebook.runtime.calls import Call
+from orch_notebook.runtime.places import this_place
 
 __all__ = ["ThreadRunner"]
-
-_raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
-_raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
 
 class ThreadRunner:
@@ -33,6 +28,7 @@ class ThreadRunner:
     -----
     Every call runs in a copy of the context in which the runner was made, so context variables of the caller are seen.
     Stopping raises :class:`TaskStopped` inside the thread when it next runs Python code; a blocking C call ends first.
+    A thread that waits for another task run lends its place meanwhile (:meth:`lend`).
     """
 
     def __init__(self, workers: int = 16) -> None:
@@ -47,7 +43,7 @@ class ThreadRunner:
     def start(self, call: Call) -> None:
         """Perform `call` as soon as a thread is free."""
         self._queue.put(call)
-        if self._threads >= self._width:
+        if self._threads >= self._width and not self._idle:
             return
         with self._lock:
             # Counted off here and not by the thread that wakes: until it did, a second call would count on it too.
@@ -57,8 +53,10 @@ class ThreadRunner:
             if self._threads >= self._width:
                 return
             self._threads += 1
-            number = self._threads
-        threading.Thread(target=self._work, name=f"orch-task-{number}", daemon=True).start()
+        self._start_thread()
+
+    def _start_thread(self) -> None:
+        threading.Thread(target=self._work, name=f"orch-task-{self._threads}", daemon=True).start()
 
     def follows(self, call: Call, after: Call) -> bool:
         """Let a thread go straight on: it is any call's place."""
@@ -66,13 +64,25 @@ class ThreadRunner:
 
     def stop(self, call: Call) -> bool:
         """Raise :class:`TaskStopped` in the thread that performs `call`; False when none does."""
+        place = call.place
+        return place is not None and place.stop(call)
+
+    def lend(self) -> None:
+        """Let another thread work in place of the calling one, which is about to wait for a task run.
+
+        Were its place kept, as many waiting tasks as there are threads would wait for ever for tasks that get none.
+        """
         with self._lock:
-            if call.place is None:
-                return False
-            if call.is_told:
-                return True  # raised once: what it does now is clean up
-            call.is_told = True
-            return bool(_raise_in_thread(call.place, TaskStopped))
+            self._width += 1
+            if self._queue.empty() or self._threads >= self._width or self._is_closed:
+                return
+            self._threads += 1
+        self._start_thread()
+
+    def give_back(self) -> None:
+        """Take the place back; a thread too many ends when its call has."""
+        with self._lock:
+            self._width -= 1
 
     def close(self) -> None:
         """Let every thread end once its call has ended."""
@@ -81,59 +91,29 @@ class ThreadRunner:
             self._queue.put(None)
 
     def _next(self) -> Call | None:
+        if self._threads > self._width:
+            with self._lock:
+                if self._threads > self._width and not self._is_closed:
+                    self._threads -= 1
+                    return None
         try:
             return self._queue.get_nowait()
         except queue.Empty:
-            with self._lock:
-                self._idle += 1
+            pass
+        with self._lock:
+            self._idle += 1
+        try:
+            call = self._queue.get_nowait()
+        except queue.Empty:
             return self._queue.get()
+        # It came before this thread was counted as idle, so nobody has counted it off.  Counting one too few costs a
+        # thread at most; one too many would let a call wait for a thread that there is not.
+        with self._lock:
+            self._idle = max(0, self._idle - 1)
+        return call
 
     def _work(self) -> None:
-        place = threading.get_ident()
+        place = this_place()
         call = self._next()
         while call is not None:
-            following: Call | None = None
-            if call.has_begun or call.begin(call):
-                details, error = self._perform(call, place)
-                following = call.end(call, details, error)
-            call = following or self._next()
-
-    def _perform(self, call: Call, place: int) -> tuple[Mapping[str, Any] | None, BaseException | None]:
-        details: Mapping[str, Any] | None = None
-        error: BaseException | None = None
-        is_done = False
-        # Two layers, because TaskStopped can arrive between the end of the work and the moment its place is cleared.
-        try:
-            try:
-                call.place = place
-                # Who stops a call gives the reason first and then looks for the place, so one of us sees the other.
-                if call.stop_reason:
-                    raise TaskStopped
-                details = self._context.copy().run(call.perform, call.task, call.attempt)
-                is_done = True
-            finally:
-                if call.stop_reason:
-                    self._leave(call, place)
-                else:
-                    call.place = None
-                    if call.stop_reason:
-                        self._leave(call, place)
-        except BaseException as raised:  # noqa: BLE001 - whatever a task raises is its outcome
-            if not is_done:  # else the stop came too late: what the work has published stays
-                error = raised
-            if call.stop_reason:
-                self._leave(call, place)
-        return details, error
-
-    def _leave(self, call: Call, place: int) -> None:
-        """Let a stop that has not been raised yet be raised here: it must not hit the next task of this thread."""
-        with self._lock:
-            call.place = None  # from here on nobody raises anything for this call
-        # Taking a pending raise back is possible, but the interpreter then counts it as pending for good: every thread
-        # takes its slow path, and one that a debugger traces never gets on (CPython 3.11).  So it is awaited.
-        try:
-            _raise_in_thread(place, TaskStopped)
-            while True:
-                pass
-        except TaskStopped:
-            pass
+            call = place.carry(call, self._context) or self._next()

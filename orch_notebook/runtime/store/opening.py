@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from orch_notebook.errors import UsageError
 from orch_notebook.runtime.settings import Settings
-from orch_notebook.runtime.store import Store
 from orch_notebook.runtime.store.postgres import PostgresStore
+from orch_notebook.runtime.store.sql import SqlStore
 from orch_notebook.runtime.store.sqlite import SqliteStore
 
 __all__ = ["open_store"]
 
 
-def open_store(settings: Settings) -> Store:
+def open_store(settings: Settings) -> SqlStore:
     """Open the store that the settings name: a PostgreSQL database, else the SQLite file under the home.
 
     Raises

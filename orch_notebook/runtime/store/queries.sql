@@ -252,3 +252,70 @@ DELETE FROM workers WHERE owner = :owner;
 -- name: select_workers
 -- Safe: reads.
 SELECT * FROM workers ORDER BY started_at;
+
+-- name: upsert_variable!
+-- Safe: one statement.
+INSERT INTO variables (name, value, tags, updated_at) VALUES (:name, :value, :tags, :now)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value, tags = excluded.tags, updated_at = excluded.updated_at;
+
+-- name: insert_variable!
+-- Safe: one statement; of two that set a new variable one wins.
+INSERT INTO variables (name, value, tags, updated_at) VALUES (:name, :value, :tags, :now) ON CONFLICT DO NOTHING;
+
+-- name: select_variable^
+-- Safe: reads.
+SELECT * FROM variables WHERE name = :name;
+
+-- name: select_variables
+-- Safe: reads.
+SELECT * FROM variables ORDER BY name;
+
+-- name: delete_variable!
+-- Safe: one statement.
+DELETE FROM variables WHERE name = :name;
+
+-- name: upsert_artifact!
+-- Safe: one statement; only who made it knows its id.
+INSERT INTO artifacts (artifact_id, name, kind, run_id, task, data, description, created_at, updated_at)
+VALUES (:artifact_id, :name, :kind, :run_id, :task, :data, :description, :now, :now)
+ON CONFLICT (artifact_id) DO UPDATE SET data = excluded.data, description = excluded.description,
+    updated_at = excluded.updated_at;
+
+-- name: select_artifacts
+-- Safe: reads.
+SELECT * FROM artifacts
+WHERE (:run_id IS NULL OR run_id = :run_id) AND (:name IS NULL OR name = :name)
+  AND (:artifact_id IS NULL OR artifact_id = :artifact_id)
+ORDER BY created_at, artifact_id;
+
+-- name: upsert_limit!
+-- Safe: one statement.
+INSERT INTO limits (name, slots, decay) VALUES (:name, :slots, :decay)
+ON CONFLICT (name) DO UPDATE SET slots = excluded.slots, decay = excluded.decay;
+
+-- name: delete_limit!
+-- Safe: one statement.
+DELETE FROM limits WHERE name = :name;
+
+-- name: select_limits
+-- Safe: reads.
+SELECT * FROM limits ORDER BY name;
+
+-- name: delete_slots_gone!
+-- Safe: runs in the transaction that counts what is left.  A slot is gone when it has expired, or its run is not owned.
+DELETE FROM slots WHERE (expires_at IS NOT NULL AND expires_at <= :now)
+    OR (run_id IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM runs WHERE runs.run_id = slots.run_id AND runs.owner IS NOT NULL AND runs.lease_expires_at > :now
+    ));
+
+-- name: select_slots_held^
+-- Safe: reads, in the transaction that takes some.
+SELECT coalesce(sum(count), 0) AS held, max(expires_at) AS last_expires_at FROM slots WHERE name = :name;
+
+-- name: insert_slot!
+-- Safe: runs in the transaction that has found room for it.
+INSERT INTO slots (slot_id, name, count, run_id, expires_at) VALUES (:slot_id, :name, :count, :run_id, :expires_at);
+
+-- name: delete_slots!
+-- Safe: only who took a slot knows its id.
+DELETE FROM slots WHERE slot_id = :slot_id;

@@ -120,9 +120,16 @@ def plan_from_text(text: str) -> Plan:
     return Plan.from_json(json.loads(text))
 
 
-def run_from_row(row: Row, created: str | None = None, tasks: Iterable[Row] | None = None) -> FlowRun:
-    """Return a run; with its graph and tasks where the data of its first event and the rows of its tasks are given."""
+def run_from_row(
+    row: Row, created: str | None = None, tasks: Iterable[Row] | None = None, added: Iterable[str] = ()
+) -> FlowRun:
+    """Return a run; with its graph and tasks where the data of its first event and the rows of its tasks are given.
+
+    `added` is the data of the events of tasks that appeared later, in their order.
+    """
     graph = Graph.from_json(json.loads(created)["graph"]) if created else Graph()
+    later = [json.loads(data) for data in added]
+    graph = graph.extended((Task.from_json(each["task"]), each["upstream"]) for each in later)
     run_id = row["run_id"]
     return FlowRun(
         run_id=run_id,
@@ -147,22 +154,14 @@ def run_from_row(row: Row, created: str | None = None, tasks: Iterable[Row] | No
 
 
 def task_runs(run_id: str, graph: Graph, rows: Iterable[Row]) -> list[TaskRun]:
-    """Return every task run: those of the graph in its order, then those that appeared later."""
+    """Return every task run in the order of the graph, then those of which only the row is known."""
     by_task = {row["task"]: row for row in rows}
     found = []
     for task in graph.tasks:
         row = by_task.pop(task.name, None)
         found.append(TaskRun(run_id, task) if row is None else task_run_from_row(task, row))
-    for row in by_task.values():
-        spec = row["spec"]
-        found.append(task_run_from_row(Task.from_json(json.loads(spec)) if spec else Task(row["task"]), row))
+    found += [task_run_from_row(Task(row["task"]), row) for row in by_task.values()]
     return found
-
-
-def in_order_of_appearance(rows: Iterable[Row], added: Iterable[str]) -> list[Row]:
-    """Return rows of task runs in the order in which their tasks were added; `added` is the data of those events."""
-    places = {json.loads(data)["task"]["name"]: place for place, data in enumerate(added)}
-    return sorted(rows, key=lambda row: places.get(row["task"], -1))
 
 
 def task_run_from_row(task: Task, row: Row) -> TaskRun:
@@ -209,9 +208,9 @@ class Batch:
                 if isinstance(event, RunCreated):
                     self.created = event
                 else:
-                    spec = dumps(event.task.to_json())
+                    # What it is stands in the event; here only that there is one.
                     self.tasks[event.task.name] = [
-                        run_id, event.task.name, spec, 0, "PENDING", "Pending", "", None, None, None,
+                        run_id, event.task.name, "added", 0, "PENDING", "Pending", "", None, None, None,
                     ]  # fmt: skip
 
     def _add_task_state(self, run_id: str, seq: int, at: float, event: TaskStateChanged) -> None:

@@ -6,9 +6,8 @@ databases (connections, transactions, errors, migrations) is in the module of ea
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from orch_notebook.model.events import Event
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.store import Lease, LogLine, WorkerRow, rows
+from orch_notebook.runtime.store.shelves import Shelves
 
 __all__ = ["SqlStore", "migrations", "queries"]
 
@@ -43,25 +43,11 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-class SqlStore(ABC):
+class SqlStore(Shelves):
     """Facts in a database; see :class:`Store` for what each verb promises."""
 
-    #: The statements, as :func:`queries` gives them.
-    _queries: Any
     #: What the driver raises where a key is taken.
     _conflict: type[Exception]
-
-    @abstractmethod
-    def _read(self) -> AbstractContextManager[Any]:
-        """Open a connection for reading."""
-
-    @abstractmethod
-    def _write(self, *, durable: bool = False) -> AbstractContextManager[Any]:
-        """Open a connection for one transaction, which also survives a power cut if it is durable."""
-
-    @abstractmethod
-    def _alone(self, connection: Any) -> None:
-        """Keep others that count before they write waiting until this transaction ends."""
 
     @abstractmethod
     def describe(self) -> Mapping[str, Any]:
@@ -109,10 +95,10 @@ class SqlStore(ABC):
                 return None
             created = self._queries.select_graph(connection, run_id=run_id)
             tasks = list(self._queries.select_task_runs(connection, run_id=run_id))
+            added: list[str] = []
             if any(task["spec"] for task in tasks):
                 added = [found["data"] for found in self._queries.select_added(connection, run_id=run_id)]
-                tasks = rows.in_order_of_appearance(tasks, added)
-            return rows.run_from_row(row, created, tasks)
+            return rows.run_from_row(row, created, tasks, added)
 
     def plan(self, run_id: str) -> Plan | None:
         """Return how a worker executes a run."""

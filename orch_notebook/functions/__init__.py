@@ -1,0 +1,1 @@
+"""Functions as tasks and flows: what ``@task`` and ``@flow`` make of a function, and how their runs go."""
