@@ -20,6 +20,7 @@ from orch_notebook.jupyter.routes import DisplayRoutes
 from orch_notebook.model.flows import CellTask
 from orch_notebook.runtime.calls import TaskStopped, users_frames, was_shown
 from orch_notebook.runtime.capture import Capture, current
+from orch_notebook.runtime.trees import making_trees
 
 __all__ = ["AwayHooks", "KernelHooks"]
 
@@ -132,7 +133,9 @@ class KernelHooks:
         if isinstance(error, TaskError):  # found by us: where in our code helps nobody
             return {"output_type": "error", "ename": kind.__name__, "evalue": str(error), "traceback": error.drawn()}
         try:
-            lines = self._shell.InteractiveTB.structured_traceback(kind, error, users_frames(error.__traceback__), 0)
+            frames = users_frames(error.__traceback__)
+            with making_trees:
+                lines = self._shell.InteractiveTB.structured_traceback(kind, error, frames, 0)
         except Exception:  # noqa: BLE001 - a traceback that cannot be drawn must not hide the error
             lines = [f"{kind.__name__}: {error}"]
         return {"output_type": "error", "ename": kind.__name__, "evalue": str(error), "traceback": list(lines)}

@@ -6,13 +6,13 @@ import ast
 import asyncio
 import inspect
 import io
-import threading
 import tokenize
 from collections.abc import Collection, Coroutine
 from types import CodeType
 from typing import Any
 
 from orch_notebook.model.cells import timed_python
+from orch_notebook.runtime.trees import making_trees
 
 __all__ = ["compile_cell", "evaluate", "run_coroutine"]
 
@@ -20,10 +20,6 @@ TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 #: What a last expression that binds names is kept under until it is shown.
 SHOWN = "__orch_shown"
 SILENT_TOKENS = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.DEDENT})
-
-# CPython 3.11 counts the depth of syntax trees for all threads together, and raises a SystemError where two of them
-# take turns while it makes one (python/cpython#106905).
-_compiling = threading.Lock()
 
 
 def compile_cell(
@@ -53,7 +49,7 @@ def compile_cell(
     """
     body: CodeType | None = None
     last: CodeType | None = None
-    with _compiling:
+    with making_trees:
         # Not inheriting matters: this module's own future import would postpone the annotations of every cell.
         tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT, dont_inherit=True)
         if (text := timed_python(source)) is not None:
@@ -93,6 +89,16 @@ def _add_assigned(tree: ast.Module) -> None:
         ):
             tree.body.append(ast.copy_location(ast.Expr(ast.Name(name, ast.Load())), tree.body[-1]))
             ast.fix_missing_locations(tree)
+
+
+def _parse(source: str, filename: str) -> ast.Module:
+    for _ in range(9):
+        try:
+            tree: ast.Module = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT)
+            return tree
+        except SystemError:
+            continue  # a thread of somebody else's was making a tree, too
+    raise SyntaxError(f"{filename} could not be read: other threads are making syntax trees all the time.")
 
 
 def _declare(tree: ast.Module, late: Collection[str]) -> None:

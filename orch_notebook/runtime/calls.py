@@ -11,6 +11,7 @@ from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import OrchError, TaskError
+from orch_notebook.runtime.trees import making_trees
 
 if TYPE_CHECKING:
     from orch_notebook.runtime.places import Place
@@ -95,7 +96,8 @@ def describe_failure(error: BaseException, label: Callable[[str], str] = lambda 
         return {"error": said, "traceback": [], "retriable": True}
     line = "".join(traceback.format_exception_only(error)).strip()
     frames = users_frames(error.__traceback__)
-    lines = "".join(traceback.format_exception(type(error), error, frames)).splitlines()
+    with making_trees:
+        lines = "".join(traceback.format_exception(type(error), error, frames)).splitlines()
     lines = [_FRAME.sub(lambda found: _place(found, label), line) for line in lines]
     if len(lines) > TRACEBACK_LINES:
         middle = [f"… {len(lines) - TRACEBACK_LINES} lines left out …"]
