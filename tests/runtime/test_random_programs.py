@@ -29,7 +29,7 @@ from tests.model.cells.programs import programs
 from tests.model.cells.test_programs import keep_what_runs, picture
 from tests.runtime.test_programs import Notebook
 
-FAILURES = ["1 / 0", "raise ValueError(n)", "xs.nothing", "d['nothing']", "assert m > 99, n"]
+FAILURES = ["1 / 0", "if n is not None: raise ValueError(n)", "xs.nothing", "d['nothing']", "assert m > 99, n"]
 
 
 class Shown(PlainHooks):
