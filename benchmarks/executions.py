@@ -35,7 +35,10 @@ MASKS = [
     (re.compile(r"^.*(?: per loop|Wall time:|CPU times:|it/s|s/it).*$", re.MULTILINE), "…"),
     (re.compile(r"\d+(?:\.\d+)?(?:e-\d+)? ?(?:s|ms|µs|us|ns|sec|secs|seconds|minutes)\b"), "… s"),
     (re.compile(r"\b\d\d?:\d\d:\d\d(?:\.\d+)?\b"), "…"),
-    (re.compile(r"(?:<ipython-input-\S+|\S*ipykernel_\S+|<task cell-\d+>|<cell>|Cell In ?\[\d+\])"), "<cell>"),
+    (
+        re.compile(r"(?:<ipython-input-\S+|[^\s\"]*ipykernel_[^\s\",]+|<task cell-\d+>|<cell>|Cell In ?\[\d+\])"),
+        "<cell>",
+    ),
 ]
 #: A warning as it is written: where, what, and the line that caused it.
 WARNING = re.compile(r"^\S.*?:\d+: (\w*Warning): ?(.*(?:\n(?!\S.*?:\d+: \w*Warning: ).*)*)", re.MULTILINE)

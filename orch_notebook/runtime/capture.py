@@ -226,7 +226,8 @@ class _LastResort(logging.Handler):
     def __init__(self, usual: logging.Handler) -> None:
         super().__init__(usual.level)
         self._usual = usual
-        self.setFormatter(logging.Formatter("%(levelname)s:%(name)s:%(message)s"))
+        # As Python's own: the message alone.
+        self.setFormatter(usual.formatter or logging.Formatter())
 
     def createLock(self) -> None:
         """Do without: a capture has a lock of its own, and a task stopped inside ``acquire`` would keep this one."""

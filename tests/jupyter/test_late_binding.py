@@ -45,6 +45,7 @@ LOOKED_UP = {
     "with get_context('fork').Pool(1) as pool: d = pool.map(double, [1, 2])",
     "six": "v = 3",
     "seven": "from __main__ import v as e",
+    "eight": "from unittest.mock import patch\nbox = A()\nwith patch('__main__.box.n', 5): f = box.n",
 }
 
 
@@ -55,4 +56,4 @@ def test_what_is_looked_up_in_main_is_found(fresh_kernel) -> None:
     for name, body in LOOKED_UP.items():
         assert fresh_kernel.run(f"%%task {name}\n{body}").status == "ok"
     assert fresh_kernel.run("%flow run").status == "ok"
-    assert fresh_kernel.run("print((a, b, c, d, e))").stream() == "(1, 1, 2, [2, 4], 3)\n"
+    assert fresh_kernel.run("print((a, b, c, d, e, f))").stream() == "(1, 1, 2, [2, 4], 3, 5)\n"

@@ -118,7 +118,7 @@ def test_streams_and_logs_keep_their_order_and_level() -> None:
     assert lines == [(20, "one"), (30, "two"), (40, "three 3"), (20, "five")]
     assert outputs == [
         {"output_type": "stream", "name": "stdout", "text": "one\n"},
-        {"output_type": "stream", "name": "stderr", "text": "two\nERROR:mine:three 3\n"},
+        {"output_type": "stream", "name": "stderr", "text": "two\nthree 3\n"},
         {"output_type": "stream", "name": "stdout", "text": "five\n"},
     ]
 

@@ -355,7 +355,9 @@ FUNCTIONS: Mapping[str, Rule] = {
 
 #: Libraries that look up functions and classes by their names in ``__main__`` where they meet one of them.
 LOOKS_IN_MAIN = (
-    "concurrent.futures.ProcessPoolExecutor", "copyreg.", "dill.", "joblib.", "multiprocessing.", "pickle.", "shelve.",
+    "__main__", "cProfile.", "concurrent.futures.ProcessPoolExecutor", "copyreg.", "dill.", "doctest.", "joblib.",
+    "multiprocessing.", "pickle.", "profile.", "shelve.", "timeit.", "unittest.main",
+    "unittest.mock.patch",
 )  # fmt: skip
 
 #: Methods by name.
