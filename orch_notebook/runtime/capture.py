@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from orch_notebook.runtime import descriptors
 from orch_notebook.runtime.imports import import_one_at_a_time
 
 __all__ = ["LINE_LIMIT", "Capture", "Routes", "capturing", "current", "route_values", "showing"]
@@ -161,9 +162,11 @@ class Capture:
 def capturing(capture: Capture) -> Iterator[Capture]:
     """Give everything this context puts out to `capture`; complete its lines at the end."""
     token = current.set(capture)
+    descriptors.begin(capture)
     try:
         yield capture
     finally:
+        descriptors.end(capture, sys.stdout, sys.stderr)
         current.reset(token)
         capture.finish()
 
@@ -200,6 +203,8 @@ def _routed_class(base: type, name: str) -> type:
 
         def write(text: str) -> int:
             capture = current.get()
+            if capture is None and descriptors.is_read(stream):
+                return descriptors.deliver(stream, text, name, inner)
             return inner(text) if capture is None else capture.write(name, text)
 
         write.inner = inner  # type: ignore[attr-defined]

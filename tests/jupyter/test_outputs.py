@@ -155,3 +155,28 @@ def test_outputs_are_sent_while_the_task_runs_and_as_its_own(fresh_kernel: Kerne
     late = [message for message in fresh_kernel.wait(run).messages if message["msg_type"] == "stream"]
     whose = {badges[m["metadata"]["orch_notebook"]["display_id"]]: m["content"]["text"] for m in late}
     assert whose == {"a": "a ends\n", "b": "b ends\n"}
+
+
+PAST_PYTHON = [
+    "%load_ext orch_notebook\nimport os",
+    "%%task program\nimport subprocess\ndone = subprocess.run(['sh', '-c', 'echo said; echo meant >&2'])",
+    "%%task code\nwritten = os.write(1, b'written' * (done.returncode == 0))",
+    "%%task after\nprint('after', written)",
+    "%flow run",
+]
+
+
+def test_what_is_written_past_python_belongs_to_the_task_that_runs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What other programs and C code write to the descriptors stands under the task that ran, all of it, in time."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # with it a kernel does not read its descriptors
+    path = tmp_path / "book.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in PAST_PYTHON]), path)
+    execution = execute(path, output=tmp_path / "done.ipynb", env={"ORCH_RUN_ID": "run"})
+    done = nbformat.read(execution.output, as_version=4)
+    shown = [
+        sorted(f"{each.name}: {each.text}" for each in cell.outputs if each.output_type == "stream")
+        for cell in done.cells
+    ]
+    assert shown == [[], ["stderr: meant\n", "stdout: said\n"], ["stdout: written"], ["stdout: after 7\n"], []]
