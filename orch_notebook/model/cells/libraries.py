@@ -28,6 +28,8 @@ __all__ = ["advance", "call_library", "call_library_method", "carry", "follow_ru
 
 
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+#: Names of ``__main__`` in a text: ``from __main__ import a, b as c``, ``__main__.a.b``.
+IN_MAIN = re.compile(r"from __main__ import ([\w, ]+)|\b__main__\.([A-Za-z_]\w*)")
 
 
 def call_library(frame: Frame, path: str, given: Arguments) -> Value:
@@ -35,7 +37,7 @@ def call_library(frame: Frame, path: str, given: Arguments) -> Value:
     rule = frame.knowledge.function(path)
     everything = given.everything
     if path.startswith(LOOKS_IN_MAIN):
-        _look_in_main(frame, everything)
+        everything |= _look_in_main(frame, everything)
     # Whoever gives back a plain number or text calls the special methods at most, and those are seen to elsewhere.
     offer(frame, everything, given, is_curious=rule is None or rule.gives != "plain")
     if rule is None:
@@ -58,13 +60,26 @@ def call_library(frame: Frame, path: str, given: Arguments) -> Value:
     return follow_rule(frame, rule, EMPTY, given)
 
 
-def _look_in_main(frame: Frame, values: Value) -> None:
-    """Let a library look up in ``__main__`` what it is handed; the names that this body binds must be there, too."""
+def _look_in_main(frame: Frame, values: Value) -> Value:
+    """Let a library look up in ``__main__`` what it is handed; the names that this body binds must be there, too.
+
+    Returns what the texts among the values name there.
+    """
+    named_there: list[Value] = []
     frame.summary.in_place = True
     for kind, code in frame.known_of(values | frame.inside(values)):
         if kind in ("function", "class", "instance"):
             frame.read_if_there(code.name)
             frame.summary.indirect.add(code.name)
+    for base, _ in values:
+        if base[0] == "text":
+            for named in IN_MAIN.finditer(base[1]):
+                for part in (named[1] or named[2]).split(","):
+                    name = part.split()[0] if part.split() else ""
+                    if name:
+                        named_there.append(frame.load(name))
+                        frame.summary.indirect.add(name)
+    return union(named_there)
 
 
 def call_library_method(frame: Frame, receiver: Value, name: str, given: Arguments) -> Value:
