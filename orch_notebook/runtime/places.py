@@ -205,15 +205,21 @@ def main_thread_signals() -> Iterator[None]:
         else:
             signal.default_int_handler(number, frame)
 
-    if handlers[0] not in (signal.SIG_DFL, signal.SIG_IGN) or handlers[1] is not signal.default_int_handler:
+    # A program started in the background of a shell ignores interrupts, and goes on doing so.
+    is_deaf = handlers[1] is signal.SIG_IGN
+    if handlers[0] not in (signal.SIG_DFL, signal.SIG_IGN) or not (
+        is_deaf or handlers[1] is signal.default_int_handler
+    ):
         yield
         return
     signal.signal(WAKE, stop)
-    signal.signal(signal.SIGINT, interrupt)
+    if not is_deaf:
+        signal.signal(signal.SIGINT, interrupt)
     place.has_signals = True
     try:
         yield
     finally:
         place.has_signals = False
-        signal.signal(signal.SIGINT, handlers[1])
+        if not is_deaf:
+            signal.signal(signal.SIGINT, handlers[1])
         signal.signal(WAKE, handlers[0])

@@ -166,6 +166,9 @@ SCRIPT = """
 import sys, time, signal, threading
 from orch_notebook import flow, task
 
+# Whoever runs the tests may ignore interrupts, as a shell's background does, and its children inherit that.
+signal.signal(signal.SIGINT, {heard})
+
 @task(timeout_seconds=1 if {timeout!r} == "task" else None)
 def sleep(seconds):
     print("begun", flush=True)
@@ -183,6 +186,7 @@ except KeyboardInterrupt:
 
 #: What blocks the main thread in C, and what the timeout or interrupt makes of it.
 BLOCKED = {
+    "a timeout breaks a sleep where interrupts are ignored": ("task", "sleep(60)", 0, "Failed"),
     "a task's timeout breaks a sleep in the main thread": ("task", "sleep(60)", None, "Failed"),
     "a flow's timeout breaks a sleep in the main thread": (
         "flow", "print('begun', flush=True); time.sleep(60)", None, "TimedOut",
@@ -198,11 +202,12 @@ BLOCKED = {
 def test_a_blocking_call_in_the_main_thread_is_broken(stored, environment, timeout, body, number, expected) -> None:
     """Long before it would have ended by itself; and the process ends, though a thread still sleeps."""
     began = time.monotonic()
-    script = SCRIPT.format(timeout=timeout, body=body)
+    heard = "signal.SIG_IGN" if number == 0 else "signal.default_int_handler"
+    script = SCRIPT.format(timeout=timeout, body=body, heard=heard)
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     process = subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "begun\n"
-    if number is not None:
+    if number:
         process.send_signal(number)
     said, _ = process.communicate(timeout=40)
     assert said.split() == [expected] and process.returncode == 0

@@ -27,9 +27,10 @@ def pools():
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def notebook(kernel: Kernel) -> Kernel:
-    """A kernel in which the extension and the plain cells are there."""
+    """A kernel in which the extension and the plain cells are there, and no tasks of other tests."""
+    kernel.run("%unload_ext orch_notebook")
     assert kernel.run(PLAIN).status == "ok"
     return kernel
 

@@ -92,8 +92,20 @@ def test_several_reasons_are_one_dependency() -> None:
 
 
 FULL = Task(
-    "t", RetryPolicy(3, (1.5, 10.0), 0.5), 60.0, ("gpu",), ("pyplot",), 4, "cell", ("a",), ("b",), ("c",), "exec"
-)  # fmt: skip
+    "t",
+    retry=RetryPolicy(3, (1.5, 10.0), 0.5),
+    timeout=60.0,
+    tags=("gpu",),
+    exclusive=("pyplot",),
+    runner="processes",
+    cell_index=4,
+    cell_id="cell",
+    reads=("a",),
+    writes=("b",),
+    mutates=("c",),
+    opaque="exec",
+    when="all_done",
+)
 
 
 @pytest.mark.parametrize("task", [Task("bare"), FULL], ids=["bare", "full"])

@@ -110,8 +110,8 @@ def test_an_event_survives_json(event) -> None:
 # What `orch runs --json` and `orch show --json` print: others script against these names.
 
 RUN_KEYS = (
-    "run_id", "flow", "deployment", "parent_run_id", "retry_of", "state", "due_at", "created_at", "started_at",
-    "ended_at", "duration", "attempt", "parameters", "worker",
+    "run_id", "flow", "deployment", "backfill", "parent_run_id", "retry_of", "state", "due_at", "created_at",
+    "started_at", "ended_at", "duration", "attempt", "parameters", "worker",
 )  # fmt: skip
 TASK_KEYS = (
     "name", "task_run_id", "run_id", "cell_index", "state", "attempts", "started_at", "ended_at", "duration",
