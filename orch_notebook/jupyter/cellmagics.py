@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from collections.abc import Callable
 from io import StringIO
 from types import FrameType
 from typing import Any
 
+from IPython.core.magic import MagicAlias
 from IPython.core.magic_arguments import parse_argstring
 from IPython.utils.capture import CapturedIO
 
@@ -21,6 +23,19 @@ from orch_notebook.runtime.capture import Capture, capturing, current
 from orch_notebook.runtime.timing import timed
 
 __all__ = ["CellMagicRoutes", "commented"]
+
+
+class _OfThread:
+    """An attribute that every thread sets for itself."""
+
+    def __init__(self) -> None:
+        self._values = threading.local()
+
+    def __get__(self, alias: Any, kind: type) -> bool:
+        return bool(vars(self._values).get(str(id(alias)), False))
+
+    def __set__(self, alias: Any, value: bool) -> None:
+        vars(self._values)[str(id(alias))] = value
 
 
 class CellMagicRoutes:
@@ -48,10 +63,14 @@ class CellMagicRoutes:
             return self._usual(magic_name, line, cell) if act is None or body is None else act(line, cell, body)
 
         self._shell.run_cell_magic = run_cell_magic
+        # An alias takes a second call that begins before the first has ended for a recursion; tasks run side by side.
+        MagicAlias._in_call = _OfThread()
 
     def close(self) -> None:
         """Put IPython's back."""
         vars(self._shell).pop("run_cell_magic", None)
+        if isinstance(vars(MagicAlias).get("_in_call"), _OfThread):
+            del MagicAlias._in_call
 
     def _compile(self, text: str, body: FrameType) -> Callable[[], Any]:
         """Return what runs text as the rest of a task's body, below the line that the body has come to."""

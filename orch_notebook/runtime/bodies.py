@@ -56,6 +56,8 @@ def compile_cell(
             # Below %%time stands the body itself; at these lines people know it.
             inner = compile(text, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT, dont_inherit=True)
             source, tree = text, ast.increment_lineno(inner, tree.body[0].lineno)
+        # IPython compiles statement by statement, so these may stand anywhere, as below a magic.
+        tree.body.sort(key=lambda node: not _is_future_import(node))
         if _is_silenced(source):
             shown = "none"
         if shown == "all" and tree.body:

@@ -116,3 +116,37 @@ def test_plain_cells_keep_ipythons_magics(kernel: Kernel) -> None:
         assert (
             "_route" not in kernel.run("get_ipython().magics_manager.magics['cell']['time']").data()[0] or "%re" in load
         )
+
+
+ALIAS = """
+import threading
+from IPython.core.magic import register_line_magic
+both = threading.Barrier(2)
+@register_line_magic
+def slow(line): return both.wait(20)
+%alias_magic -l slower slow
+places = []
+def call(): places.append(get_ipython().run_line_magic("slower", ""))
+threads = [threading.Thread(target=call) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(sorted(places))
+"""
+
+
+def test_an_alias_may_be_called_by_two_tasks_at_once(kernel: Kernel) -> None:
+    """IPython takes the second call for a recursion; with the extension it only does so within one thread."""
+    kernel.run("%load_ext orch_notebook")
+    assert kernel.run(ALIAS).stream().endswith("[0, 1]\n")
+    kernel.run("%unload_ext orch_notebook")
+    assert kernel.run("from IPython.core.magic import MagicAlias\nprint('_in_call' in vars(MagicAlias))").stream() == (
+        "False\n"
+    )
+    kernel.run("%load_ext orch_notebook")
+
+
+def test_a_future_import_may_stand_anywhere(kernel: Kernel) -> None:
+    """As in IPython, which compiles statement by statement."""
+    kernel.run("%%task late_import\n%matplotlib inline\nfrom __future__ import division\nhalf = 1 / 2")
+    assert kernel.run("%flow run late_import").status == "ok"
+    assert kernel.run("print(half)").stream() == "0.5\n"

@@ -123,8 +123,11 @@ def read_subscript(frame: Frame, node: ast.Subscript) -> Value:
     evaluate(frame, index)
     if frame.tags:
         special = call_special(frame, value, "__getitem__", node, EMPTY)
-        if any(kind == "stateful" for kind, _ in frame.known_of(value)):
+        kinds = {kind for kind, _ in frame.known_of(value)}
+        if "stateful" in kinds:
             advance(frame, value, node)
+        elif "filling" in kinds:
+            frame.change(value)
     else:
         special = EMPTY
     if makes_copy(index):

@@ -98,6 +98,8 @@ FUNCTIONS: Mapping[str, Rule] = {
     **_each("shelve.open dbm.open", Rule(gives="new", kind=(("stateful", "file"),), writes_file=0)),
     "builtins.compile": PURE,
     **_each("itertools.*", Rule(gives="holder", kind=ITERATOR)),
+    # Asked for a key that is not there, it makes one.
+    "collections.defaultdict": Rule(gives="holder", kind=(("type", "dict"), ("filling", "dict"))),
     "functools.partial": HOLDER,
     "functools.reduce": Rule(gives="view"),
     "functools.*": HOLDER,

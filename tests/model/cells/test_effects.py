@@ -48,6 +48,7 @@ if c: y = 1                                        | c              | y         
 if c: y = 1¶else: y = 2                            | c              | y            |
 if c: y = 1¶z = y                                  | c              | y z          |
 with open(p) as f: t = f.read()                    | p              | f t          |
+from collections import defaultdict¶d = defaultdict(int)¶d['a'] | | d defaultdict |
 import timeit¶t = timeit.timeit('f(x)', 'from __main__ import f, x as y') | f x | t timeit |
 from unittest.mock import patch¶with patch('__main__.a.b', 1): pass | a | patch |
 with a as b: b.x = 1                               | a              | b            | a

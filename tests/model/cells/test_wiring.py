@@ -87,6 +87,10 @@ PROGRAMS = {
         "a: get_ipython().run_line_magic('matplotlib', 'qt')\nb: get_ipython().run_line_magic('matplotlib', 'inline')",
         "a>b hidden-state state:matplotlib.rcParams",
     ),
+    "asking a defaultdict for a key may make one": (
+        "a: from collections import defaultdict¶d = defaultdict(int)\nb: d['one']\nc: print(list(d))",
+        "a>b read-after-write d, b>c read-after-write d",
+    ),
     "a name from a star import is known by its module": (
         "a: from sympy import *\nb: init_printing()\nc: print(1)",
         "a>b barrier it imports everything from sympy, a>c barrier it imports everything from sympy, "
