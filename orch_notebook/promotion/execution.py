@@ -178,7 +178,8 @@ def _run(
                 start_timeout=start_timeout,
             )
         except DeadKernelError:
-            if recording.ended is None:
+            # A kernel that is asked to stop while it starts dies of it, before any cell.
+            if recording.ended is None and recording.admits(max(0, recording.reached)):
                 raise
         except PapermillException as error:
             # Raised at the end for every error output; the recording knows which cell failed, if any did.

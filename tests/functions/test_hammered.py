@@ -11,6 +11,9 @@ import pytest
 from orch_notebook import flow, task
 from tests.functions.conftest import PATIENCE, in_time
 
+# A stop is raised between any two instructions, also between opening a file and the block that closes it.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 KINDS = ("work", "fail", "call", "submit", "map", "swallow")
 
 

@@ -375,10 +375,11 @@ def test_stopping_between_cells_starts_no_other(tmp_path):
     assert statuses(read_notebook(execution.output)) == ["completed", "pending", "pending"]
 
 
-def test_a_stop_asked_before_the_start_runs_nothing(tmp_path):
-    """A worker that is told to leave while a kernel starts runs no cell."""
+@pytest.mark.parametrize("grace", [5.0, 0.0])
+def test_a_stop_asked_before_the_start_runs_nothing(tmp_path, grace):
+    """A worker that is told to leave while a kernel starts runs no cell, whether the kernel lives through it or not."""
     stop = Stop()
-    stop.request("the worker shuts down")
+    stop.request("the worker shuts down", grace)
     execution = execute(write(tmp_path / "a.ipynb", "x = 1"), output=tmp_path / "out.ipynb", stop=stop)
     assert execution.kind == "stopped"
     assert statuses(read_notebook(execution.output)) == ["pending"]
