@@ -50,11 +50,10 @@ def compile_cell(
     body: CodeType | None = None
     last: CodeType | None = None
     with making_trees:
-        # Not inheriting matters: this module's own future import would postpone the annotations of every cell.
-        tree = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT, dont_inherit=True)
+        tree = _parse(source, filename)
         if (text := timed_python(source)) is not None:
             # Below %%time stands the body itself; at these lines people know it.
-            inner = compile(text, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT, dont_inherit=True)
+            inner = _parse(text, filename)
             source, tree = text, ast.increment_lineno(inner, tree.body[0].lineno)
         # IPython compiles statement by statement, so these may stand anywhere, as below a magic.
         tree.body.sort(key=lambda node: not _is_future_import(node))
@@ -66,8 +65,9 @@ def compile_cell(
             return compile(ast.Interactive(tree.body), filename, "single", TOP_LEVEL_AWAIT, dont_inherit=True), None
         if shown == "last_expr_or_assign":
             _add_assigned(tree)
-        if shown != "none" and tree.body and isinstance(tree.body[-1], ast.Expr):
-            value = tree.body.pop().value
+        if shown != "none" and tree.body and isinstance(final := tree.body[-1], ast.Expr):
+            tree.body.pop()
+            value = final.value
             if any(isinstance(node, ast.NamedExpr) and node.target.id in late for node in ast.walk(value)):
                 # Only statements can bind globals, so it is evaluated by one.
                 tree.body.append(ast.copy_location(ast.Assign([ast.Name(SHOWN, ast.Store())], value), value))
@@ -94,9 +94,11 @@ def _add_assigned(tree: ast.Module) -> None:
 
 
 def _parse(source: str, filename: str) -> ast.Module:
+    flags = ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT
     for _ in range(9):
         try:
-            tree: ast.Module = compile(source, filename, "exec", ast.PyCF_ONLY_AST | TOP_LEVEL_AWAIT)
+            # Not inheriting matters: this module's own future import would postpone the annotations of every cell.
+            tree: ast.Module = compile(source, filename, "exec", flags, dont_inherit=True)
             return tree
         except SystemError:
             continue  # a thread of somebody else's was making a tree, too

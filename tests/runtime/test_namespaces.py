@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orch_notebook.runtime import bodies
 from orch_notebook.runtime.bodies import compile_cell, evaluate
 from orch_notebook.runtime.namespaces import Namespaces
 from tests.late_programs import LATE
@@ -111,3 +112,20 @@ def test_annotations_are_evaluated_where_they_stand() -> None:
     postponed, _ = compile_cell("from __future__ import annotations\ndef f(x: later): pass", "<cell>")
     assert postponed is not None
     exec(postponed, {})
+
+
+@pytest.mark.parametrize("source", ["x = 1", "get_ipython().run_cell_magic('time', '', 'x = 1\\n')"])
+def test_a_tree_that_another_thread_spoils_is_made_again(monkeypatch, source) -> None:
+    """CPython 3.11 raises a SystemError where two threads make syntax trees at once; the cell is read again then."""
+    spoilt = [SystemError("AST constructor recursion depth mismatch")] * 2
+
+    def sometimes(*given, **options):
+        if spoilt and len(given) > 3:  # a tree is wanted
+            raise spoilt.pop()
+        return compile(*given, **options)
+
+    monkeypatch.setattr(bodies, "compile", sometimes, raising=False)
+    body, _ = compile_cell(source, "<cell>")
+    names: dict = {}
+    exec(body, names)
+    assert (names["x"], spoilt) == (1, [])
