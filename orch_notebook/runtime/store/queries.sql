@@ -87,7 +87,7 @@ ORDER BY priority DESC, due_at, run_id LIMIT :limit;
 
 -- name: select_blocked_runs
 -- Safe: reads; the runs that are due while as many of their deployment go on as may.
-SELECT run_id FROM runs
+SELECT run_id, state_name FROM runs
 WHERE state_type = 'SCHEDULED' AND owner IS NULL AND plan IS NOT NULL AND due_at <= :now
   AND concurrency <= (
         SELECT count(*) FROM runs AS other WHERE other.limited_as = runs.limited_as AND other.owner IS NOT NULL)

@@ -296,23 +296,14 @@ def version_text(deployment: Deployment) -> str:
 
 def version_from_row(row: Row) -> Deployment:
     """Return a deployment as one of its versions had it."""
-    kept, at = json.loads(row["data"]), known_instant(row["created_at"])
+    kept, at = json.loads(row["data"]), row["created_at"]
     schedules = [
-        ScheduleRow("", row["name"], schedule["rule"], at, None, schedule["parameters"])
+        ScheduleRow("", row["name"], schedule["rule"], known_instant(at), None, schedule["parameters"])
         for schedule in kept["schedules"]
     ]
-    return Deployment(
-        name=row["name"],
-        version=row["version"],
-        flow=kept["flow"],
-        plan=plan_from_text(kept["plan"]),
-        parameters=json.loads(kept["parameters"]),
-        schema=tuple(json.loads(kept["schema"])),
-        created_at=at,
-        updated_at=at,
-        schedules=tuple(schedules),
-        catch_up=CatchUp.parse(kept["catch_up"]),
-    )
+    # A version is promoted once and never rests.
+    stood = {"version": row["version"], "created_at": at, "updated_at": at, "is_paused": 0, "pause_reason": ""}
+    return deployment_from_row({**kept, **stood}, schedules)
 
 
 def schedule_from_row(row: Row) -> ScheduleRow:

@@ -245,12 +245,13 @@ class SqlStore(Shelves):
 
     def blocked_runs(self, now: datetime) -> list[str]:
         """Return the ids of runs that are due while as many of their deployment go on as may, and name them so."""
-        found = [row["run_id"] for row in self._all("select_blocked_runs", now=now.timestamp())]
-        if found:
+        found = self._all("select_blocked_runs", now=now.timestamp())
+        # Every worker looks every second; only what is newly blocked is worth a write.
+        if unnamed := [row["run_id"] for row in found if row["state_name"] != "AwaitingConcurrencySlot"]:
             with self._write() as connection:
-                for run_id in found:
+                for run_id in unnamed:
                     self._queries.mark_blocked(connection, run_id=run_id)
-        return found
+        return [row["run_id"] for row in found]
 
     def next_due_at(self, queues: Sequence[str] | None = None) -> datetime | None:
         """Return when the earliest waiting run is due."""
