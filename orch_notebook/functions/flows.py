@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from orch_notebook.errors import (
     FlowRunCancelled,
@@ -27,10 +27,11 @@ from orch_notebook.functions.arguments import PLAIN, validate
 from orch_notebook.functions.futures import Future
 from orch_notebook.functions.logs import logging_prints
 from orch_notebook.functions.loops import AsyncCall, loops
-from orch_notebook.functions.options import FlowOptions, TaskOptions, changed, make, retry_policy, seconds_of
+from orch_notebook.functions.options import FlowOptions, TaskOptions, changed, make, retry_policy
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.functions.performances import Performance
 from orch_notebook.functions.tasks import FunctionTask
+from orch_notebook.functions.wrapping import Wrapped
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.calls import Call, TaskStopped
@@ -53,7 +54,7 @@ PATIENCE = 2.0
 T = StateType
 
 
-class FunctionFlow(Generic[P, R]):
+class FunctionFlow(Wrapped[P, R]):
     """A function whose calls are flow runs.
 
     Attributes
@@ -73,27 +74,15 @@ class FunctionFlow(Generic[P, R]):
     """
 
     def __init__(self, function: Callable[P, R], options: FlowOptions, prefix: tuple[Any, ...] = ()) -> None:
-        self._kind: type | None = None
-        if isinstance(function, staticmethod | classmethod):
-            self._kind = type(function)
-            function = function.__func__
-        if not callable(function):
-            raise TypeError(f"@flow makes a flow of a function, not of {function!r}.")
-        functools.update_wrapper(self, function)
-        self.fn = function
+        super().__init__(function, options, prefix)
         self.options = options
-        self.name: str = options.name or getattr(function, "__name__", type(function).__name__).replace("_", "-")
-        self.description = options.description or inspect.cleandoc(getattr(function, "__doc__", None) or "")
+        if not options.name:
+            self.name = self.name.replace("_", "-")
         self.retry_policy = retry_policy(options)
-        self.timeout = seconds_of(options.timeout_seconds)
-        self.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-        self._is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-        self._prefix = prefix
 
     def __get__(self, instance: Any, owner: type | None = None) -> FunctionFlow[..., R]:
-        if self._kind is staticmethod or (instance is None and self._kind is None):
-            return self
-        return FunctionFlow(self.fn, self.options, (owner if self._kind is classmethod else instance,))
+        prefix = self._belongs_to(instance, owner)
+        return FunctionFlow(self.fn, self.options, prefix) if prefix else self
 
     def with_options(self, **options: Any) -> FunctionFlow[P, R]:
         """Return a copy with some options changed; this one stays as it is."""

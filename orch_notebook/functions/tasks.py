@@ -6,19 +6,19 @@ submitted (another thread does), or mapped; inside a flow, inside another task, 
 
 from __future__ import annotations
 
-import functools
 import inspect
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from orch_notebook.errors import TaskTimedOut
 from orch_notebook.functions.arguments import bind, expand
 from orch_notebook.functions.futures import Future, FutureList
 from orch_notebook.functions.implicit import performing
 from orch_notebook.functions.loops import AsyncCall, loops
-from orch_notebook.functions.options import TaskOptions, changed, make, retry_policy, seconds_of
+from orch_notebook.functions.options import TaskOptions, changed, make, retry_policy
 from orch_notebook.functions.outcomes import Outcome
+from orch_notebook.functions.wrapping import Wrapped
 from orch_notebook.model.states import StateType
 from orch_notebook.runtime.places import this_place
 
@@ -30,7 +30,7 @@ R = TypeVar("R")
 logger = logging.getLogger("orch_notebook")
 
 
-class FunctionTask(Generic[P, R]):
+class FunctionTask(Wrapped[P, R]):
     """A function whose calls are task runs.
 
     Attributes
@@ -52,38 +52,18 @@ class FunctionTask(Generic[P, R]):
     """
 
     def __init__(self, function: Callable[P, R], options: TaskOptions, prefix: tuple[Any, ...] = ()) -> None:
-        self._kind: type | None = None
-        if isinstance(function, staticmethod | classmethod):
-            self._kind = type(function)
-            function = function.__func__
-        if not callable(function):
-            raise TypeError(f"@task makes a task of a function, not of {function!r}.")
-        functools.update_wrapper(self, function)
-        self.fn = function
-        self.source: Callable[..., Any] = function  # what its results depend on
+        super().__init__(function, options, prefix)
+        self.source: Callable[..., Any] = self.fn  # what its results depend on
         self.options = options
-        self.name: str = options.name or str(getattr(function, "__name__", type(function).__name__))
-        self.description = options.description or inspect.cleandoc(getattr(function, "__doc__", None) or "")
         self.tags = tuple(dict.fromkeys(options.tags))
         self.when = options.when
         self.retry = retry_policy(options)
-        self.timeout = seconds_of(options.timeout_seconds)
         self.run_name = options.task_run_name
-        self.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-        self._is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-        self._prefix = prefix
         self._has_hooks = bool(options.on_completion or options.on_failure)
 
-    # as a method
-
     def __get__(self, instance: Any, owner: type | None = None) -> FunctionTask[..., R]:
-        if self._kind is staticmethod or (instance is None and self._kind is None):
-            return self
-        return self._bound(owner if self._kind is classmethod else instance)
-
-    def _bound(self, to: Any) -> FunctionTask[..., R]:
-        bound: FunctionTask[..., R] = FunctionTask(self.fn, self.options, (to,))
-        return bound
+        prefix = self._belongs_to(instance, owner)
+        return FunctionTask(self.fn, self.options, prefix) if prefix else self
 
     def with_options(self, **options: Any) -> FunctionTask[P, R]:
         """Return a copy with some options changed; this one stays as it is."""
