@@ -15,9 +15,12 @@ from orch_notebook.cli.app import AsJson, Name, app, columns, console, print_jso
 from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table
 from orch_notebook.cli.watching import follow
 from orch_notebook.errors import UsageError
+from orch_notebook.model.chains import After
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.explanations import explain
+from orch_notebook.model.notices import Notice
 from orch_notebook.model.policies import CatchUp, Overlap
+from orch_notebook.model.retention import Retention
 from orch_notebook.model.runs import iso, short_id
 from orch_notebook.model.schedules import preview, schedule_from_json
 from orch_notebook.model.states import NAMES, StateType
@@ -113,6 +116,20 @@ def promote(
         typer.Option(metavar="POLICY", help="Due times nobody saw: latest, all, skip, limit:N or window:LENGTH."),
     ] = "latest",
     tag: Annotated[list[str] | None, typer.Option(metavar="WORD", help="Word to find its runs by.")] = None,
+    after: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--after-deployment", metavar="NAME", help="Start when a run of this one has ended; may be repeated."
+        ),
+    ] = None,
+    on: Annotated[
+        str, typer.Option(metavar="ENDING", help="After which of its ends: completed, failed or finished.")
+    ] = "completed",
+    notify: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RULE", help="Whom to tell what: on=failed,recovered,to=ADDRESS; may be repeated."),
+    ] = None,
+    keep: Annotated[str, typer.Option(metavar="RULE", help="How long its runs are kept: 30d, 100, or 30d,100.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Make a notebook run by itself, on a schedule or on request.
@@ -134,6 +151,9 @@ def promote(
             overlap=None if overlap is None else Overlap.parse(overlap),
             catch_up=CatchUp.parse(catch_up),
             tags=tuple(tag or ()),
+            starts_after=tuple(After(each, on) for each in after or ()),
+            notify=tuple(map(Notice.parse, notify or ())),
+            keep=Retention.parse(keep),
         )
         deployment = orchestrator.deployments.promote(
             notebook, name or notebook.stem, schedules=schedules, parameters=parameter or (), terms=terms
@@ -149,7 +169,11 @@ def promote(
         zone = find_zone(tz or "UTC")
         for due in preview(schedules, now, zone) if schedules else ():
             say(f"    {due.local:%a %d %b %Y %H:%M:%S %Z}{'  ' + due.note if due.note else ''}")
-        if not schedules:
+        for rule in deployment.starts_after:
+            say(f"  It starts {rule.words()}.")
+        for notice in deployment.notices:
+            say(f"  It tells {notice.shown()}. Try it: orch notify test {deployment.name}")
+        if not schedules and not deployment.starts_after:
             say(f"  It runs when asked: orch trigger {deployment.name}")
         if not orchestrator.workers():
             say("No worker is running. Start one: orch worker")

@@ -17,8 +17,9 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.schedules import Schedule, schedule_from_json
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.due import close_schedules, end_waiting, run_of
+from orch_notebook.promotion.following import check_rules
 from orch_notebook.promotion.notebooks import check_kernel, kernel_of, parameters_of, read_notebook, snapshot
-from orch_notebook.promotion.terms import Given, Terms, Timed, read_given
+from orch_notebook.promotion.terms import Given, Terms, Timed, read_given, read_started
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
@@ -82,8 +83,11 @@ def promote(
         The notebook cannot be read, or its kernel is not installed.
     ParameterError
         A parameter is unknown, missing or ill-typed.
+    CycleError
+        Deployments would start each other for ever.
     """
     made = compose(settings, now, notebook, name, schedules=schedules, parameters=parameters, terms=terms)
+    check_rules(store, [made])
     return save(store, settings, now, made)
 
 
@@ -108,7 +112,7 @@ def compose(
         raise UsageError(f"A deployment's name may hold letters, digits, '_', '-' and '.', so not {name!r}.")
     terms = terms or Terms()
     plan, schema = _plan(settings, notebook, terms)
-    given = read_given(schema, parameters or {})
+    given, starts_after = read_started(schema, parameters or {}, terms.starts_after)
     timed = [each if isinstance(each, Timed) else Timed(each) for each in schedules]
     found = [(each.schedule, _check_timed(schema, each, given)) for each in timed]
     return Deployment(
@@ -122,6 +126,9 @@ def compose(
         updated_at=now,
         schedules=tuple(_row(name, schedule, own, now) for schedule, own in found),
         catch_up=terms.catch_up,
+        starts_after=starts_after,
+        notices=terms.notify,
+        keep=terms.keep,
     )
 
 
