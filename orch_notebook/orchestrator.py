@@ -27,8 +27,8 @@ from orch_notebook.promotion.deploying import Deployments
 from orch_notebook.promotion.deployments import STARTING, submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
+from orch_notebook.promotion.launching import Launch, Spare, launch_process
 from orch_notebook.promotion.terms import Given
-from orch_notebook.promotion.worker import Launch, Spare, launch_process
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id

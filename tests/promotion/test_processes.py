@@ -14,9 +14,9 @@ import pytest
 
 from orch_notebook.model.schedules import Once
 from orch_notebook.orchestrator import Orchestrator
+from orch_notebook.promotion.launching import Spare
 from orch_notebook.promotion.notebooks import read_notebook
 from orch_notebook.promotion.terms import Terms
-from orch_notebook.promotion.worker import Spare
 from orch_notebook.runtime.clock import SystemClock
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease

@@ -16,9 +16,10 @@ from orch_notebook.model.runs import short_id
 from orch_notebook.model.schedules import Interval
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.deployments import promote, trigger
+from orch_notebook.promotion.launching import Launch
 from orch_notebook.promotion.terms import Terms
 from orch_notebook.promotion.upkeep import cancel
-from orch_notebook.promotion.worker import LOOK_EVERY, Launch, Worker
+from orch_notebook.promotion.worker import LOOK_EVERY, Worker
 from orch_notebook.runtime.store.opening import open_store
 from orch_notebook.runtime.store.sqlite import SqliteStore
 
