@@ -73,6 +73,10 @@ class SentCapture(Capture):
         """Send a log record."""
         self._act("log", record.levelno, record.getMessage()[:LINE_LIMIT], shown)
 
+    def tell(self, level: int, text: str) -> None:
+        """Send a line for the log."""
+        self._act("tell", level, text)
+
     def put(self, output: Mapping[str, Any]) -> None:
         """Send a rich output."""
         self._act("put", dict(output))
@@ -121,6 +125,8 @@ def replay(acts: list[tuple[Any, ...]], capture: Capture) -> None:
                 capture.write(stream, text)
             case ("log", level, message, shown):
                 capture.log(logging.makeLogRecord({"levelno": level, "msg": message}), shown)
+            case ("tell", level, text):
+                capture.tell(level, text)
             case ("put", output):
                 capture.put(output)
 

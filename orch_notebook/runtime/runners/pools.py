@@ -7,6 +7,7 @@ them, stay warm from one run to the next, and end with whoever holds this.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
@@ -23,10 +24,13 @@ class Pools:
     ----------
     settings : Settings
         How wide they are.
+    opened : callable, optional
+        Called when one has been started, which at the end of the program ends before what was started earlier.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, opened: Callable[[], object] = lambda: None) -> None:
         self._settings = settings
+        self._opened = opened
         self._lock = threading.Lock()
         self._processes: ProcessPool | None = None
 
@@ -36,6 +40,7 @@ class Pools:
         with self._lock:
             if self._processes is None:
                 self._processes = ProcessPool(self._settings.processes)
+                self._opened()
             return self._processes
 
     def runner(self, name: str) -> Runner:
