@@ -13,14 +13,14 @@ from typing import Any
 
 import typer
 
-from orch_notebook.cli import commands, demo, deploying, telling
+from orch_notebook.cli import commands, demo, deploying, telling, working
 from orch_notebook.cli.app import app
 from orch_notebook.errors import FlowRunError, OrchError, StoreError
 from orch_notebook.promotion.notebooks import spare_formats
 
 __all__ = ["all_commands", "app", "main"]
 
-COMMANDS = (commands, deploying, telling, demo)
+COMMANDS = (commands, working, deploying, telling, demo)
 
 
 def all_commands() -> dict[str, Any]:
