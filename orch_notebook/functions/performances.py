@@ -110,7 +110,11 @@ class Performance:
         self.failed: dict[str, Future] = {}
         self._origins: dict[int, tuple[Any, str]] = {}
         self._remembered: OrderedDict[int, Any] = OrderedDict()
-        if lease is None:
+        seq = 0
+        if lease is not None:
+            seq = home.store.last_seq(run.run_id)
+            home.store.name_run(lease, run)
+        else:
             owner, expires_at = this_owner(), run.created_at + timedelta(seconds=home.settings.lease)
             if not home.store.create_run(run, owner=owner, lease_expires_at=expires_at):
                 raise UsageError(f"Run {short_id(run.retry_of or '')} was repeated already.", run_id=run.retry_of)
@@ -124,6 +128,7 @@ class Performance:
             home.ledger,
             lease,
             home.clock,
+            seq=seq,
             ask=self._take_requests,
             settled=self._take_end,
             freed=self._resolve,
