@@ -68,7 +68,7 @@ class Performance:
     run : FlowRun
         The run, as it begins.
     lease : Lease, optional
-        The right to write its history, where it was claimed; by default the run is new, and made here.
+        The right to write its history, where a worker claimed it; by default the run is new, and made here.
     earlier : FlowRun, optional
         The run that it repeats: what completed in it, or in what that repeated, is not run again.
     runner : Runner, optional
@@ -110,7 +110,7 @@ class Performance:
         self.failed: dict[str, Future] = {}
         self._origins: dict[int, tuple[Any, str]] = {}
         self._remembered: OrderedDict[int, Any] = OrderedDict()
-        seq = 0
+        seq: int | None = None
         if lease is not None:
             seq = home.store.last_seq(run.run_id)
             home.store.name_run(lease, run)
@@ -128,11 +128,12 @@ class Performance:
             home.ledger,
             lease,
             home.clock,
-            seq=seq,
+            seq=seq or 0,
             ask=self._take_requests,
             settled=self._take_end,
             freed=self._resolve,
             describe=self._describe,
+            is_lent=seq is not None,
         )
         chain = _line(home, earlier)
         self.keeper = Keeper(home, self.run, chain[-1].run_id if chain else self.run.run_id)

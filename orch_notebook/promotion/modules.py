@@ -151,6 +151,6 @@ def _fail(home: Home, run: FlowRun, lease: Lease, why: str) -> State:
     journal.record(RunCreated(now, run.flow, Graph(), run.parameters))
     journal.record(RunStateChanged(now, State(StateType.RUNNING)))
     journal.record(RunStateChanged(now, state))
-    home.ledger.close_journal(journal)
+    home.ledger.close_journal(journal, release=False)
     logger.error("%s", why)
     return state
