@@ -166,7 +166,7 @@ class FlowCall:
             run,
             lease=self.claimed[1] if self.claimed else None,
             earlier=self.earlier,
-            runner=runner.make(home.settings) if runner is not None else None,
+            runner=runner.make(home) if runner is not None else None,
             log_prints=bool(flow.options.log_prints),
             stop=self._stop,
         )
