@@ -46,7 +46,7 @@ from orch_notebook.runtime.runners.mixed import MixedRunner
 from orch_notebook.runtime.runners.pools import Pools
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
-from orch_notebook.runtime.store.opening import open_store
+from orch_notebook.runtime.store.opening import clock_of, open_store
 from orch_notebook.runtime.surroundings import Surrounding
 from orch_notebook.runtime.versions import Kept
 
@@ -94,7 +94,7 @@ class Orchestrator:
     settings : Settings, optional
         By default those of the environment.
     clock : Clock, optional
-        By default the machine's.
+        By default the machine's, or that of a store which machines share.
 
     Notes
     -----
@@ -104,6 +104,7 @@ class Orchestrator:
     def __init__(self, settings: Settings | None = None, *, clock: Clock | None = None) -> None:
         self.settings = settings or Settings.from_environment()
         self.clock = clock or SystemClock()
+        self._is_clock_given = clock is not None
         self.routes = Routes()
         self._lock = threading.RLock()
         self._store: Store | None = None
@@ -121,6 +122,8 @@ class Orchestrator:
         with self._lock:
             if self._store is None:
                 self._store = open_store(self.settings)
+                if not self._is_clock_given:  # machines that share a store go by its clock
+                    self.clock = clock_of(self._store)
                 upkeep.sweep(self._store, this_owner(), self.clock.now())
                 atexit.register(self.close)
             return self._store

@@ -42,7 +42,7 @@ from orch_notebook.runtime.ledger import Journal, Ledger
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
-from orch_notebook.runtime.store.opening import open_store
+from orch_notebook.runtime.store.opening import clock_of, open_store
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -388,11 +388,12 @@ def main(arguments: list[str]) -> int:
         return 0
     run_id, owner, token = arguments
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    settings, clock, stop = Settings.from_environment(), SystemClock(), Stop()
+    settings, stop = Settings.from_environment(), Stop()
     signal.signal(signal.SIGTERM, lambda *_: stop.request("the worker was stopped"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_worker, args=(stop,), daemon=True).start()
     store = open_store(settings)
+    clock = clock_of(store)
     lease = Lease(run_id, owner, int(token), clock.now() + timedelta(seconds=settings.lease))
     try:
         return 0 if perform_run(store, settings, lease, clock=clock, stop=stop).type is StateType.COMPLETED else 1

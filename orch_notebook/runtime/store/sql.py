@@ -51,6 +51,10 @@ class SqlStore(Shelves):
     _conflict: type[Exception]
 
     @abstractmethod
+    def now(self) -> datetime:
+        """Return the time as the store has it."""
+
+    @abstractmethod
     def describe(self) -> Mapping[str, Any]:
         """Return what ``orch doctor`` shows: kind, place, version, size."""
 
