@@ -9,9 +9,12 @@ from typing import Annotated
 import typer
 
 from orch_notebook.cli.app import AsJson, Name, app, columns, console, print_json, say
+from orch_notebook.cli.modules import perform
+from orch_notebook.cli.promoting import AfterDeployment, Keep, Notify, OnEnding, say_promoted
 from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table
 from orch_notebook.cli.watching import follow
 from orch_notebook.errors import UsageError
+from orch_notebook.functions.entrypoints import is_entrypoint
 from orch_notebook.model.chains import After
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.explanations import explain
@@ -19,10 +22,9 @@ from orch_notebook.model.notices import Notice
 from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.retention import Retention
 from orch_notebook.model.runs import iso, short_id
-from orch_notebook.model.schedules import preview, schedule_from_json
+from orch_notebook.model.schedules import schedule_from_json
 from orch_notebook.model.states import NAMES, StateType
 from orch_notebook.model.views import dot, explanation_text, paint
-from orch_notebook.model.zones import find_zone
 from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.reading import read_flow
 from orch_notebook.promotion.taskify import taskify as make_tasks
@@ -48,13 +50,19 @@ def seconds(length: str | None) -> float | None:
 
 @app.command()
 def run(
-    notebook: Notebook,
+    notebook: Annotated[
+        Path, typer.Argument(metavar="NOTEBOOK", help="Path of the notebook, or a flow: etl.py:nightly.")
+    ],
     parameter: Parameters = None,
     kernel: Kernel = None,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> None:
-    """Execute a notebook now, and show its tasks as they go."""
+    """Execute a notebook, or a flow of a module, now, and show its tasks as they go."""
+    if is_entrypoint(str(notebook)):
+        if kernel is not None:
+            raise UsageError("A kernel executes notebooks; a flow of a module runs in Python itself.")
+        raise typer.Exit(perform(str(notebook), parameter or (), seconds(timeout), as_json))
     with open_orchestrator() as orchestrator:
         given, is_interrupted = parameter or (), False
         execution = orchestrator.execute(notebook, given, kernel=kernel, timeout=seconds(timeout))
@@ -112,26 +120,17 @@ def promote(
         typer.Option(metavar="POLICY", help="Due times nobody saw: latest, all, skip, limit:N or window:LENGTH."),
     ] = "latest",
     tag: Annotated[list[str] | None, typer.Option(metavar="WORD", help="Word to find its runs by.")] = None,
-    after: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--after-deployment", metavar="NAME", help="Start when a run of this one has ended; may be repeated."
-        ),
-    ] = None,
-    on: Annotated[
-        str, typer.Option(metavar="ENDING", help="After which of its ends: completed, failed or finished.")
-    ] = "completed",
-    notify: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RULE", help="Whom to tell what: on=failed,recovered,to=ADDRESS; may be repeated."),
-    ] = None,
-    keep: Annotated[str, typer.Option(metavar="RULE", help="How long its runs are kept: 30d, 100, or 30d,100.")] = "",
+    after: AfterDeployment = None,
+    on: OnEnding = "completed",
+    notify: Notify = None,
+    keep: Keep = "",
+    track: Annotated[bool, typer.Option("--track", help="Execute the file as it stands at each run.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a notebook run by itself, on a schedule or on request.
 
-    What is promoted is the notebook as it stands in the file now; workers execute it. Promoting it again under the
-    same name makes a new version.
+    What is promoted is the notebook as it stands in the file now, or with --track as it stands at each run; workers
+    execute it. Promoting it again under the same name makes a new version.
     """
     with open_orchestrator() as orchestrator:
         now = orchestrator.clock.now()
@@ -150,29 +149,12 @@ def promote(
             starts_after=tuple(After(each, on) for each in after or ()),
             notify=tuple(map(Notice.parse, notify or ())),
             keep=Retention.parse(keep),
+            track=track,
         )
         deployment = orchestrator.deployments.promote(
             notebook, name or notebook.stem, schedules=schedules, parameters=parameter or (), terms=terms
         )
-        if as_json:
-            print_json(deployment.to_json())
-            return
-        say(f"Promoted {notebook.name}: deployment {deployment.name!r}, version {deployment.version}.")
-        if deployment.is_paused:
-            say(f"  It is paused. Wake it: orch unpause {deployment.name}")
-        for schedule in schedules:
-            say(f"  {schedule.words()}; next {local(schedule.next(now))}")
-        zone = find_zone(tz or "UTC")
-        for due in preview(schedules, now, zone) if schedules else ():
-            say(f"    {due.local:%a %d %b %Y %H:%M:%S %Z}{'  ' + due.note if due.note else ''}")
-        for rule in deployment.starts_after:
-            say(f"  It starts {rule.words()}.")
-        for notice in deployment.notices:
-            say(f"  It tells {notice.shown()}. Try it: orch notify test {deployment.name}")
-        if not schedules and not deployment.starts_after:
-            say(f"  It runs when asked: orch trigger {deployment.name}")
-        if not orchestrator.workers():
-            say("No worker is running. Start one: orch worker")
+        say_promoted(orchestrator, deployment, schedules, tz, as_json)
 
 
 @app.command()

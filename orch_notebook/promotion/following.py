@@ -72,7 +72,7 @@ def _start(
     made = replace(run_of(deployment, deployment.parameters, now, due_at=now), upstream_run_id=run.run_id)
     try:
         taken = rule.given(run, values_of(store, run))
-        given = check_parameters(schema, {**deployment.parameters, **taken})
+        given = check_parameters(schema, {**deployment.parameters, **taken}, deployment.plan.taker)
     except ParameterError as error:
         why = State(StateType.CANCELLED, "Missed", f"Not started after run {short_id(run.run_id)}: {error}"[:500])
         return [(replace(made, state=why, ended_at=now), None)]

@@ -27,7 +27,11 @@ Given = Mapping[str, Any] | Sequence[str]
 
 
 def read_given(
-    schema: Sequence[Parameter], given: Given, *, standing: Mapping[str, Any] | None = None
+    schema: Sequence[Parameter],
+    given: Given,
+    *,
+    standing: Mapping[str, Any] | None = None,
+    taker: str = "notebook",
 ) -> dict[str, Any]:
     """Return parameters as they are passed on, checked by name and type.
 
@@ -39,6 +43,8 @@ def read_given(
         By name, or as ``name=value`` words of a command line.
     standing : mapping, optional
         What holds where nothing is given.
+    taker : str
+        What takes them, in the words of an error.
 
     Raises
     ------
@@ -46,11 +52,11 @@ def read_given(
         One is unknown, missing or ill-typed.
     """
     values = dict(given) if isinstance(given, Mapping) else parse_assignments(given, schema)
-    return check_parameters(schema, {**(standing or {}), **values})
+    return check_parameters(schema, {**(standing or {}), **values}, taker)
 
 
 def read_started(
-    schema: Sequence[Parameter], given: Given, rules: Sequence[After]
+    schema: Sequence[Parameter], given: Given, rules: Sequence[After], *, taker: str = "notebook"
 ) -> tuple[dict[str, Any], tuple[After, ...]]:
     """Return parameters of a deployment that others start, and its rules, all checked as far as they are known.
 
@@ -73,13 +79,13 @@ def read_started(
     rules = [replace(rule, parameters={**taken, **rule.parameters}) for rule in rules]
     started = {name for rule in rules for name in rule.parameters}
     relaxed = [replace(each, required=each.required and each.name not in started) for each in schema]
-    standing = check_parameters(relaxed, {name: value for name, value in values.items() if name not in taken})
+    standing = check_parameters(relaxed, {name: value for name, value in values.items() if name not in taken}, taker)
     known = {each.name for each in schema}
     checked = []
     for rule in rules:
         # What is taken is known when the run before has ended; that there is such a parameter is known now.
         plain = {name: value for name, value in rule.parameters.items() if name not in known or not is_taken(value)}
-        found = check_parameters(relaxed, {**standing, **plain})
+        found = check_parameters(relaxed, {**standing, **plain}, taker)
         checked.append(replace(rule, parameters={**rule.parameters, **{name: found[name] for name in plain}}))
     return standing, tuple(checked)
 
@@ -161,6 +167,8 @@ class Terms:
         Who is told what.
     keep : Retention
         How long its runs are kept; by default as the settings say.
+    track : bool
+        Execute the file as it stands at each run, in place of a pinned copy.
 
     Raises
     ------
@@ -181,6 +189,7 @@ class Terms:
     starts_after: tuple[After, ...] = ()
     notify: tuple[Notice, ...] = ()
     keep: Retention = field(default_factory=Retention)
+    track: bool = False
 
     def __post_init__(self) -> None:
         if self.retries < 0 or self.retry_delay < 0 or (self.timeout is not None and self.timeout <= 0):
@@ -191,13 +200,13 @@ class Terms:
             if not is_task_name(word):
                 raise UsageError(f"A queue or a tag may hold letters, digits, '_', '-' and '.', so not {word!r}.")
 
-    def plan(self, notebook: Path, pinned: Path) -> Plan:
-        """Return how a worker executes a run of a notebook."""
+    def plan(self, notebook: Path, pinned: Path, entrypoint: str = "", folder: Path | None = None) -> Plan:
+        """Return how a worker executes a run of a notebook, or of a flow of a module; in `folder`, or the file's."""
         limit = self.concurrency if self.concurrency is not None or self.overlap is None else 1
         return Plan(
             notebook=str(notebook),
             snapshot=str(pinned),
-            folder=str(notebook.parent),
+            folder=str(folder or notebook.parent),
             kernel=self.kernel,
             retries=self.retries,
             retry_delay=self.retry_delay,
@@ -207,4 +216,5 @@ class Terms:
             concurrency=limit,
             overlap=self.overlap or Overlap.QUEUE,
             tags=self.tags,
+            entrypoint=entrypoint,
         )
