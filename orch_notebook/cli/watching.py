@@ -12,7 +12,7 @@ from orch_notebook.cli.tables import run_view
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.orchestrator import Orchestrator
 
-__all__ = ["follow"]
+__all__ = ["follow", "follow_backfill"]
 
 EVERY = 0.25
 
@@ -38,4 +38,18 @@ def follow(orchestrator: Orchestrator, run_id: str, is_over: Callable[[FlowRun],
                 say(f"  {line}")
         if is_over(run):
             return run
+        pause.wait(EVERY)
+
+
+def follow_backfill(orchestrator: Orchestrator, backfill_id: str) -> None:
+    """Say how far a backfill is, until all of it has ended or somebody interrupts."""
+    pause = threading.Event()
+    said = ""
+    while True:
+        [progress] = orchestrator.deployments.backfills(backfill_id)
+        if progress.words() != said:
+            said = progress.words()
+            say(said)
+        if progress.ended == progress.total:
+            return
         pause.wait(EVERY)
