@@ -44,7 +44,8 @@ class Plan:
     tags : tuple of str
         Words to find its runs by.
     entrypoint : str
-        ``module:flow`` where a flow of a module is executed; empty for a notebook.
+        ``module:flow`` where a flow of a module is executed, ``:task`` where a call of a task that was put by; empty
+        for a notebook.
     """
 
     notebook: str
