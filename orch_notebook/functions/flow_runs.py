@@ -137,12 +137,12 @@ class FlowCall:
         if isinstance(runner, type):
             runner = runner()
         tags = (*flow.options.tags, *added_tags.get())
-        shown = {name: shown(value) for name, value in self.bound.arguments.items()}
+        parameters = {name: shown(value) for name, value in self.bound.arguments.items()}
         if self.claimed is None:
             parent = outer.run_id if outer else None
-            run = new_run(home, flow.name, parameters=shown, parent_run_id=parent, earlier=self.earlier)
+            run = new_run(home, flow.name, parameters=parameters, parent_run_id=parent, earlier=self.earlier)
         else:
-            run, tags = replace(self.claimed[0], parameters=shown), (*tags, *self.claimed[0].tags)
+            run, tags = replace(self.claimed[0], parameters=parameters), (*tags, *self.claimed[0].tags)
         run = replace(run, about=flow.about, tags=tuple(dict.fromkeys(tags)))
         self.scope = scope = FlowScope(
             run.run_id,
