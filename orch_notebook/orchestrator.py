@@ -29,6 +29,7 @@ from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.launching import Launch, Spare, launch_process
 from orch_notebook.promotion.terms import Given
+from orch_notebook.runtime.attempts import Attempts, open_attempts
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
@@ -225,7 +226,10 @@ class Orchestrator:
         flow = flow.copy()
         base = environment if base is None else base
         kept = self.keep(is_lasting=False) if kept is None else kept
-        prepared = self.prepare(flow, base, kept, select=select, only_stale=only_stale, everything=everything)
+        attempts = self._attempts()
+        prepared = self.prepare(
+            flow, base, kept, select=select, only_stale=only_stale, everything=everything, attempts=attempts
+        )
         check(prepared.plan)
         graph = prepared.graph
         now = self.clock.now()
@@ -252,6 +256,7 @@ class Orchestrator:
             results=self.results,
             log_limit=self.settings.log_limit,
             around=around,
+            attempts=attempts,
         )
         self.routes.open()
         engine = Engine(
@@ -272,6 +277,11 @@ class Orchestrator:
         journal.record(RunCreated(now, run.flow, graph, run.parameters))
         handle._thread.start()
         return handle
+
+    def _attempts(self) -> Attempts | None:
+        """Return what the attempts at the run that executes this notebook leave for each other, if one does."""
+        parent = self.settings.parent_run_id
+        return None if parent is None else open_attempts(self.store, self.results, self.settings, parent)
 
     def _runner(self, graph: Graph, given: Runner | str | None) -> Runner:
         """Return what performs a run's tasks: threads alone where no task asks for more."""
@@ -296,6 +306,7 @@ class Orchestrator:
         select: Collection[str] = (),
         only_stale: bool = False,
         everything: bool = False,
+        attempts: Attempts | None = None,
     ) -> Prepared:
         """Say what a run would do; see :meth:`start`.
 
@@ -307,7 +318,16 @@ class Orchestrator:
         base = {**kept.missing(), **base}
         flow.know(base.keys(), flow.tools)
         flow.check()
-        return prepare(flow, base, kept, self.results, select=select, only_stale=only_stale, everything=everything)
+        return prepare(
+            flow,
+            base,
+            kept,
+            self.results,
+            select=select,
+            only_stale=only_stale,
+            everything=everything,
+            attempts=attempts,
+        )
 
     def keep(self, *, is_lasting: bool = True) -> Kept:
         """Return a place where runs leave what later runs begin from, for one flow of a session."""

@@ -43,6 +43,8 @@ class Plan:
         What a due run does while as many go on.
     tags : tuple of str
         Words to find its runs by.
+    again : tuple of str
+        Tasks that run once more though an earlier attempt has completed them, and with them what comes from them.
     """
 
     notebook: str
@@ -57,6 +59,7 @@ class Plan:
     concurrency: int | None = None
     overlap: Overlap = Overlap.QUEUE
     tags: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -68,6 +71,7 @@ class Plan:
         known = dict(data)
         known["overlap"] = Overlap(known.get("overlap", Overlap.QUEUE))
         known["tags"] = tuple(known.get("tags", ()))
+        known["again"] = tuple(known.get("again", ()))
         return cls(**known)
 
 

@@ -18,7 +18,7 @@ from orch_notebook.runtime.recovery import end_lost_run, recover
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
 
-__all__ = ["cancel", "make_way", "name_late", "repeat", "settle", "sweep", "with_children"]
+__all__ = ["cancel", "make_way", "name_late", "next_attempt", "repeat", "settle", "sweep", "with_children"]
 
 
 def sweep(
@@ -54,8 +54,13 @@ def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> Flow
     """
     if plan is None or run.attempt > plan.retries or run.state.type not in (StateType.FAILED, StateType.CRASHED):
         return None
-    due_at = now + timedelta(seconds=plan.retry_delay)
-    again = FlowRun(
+    again = next_attempt(run, now, now + timedelta(seconds=plan.retry_delay))
+    return again if store.create_run(again, plan=replace(plan, again=())) else None
+
+
+def next_attempt(run: FlowRun, now: datetime, due_at: datetime) -> FlowRun:
+    """Return the run that repeats one, one attempt further."""
+    return FlowRun(
         run_id=new_run_id(now),
         flow=run.flow,
         state=State(StateType.SCHEDULED, "AwaitingRetry", f"Repeats run {short_id(run.run_id)}."),
@@ -68,7 +73,6 @@ def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> Flow
         parameters=run.parameters,
         notebook=run.notebook,
     )
-    return again if store.create_run(again, plan=plan) else None
 
 
 def settle(store: Store, lease: Lease, said: str, now: datetime) -> FlowRun | None:

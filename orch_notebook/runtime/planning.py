@@ -11,8 +11,9 @@ from typing import Any
 
 from orch_notebook.errors import UsageError
 from orch_notebook.model.flows import CellFlow
-from orch_notebook.model.freshness import Plan, decide, outline
+from orch_notebook.model.freshness import Plan, decide, depending, outline
 from orch_notebook.model.graph import Graph
+from orch_notebook.runtime.attempts import Attempts
 from orch_notebook.runtime.keys import Keys
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.versions import Kept
@@ -39,6 +40,7 @@ def prepare(
     select: Collection[str] = (),
     only_stale: bool = False,
     everything: bool = False,
+    attempts: Attempts | None = None,
 ) -> Prepared:
     """Decide what a run of a flow does.
 
@@ -58,6 +60,8 @@ def prepare(
         Of what `select` names, run what is stale.
     everything : bool
         Run it all.
+    attempts : Attempts, optional
+        What earlier attempts at the run have left.
 
     Raises
     ------
@@ -67,13 +71,15 @@ def prepare(
     base = kept.see(dict(base), flow.wiring)
     kept.fingerprints.prune(base.values())
     keys = Keys(flow, base, kept.fingerprints)
+    again = depending(keys.needs, attempts.again) if attempts is not None else frozenset()
     plan = decide(
         outline(flow),
         recipes=keys.recipes(),
         records=kept.records,
         stock=kept.stock(),
         flaws=kept.flaws(flow),
-        stored=_stored(flow, keys, results) if results is not None else (),
+        stored=_stored(flow, keys, results) - again if results is not None else (),
+        done=_done(flow, keys, attempts, kept) - again if attempts is not None else (),
         select=flow.graph.select(select).by_name if select else None,
         only_stale=only_stale,
         everything=everything,
@@ -91,6 +97,12 @@ def check(plan: Plan) -> None:
     """
     for sentence in plan.lacks.values():
         raise UsageError(sentence)
+
+
+def _done(flow: CellFlow, keys: Keys, attempts: Attempts, kept: Kept) -> set[str]:
+    """Return the tasks that an earlier attempt has completed and this one has not come to."""
+    coming = [task.name for task in flow if task.name not in kept.records]
+    return {task for task in coming if (key := keys.key(task)[0]) is not None and attempts.has(key)}
 
 
 def _stored(flow: CellFlow, keys: Keys, results: Results) -> set[str]:
