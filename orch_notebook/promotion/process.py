@@ -15,7 +15,6 @@ import logging
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -346,7 +345,10 @@ def _end_cells(graph: Graph, record: RunRecord, state: State, clock: Clock) -> l
 
 def _end_with_worker(stop: Stop) -> None:
     """Wait for the end of standard input, which is the end of the worker; then end the kernel, and this process."""
-    sys.stdin.buffer.read()
+    # Read past Python's buffer: a thread that waits in there holds its lock, for which the interpreter, when it ends,
+    # waits a second and then aborts.
+    while os.read(0, 4096):
+        pass
     # Another worker ends the run and repeats it within seconds: nothing of this execution may still be at work then.
     stop.request(WORKER_GONE, grace=0.0)
     time.sleep(8.0)  # whatever still hangs then ends with the process
@@ -355,9 +357,11 @@ def _end_with_worker(stop: Stop) -> None:
 
 def _told() -> list[str]:
     """Wait to be told which run to execute; nothing if whoever started this process has no use for it."""
-    line = sys.stdin.buffer.readline()
-    if not line:
-        return []
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (more := os.read(0, 4096)):
+            return []
+        line += more
     *arguments, log_path = map(str, json.loads(line))
     log = os.open(log_path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
     for stream in (1, 2):
