@@ -65,6 +65,7 @@ def next_attempt(run: FlowRun, now: datetime, due_at: datetime) -> FlowRun:
         flow=run.flow,
         state=State(StateType.SCHEDULED, "AwaitingRetry", f"Repeats run {short_id(run.run_id)}."),
         created_at=now,
+        tags=run.tags,
         attempt=run.attempt + 1,
         deployment=run.deployment,
         backfill=run.backfill,
