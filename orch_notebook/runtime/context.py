@@ -17,7 +17,6 @@ __all__ = [
     "FlowScope",
     "TaskScope",
     "added_tags",
-    "cell_scope",
     "deployment",
     "flow_run",
     "flow_scope",
@@ -61,8 +60,6 @@ class TaskScope:
 
 flow_scope: ContextVar[FlowScope | None] = ContextVar("orch_flow_scope", default=None)
 task_scope: ContextVar[TaskScope | None] = ContextVar("orch_task_scope", default=None)
-#: The run and the name of the task whose cell is running here.
-cell_scope: ContextVar[tuple[str, str] | None] = ContextVar("orch_cell_scope", default=None)
 added_tags: ContextVar[tuple[str, ...]] = ContextVar("orch_added_tags", default=())
 
 

@@ -171,7 +171,7 @@ class CellProgram:
                 retriable=False,
             )
         capture = Capture(lambda level, text: self._line(task, attempt, level, text), self._log_limit)
-        with capturing(capture), within_cell(self._run_id, task):
+        with capturing(capture):
             self._kept.clear_away()
             # Nothing is put out then, so what an earlier performance left under the cell stays.
             if task in self._plan.loads and (loaded := self._load(cell)) is not None:

@@ -201,10 +201,6 @@ SELECT * FROM deployments WHERE name = :name;
 -- Safe: reads.
 SELECT * FROM deployments ORDER BY name;
 
--- name: select_rules
--- Safe: reads.
-SELECT * FROM deployments WHERE starts_after <> '[]' OR notices <> '[]' ORDER BY name;
-
 -- name: delete_versions!
 -- Safe: runs in the transaction that deletes the deployment.
 DELETE FROM deployment_versions WHERE name = :name;

@@ -326,10 +326,6 @@ class SqlStore(Shelves):
             by_name.setdefault(schedule.deployment, []).append(schedule)
         return [rows.deployment_from_row(row, by_name.get(row["name"], ())) for row in self._all("select_deployments")]
 
-    def rules(self) -> list[Deployment]:
-        """Return the deployments that start after others or tell somebody something, without their schedules."""
-        return [rows.deployment_from_row(row, ()) for row in self._all("select_rules")]
-
     def versions(self, name: str) -> list[Deployment]:
         """Return every version of a deployment, oldest first."""
         return [rows.version_from_row(row) for row in self._all("select_versions", name=name)]
