@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from orch_notebook.cli.app import AsJson, Name, app, columns, console, print_json, say
+from orch_notebook.cli.app import AsJson, Name, RunId, app, columns, console, print_json, say
 from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table
-from orch_notebook.cli.watching import follow
+from orch_notebook.cli.watching import see_through
 from orch_notebook.errors import UsageError
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.explanations import explain
@@ -34,7 +34,6 @@ from orch_notebook.runtime.layout import layout
 __all__ = ["app"]
 
 Notebook = Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="Path of the notebook.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or enough of its beginning.")]
 Parameters = Annotated[
     list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
 ]
@@ -57,26 +56,8 @@ def run(
 ) -> None:
     """Execute a notebook now, and show its tasks as they go."""
     with open_orchestrator() as orchestrator:
-        given, is_interrupted = parameter or (), False
-        execution = orchestrator.execute(notebook, given, kernel=kernel, timeout=seconds(timeout))
-        try:
-            if not as_json:
-                follow(orchestrator, execution.run_id, lambda _: execution.is_over)
-            execution.wait()
-        except KeyboardInterrupt:
-            is_interrupted = True
-            sys.stderr.write("Cancelling; interrupt again to leave at once.\n")
-            execution.cancel()
-            execution.wait()
-        ended = orchestrator.show(execution.run_id)
-        if as_json:
-            print_json(ended.to_json(with_tasks=True))
-        else:
-            console.print(run_view(ended, orchestrator.clock.now(), columns()))
-            if ended.executed_notebook:
-                say(f"\nExecuted notebook: {ended.executed_notebook}")
-    if ended.state.type is not StateType.COMPLETED:
-        raise typer.Exit(130 if is_interrupted else 1)
+        execution = orchestrator.execute(notebook, parameter or (), kernel=kernel, timeout=seconds(timeout))
+        see_through(orchestrator, execution, as_json)
 
 
 @app.command()

@@ -14,7 +14,8 @@ from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.freshness import Plan, decide, depending, outline
 from orch_notebook.model.graph import Graph
 from orch_notebook.runtime.attempts import Attempts
-from orch_notebook.runtime.keys import Keys
+from orch_notebook.runtime.files import file_fingerprint
+from orch_notebook.runtime.keys import Keys, own_files
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.versions import Kept
 
@@ -102,7 +103,13 @@ def check(plan: Plan) -> None:
 def _done(flow: CellFlow, keys: Keys, attempts: Attempts, kept: Kept) -> set[str]:
     """Return the tasks that an earlier attempt has completed and this one has not come to."""
     coming = [task.name for task in flow if task.name not in kept.records]
-    return {task for task in coming if (key := keys.key(task)[0]) is not None and attempts.has(key)}
+    found = {task: key for task in coming if (key := keys.key(task)[0]) is not None and attempts.has(key)}
+    files = {task: attempts.left[key].details.get("files", {}) for task, key in found.items()}
+    # The last one who wrote a file left it as it is now, unless a task has that is to run yet and writes it too.
+    last = {path: mark for marks in files.values() for path, mark in marks.items()}
+    to_come = {path for task in coming if task not in found for path in own_files(flow, task)}
+    changed = {path for path, mark in last.items() if path not in to_come and file_fingerprint(path) != mark}
+    return {task for task, marks in files.items() if changed.isdisjoint(marks)}
 
 
 def _stored(flow: CellFlow, keys: Keys, results: Results) -> set[str]:
