@@ -46,11 +46,10 @@ from orch_notebook.runtime.programs import Around, CellProgram
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.mixed import MixedRunner
-from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
-from orch_notebook.runtime.runners.threads import ThreadRunner
+from orch_notebook.runtime.runners.pools import Pools
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
-from orch_notebook.runtime.store.opening import open_store
+from orch_notebook.runtime.store.opening import clock_of, open_store
 from orch_notebook.runtime.surroundings import Surrounding
 from orch_notebook.runtime.versions import Kept
 
@@ -98,7 +97,7 @@ class Orchestrator:
     settings : Settings, optional
         By default those of the environment.
     clock : Clock, optional
-        By default the machine's.
+        By default the machine's, or that of a store which machines share.
 
     Notes
     -----
@@ -108,13 +107,14 @@ class Orchestrator:
     def __init__(self, settings: Settings | None = None, *, clock: Clock | None = None) -> None:
         self.settings = settings or Settings.from_environment()
         self.clock = clock or SystemClock()
+        self._is_clock_given = clock is not None
         self.routes = Routes()
         self._lock = threading.RLock()
         self._store: Store | None = None
         self._ledger: Ledger | None = None
         self._copies: Copies | None = None
         self._handles: dict[str, RunHandle] = {}
-        self._processes: ProcessPool | None = None
+        self.pools = Pools(self.settings)
         self._watchers: list[Callable[[str], object]] = []
 
     # what it stands on
@@ -125,6 +125,8 @@ class Orchestrator:
         with self._lock:
             if self._store is None:
                 self._store = open_store(self.settings)
+                if not self._is_clock_given:  # machines that share a store go by its clock
+                    self.clock = clock_of(self._store)
                 upkeep.sweep(self._store, this_owner(), self.clock.now())
                 atexit.register(self.close)
             return self._store
@@ -143,28 +145,18 @@ class Orchestrator:
         """Where results are kept."""
         return Results(self.settings.folder("results"))
 
-    @property
-    def processes(self) -> ProcessPool:
-        """The processes that perform bodies, warm from one run to the next; started when first needed."""
-        with self._lock:
-            if self._processes is None:
-                self._processes = ProcessPool(self.settings.processes)
-            return self._processes
-
     def close(self) -> None:
         """Cancel what this process runs, store what is left and close the store."""
         atexit.unregister(self.close)
         with self._lock:
             handles = [handle for handle in self._handles.values() if not handle.is_over]
             ledger, store, self._ledger, self._store = self._ledger, self._store, None, None
-            processes, self._processes = self._processes, None
             copies, self._copies = self._copies, None
         for handle in handles:
             handle.cancel()
         for handle in handles:
             handle.wait(2.0)
-        if processes is not None:
-            processes.close()
+        self.pools.close()
         if ledger is not None:
             ledger.close()
         if store is not None:
@@ -292,12 +284,8 @@ class Orchestrator:
         usual = given or self.settings.runner
         names = {task.name: task.runner or usual for task in graph.tasks}
         if set(names.values()) <= {"threads"}:
-            return ThreadRunner(self.settings.threads)
-        makers: dict[str, Callable[[], Runner]] = {
-            "threads": lambda: ThreadRunner(self.settings.threads),
-            "processes": lambda: ProcessRunner(self.processes),
-        }
-        return MixedRunner(names.__getitem__, makers)
+            return self.pools.runner("threads")
+        return MixedRunner(names.__getitem__, self.pools.runner)
 
     def prepare(
         self,

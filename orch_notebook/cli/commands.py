@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +25,6 @@ from orch_notebook.promotion.reading import read_flow
 from orch_notebook.promotion.taskify import taskify as make_tasks
 from orch_notebook.promotion.taskify import write_taskified
 from orch_notebook.promotion.terms import Terms, read_schedules
-from orch_notebook.promotion.worker import Worker
 from orch_notebook.runtime.layout import layout
 
 __all__ = ["app"]
@@ -134,49 +130,6 @@ def promote(
             say(f"  It runs when asked: orch trigger {deployment.name}")
         if not orchestrator.workers():
             say("No worker is running. Start one: orch worker")
-
-
-@app.command()
-def worker(
-    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when nothing runs and nothing is due.")] = False,
-    slots: Annotated[int, typer.Option(min=1, metavar="N", help="Runs executed at once.")] = 2,
-    queue: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Queue to serve; all by default.")] = None,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name shown to people.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what goes wrong.")] = False,
-) -> None:
-    """Execute what is due, until interrupted.
-
-    Interrupted once, it finishes what runs; interrupted twice, it ends that too.
-    """
-    logging.basicConfig(
-        level=logging.WARNING if quiet else logging.INFO,
-        format="%(asctime)s %(message)s",
-        datefmt="%H:%M:%S" if sys.stderr.isatty() else None,  # a log that is kept wants the day, too
-        stream=sys.stderr,
-    )
-    with open_orchestrator() as orchestrator:
-        found = Worker(
-            orchestrator.store,
-            orchestrator.settings,
-            slots=slots,
-            queues=queue or None,
-            name=name,
-            clock=orchestrator.clock,
-        )
-        finishing = "Finishing what runs; interrupt again to end it.\n"
-        asked = iter(((found.drain, finishing), (found.stop, "Ending what runs.\n")))
-
-        def ask(*_: object) -> None:
-            act, words = next(asked, (found.stop, ""))
-            act()
-            if found.performing and not quiet:
-                # Written past Python's buffers: a signal may arrive while they are being written.
-                os.write(2, words.encode())
-
-        signal.signal(signal.SIGINT, ask)
-        signal.signal(signal.SIGTERM, ask)
-        logging.getLogger("orch_notebook.worker").info("Worker %s waits for work (%d slots).", found.name, slots)
-        found.run(until_idle=until_idle)
 
 
 @app.command()
