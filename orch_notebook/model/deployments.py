@@ -20,9 +20,9 @@ class Plan:
     Parameters
     ----------
     notebook : str
-        Path of the notebook a person knows.
+        Path of the notebook a person knows, or of the module.
     snapshot : str
-        Path of the pinned copy that is executed.
+        Path of what is executed: a pinned copy, or the file itself as it stands then.
     folder : str
         Working directory, so that relative data paths mean what they meant while the notebook was written.
     kernel : str or None
@@ -45,6 +45,8 @@ class Plan:
         Words to find its runs by.
     again : tuple of str
         Tasks that run once more though an earlier attempt has completed them, and with them what comes from them.
+    entrypoint : str
+        ``module:flow`` where a flow of a module is executed; empty for a notebook.
     """
 
     notebook: str
@@ -60,6 +62,17 @@ class Plan:
     overlap: Overlap = Overlap.QUEUE
     tags: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
+    entrypoint: str = ""
+
+    @property
+    def taker(self) -> str:
+        """What is executed, in a word: ``notebook`` or ``flow``."""
+        return "flow" if self.entrypoint else "notebook"
+
+    @property
+    def words(self) -> str:
+        """What is executed, as people write it: the notebook's path, or ``path/to/module.py:flow``."""
+        return f"{self.notebook}:{self.entrypoint.rpartition(':')[2]}" if self.entrypoint else self.notebook
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -148,6 +161,7 @@ class Deployment:
             "version": self.version,
             "flow": self.flow,
             "notebook": self.plan.notebook,
+            "entrypoint": self.plan.entrypoint or None,
             "parameters": dict(self.parameters),
             "schema": [dict(parameter) for parameter in self.schema],
             "schedules": [
