@@ -43,6 +43,12 @@ class Plan:
         What a due run does while as many go on.
     tags : tuple of str
         Words to find its runs by.
+    memory : int or None
+        Bytes the kernel and what it starts may take; None for what the worker allows.
+    env : mapping
+        Environment variables of the kernel.
+    is_tracked : bool
+        What is executed is the notebook as it then stands in its file, not a pinned copy.
     """
 
     notebook: str
@@ -57,6 +63,9 @@ class Plan:
     concurrency: int | None = None
     overlap: Overlap = Overlap.QUEUE
     tags: tuple[str, ...] = ()
+    memory: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    is_tracked: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -161,6 +170,9 @@ class Deployment:
             "retries": self.plan.retries,
             "retry_delay": self.plan.retry_delay,
             "timeout": self.plan.timeout,
+            "memory": self.plan.memory,
+            "env": dict(self.plan.env),
+            "is_tracked": self.plan.is_tracked,
             "created_at": iso(self.created_at),
             "updated_at": iso(self.updated_at),
         }

@@ -19,6 +19,7 @@ from orch_notebook.model.differences import compare_deployments
 from orch_notebook.model.durations import interval_words, parse_interval
 from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.schedules import Cron, Interval, Once, Recurrence, Schedule, schedule_from_json
+from orch_notebook.model.sizes import parse_size
 from orch_notebook.model.zones import parse_instant
 from orch_notebook.promotion.deployments import compose
 from orch_notebook.promotion.notebooks import cells_of
@@ -31,7 +32,7 @@ __all__ = ["Change", "compare_declarations", "find_declarations", "read_declarat
 FILES = ("orch.toml", "pyproject.toml")
 KEYS = (
     "notebook", "schedules", "parameters", "retries", "retry_delay", "timeout", "kernel", "queue", "priority", "limit",
-    "overlap", "catch_up", "tags",
+    "overlap", "catch_up", "tags", "memory", "env", "track",
 )  # fmt: skip
 RULES = ("cron", "every", "rrule", "at")
 SCHEDULE_KEYS = (*RULES, "timezone", "start", "parameters")
@@ -150,6 +151,9 @@ def _read(folder: Path, name: str, table: Mapping[str, Any], where: str, now: da
         overlap=None if overlap is None else Overlap.parse(str(overlap)),
         catch_up=CatchUp.parse(str(table.get("catch_up", "latest"))),
         tags=tuple(map(str, table.get("tags", ()))),
+        memory=parse_size(table["memory"]) if "memory" in table else None,
+        env={name: str(value) for name, value in table.get("env", {}).items()},
+        is_tracked=bool(table.get("track", False)),
     )
     schedules = []
     for place, rule in enumerate(table.get("schedules", ()), 1):
@@ -257,6 +261,8 @@ def _table(deployment: Deployment, folder: Path) -> dict[str, Any]:
         table["overlap"] = plan.overlap.value
     if deployment.catch_up != CatchUp():
         table["catch_up"] = deployment.catch_up.text
+    more: Mapping[str, Any] = {"memory": plan.memory, "env": dict(plan.env), "track": plan.is_tracked}
+    table.update((key, value) for key, value in more.items() if value)
     if plan.tags:
         table["tags"] = list(plan.tags)
     if given := {name: value for name, value in deployment.parameters.items() if value is not None}:

@@ -26,6 +26,9 @@ limit = 1
 overlap = "skip"
 catch_up = "limit:3"
 tags = ["etl", "daily"]
+memory = "2GB"
+env = { MODE = "full" }
+track = true
 
 [[deployments.nightly.schedules]]
 cron = "0 6 * * *"
@@ -74,6 +77,7 @@ def test_a_file_says_everything(orchestrator, declare):
     assert (made.parameters, plan.retries, plan.retry_delay, plan.timeout) == ({"n": 7}, 2, 60.0, 7200.0)
     assert (plan.queue, plan.priority, plan.concurrency, plan.overlap) == ("big", 5, 1, Overlap.SKIP)
     assert (made.catch_up, plan.tags) == (CatchUp(3), ("etl", "daily"))
+    assert (plan.memory, plan.env, plan.is_tracked) == (2 * 10**9, {"MODE": "full"}, True)
     rules = {type(schedule_from_json(row.rule)): row for row in made.schedules}
     assert rules.keys() == {Cron, Recurrence, Once}
     assert rules[Cron].parameters == {"n": 9}
