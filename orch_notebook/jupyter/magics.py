@@ -179,7 +179,7 @@ class OrchMagics(Magics):  # type: ignore[misc]
             tags=tuple(given.tags or ()),
             memory=parse_size(given.memory_limit) if given.memory_limit else None,
             env=read_variables(given.env or ()),
-            is_tracked=given.track,
+            track=given.track,
         )
         deployment = session.orchestrator.deployments.promote(
             path, given.name, schedules=schedules, parameters=given.parameters or (), terms=terms

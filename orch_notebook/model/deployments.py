@@ -20,9 +20,9 @@ class Plan:
     Parameters
     ----------
     notebook : str
-        Path of the notebook a person knows.
+        Path of the notebook a person knows, or of the module.
     snapshot : str
-        Path of the pinned copy that is executed.
+        Path of what is executed: a pinned copy, or the file itself as it stands then.
     folder : str
         Working directory, so that relative data paths mean what they meant while the notebook was written.
     kernel : str or None
@@ -47,8 +47,8 @@ class Plan:
         Bytes the kernel and what it starts may take; None for what the worker allows.
     env : mapping
         Environment variables of the kernel.
-    is_tracked : bool
-        What is executed is the notebook as it then stands in its file, not a pinned copy.
+    entrypoint : str
+        ``module:flow`` where a flow of a module is executed; empty for a notebook.
     """
 
     notebook: str
@@ -65,7 +65,22 @@ class Plan:
     tags: tuple[str, ...] = ()
     memory: int | None = None
     env: Mapping[str, str] = field(default_factory=dict)
-    is_tracked: bool = False
+    entrypoint: str = ""
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether the file is executed as it then stands, in place of a pinned copy."""
+        return self.snapshot == self.notebook
+
+    @property
+    def taker(self) -> str:
+        """What is executed, in a word: ``notebook`` or ``flow``."""
+        return "flow" if self.entrypoint else "notebook"
+
+    @property
+    def words(self) -> str:
+        """What is executed, as people write it: the notebook's path, or ``path/to/module.py:flow``."""
+        return f"{self.notebook}:{self.entrypoint.rpartition(':')[2]}" if self.entrypoint else self.notebook
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -153,6 +168,7 @@ class Deployment:
             "version": self.version,
             "flow": self.flow,
             "notebook": self.plan.notebook,
+            "entrypoint": self.plan.entrypoint or None,
             "parameters": dict(self.parameters),
             "schema": [dict(parameter) for parameter in self.schema],
             "schedules": [

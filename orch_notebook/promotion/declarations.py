@@ -153,7 +153,7 @@ def _read(folder: Path, name: str, table: Mapping[str, Any], where: str, now: da
         tags=tuple(map(str, table.get("tags", ()))),
         memory=parse_size(table["memory"]) if "memory" in table else None,
         env={name: str(value) for name, value in table.get("env", {}).items()},
-        is_tracked=bool(table.get("track", False)),
+        track=bool(table.get("track", False)),
     )
     schedules = []
     for place, rule in enumerate(table.get("schedules", ()), 1):

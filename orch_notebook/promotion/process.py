@@ -34,6 +34,7 @@ from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task
 from orch_notebook.promotion.execution import Execution, Stop, execute
 from orch_notebook.promotion.mending import mend_notebook
+from orch_notebook.promotion.modules import perform_flow
 from orch_notebook.promotion.notebooks import code_cells, has_tasks, read_notebook
 from orch_notebook.promotion.upkeep import sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
@@ -239,6 +240,8 @@ def perform_run(
     run, plan = store.run(lease.run_id), store.plan(lease.run_id)
     if run is None or plan is None:
         raise OrchError(f"Run {lease.run_id} has no notebook to execute.")
+    if plan.entrypoint:
+        return perform_flow(run, plan, lease, stop)
     ledger = Ledger(store, clock=clock, lease_seconds=settings.lease)
 
     def lost(error: StoreError) -> None:

@@ -28,7 +28,11 @@ Given = Mapping[str, Any] | Sequence[str]
 
 
 def read_given(
-    schema: Sequence[Parameter], given: Given, *, standing: Mapping[str, Any] | None = None
+    schema: Sequence[Parameter],
+    given: Given,
+    *,
+    standing: Mapping[str, Any] | None = None,
+    taker: str = "notebook",
 ) -> dict[str, Any]:
     """Return parameters as they are passed on, checked by name and type.
 
@@ -40,6 +44,8 @@ def read_given(
         By name, or as ``name=value`` words of a command line.
     standing : mapping, optional
         What holds where nothing is given.
+    taker : str
+        What takes them, in the words of an error.
 
     Raises
     ------
@@ -47,7 +53,7 @@ def read_given(
         One is unknown, missing or ill-typed.
     """
     values = dict(given) if isinstance(given, Mapping) else parse_assignments(given, schema)
-    return check_parameters(schema, {**(standing or {}), **values})
+    return check_parameters(schema, {**(standing or {}), **values}, taker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +157,8 @@ class Terms:
         Bytes the kernel and what it starts may take.
     env : mapping
         Environment variables of the kernel; nothing secret, since everybody who reads the store can read them.
-    is_tracked : bool
-        Execute the notebook as it stands in its file when it is due, not as it was promoted.
+    track : bool
+        Execute the file as it stands at each run, in place of a pinned copy.
 
     Raises
     ------
@@ -172,7 +178,7 @@ class Terms:
     tags: tuple[str, ...] = ()
     memory: int | None = None
     env: Mapping[str, str] = field(default_factory=dict)
-    is_tracked: bool = False
+    track: bool = False
 
     def __post_init__(self) -> None:
         if self.retries < 0 or self.retry_delay < 0 or (self.timeout is not None and self.timeout <= 0):
@@ -185,13 +191,13 @@ class Terms:
             if not is_task_name(word):
                 raise UsageError(f"A queue or a tag may hold letters, digits, '_', '-' and '.', so not {word!r}.")
 
-    def plan(self, notebook: Path, pinned: Path) -> Plan:
-        """Return how a worker executes a run of a notebook."""
+    def plan(self, notebook: Path, pinned: Path, entrypoint: str = "", folder: Path | None = None) -> Plan:
+        """Return how a worker executes a run of a notebook, or of a flow of a module; in `folder`, or the file's."""
         limit = self.concurrency if self.concurrency is not None or self.overlap is None else 1
         return Plan(
             notebook=str(notebook),
-            snapshot=str(notebook if self.is_tracked else pinned),
-            folder=str(notebook.parent),
+            snapshot=str(pinned),
+            folder=str(folder or notebook.parent),
             kernel=self.kernel,
             retries=self.retries,
             retry_delay=self.retry_delay,
@@ -203,5 +209,5 @@ class Terms:
             tags=self.tags,
             memory=self.memory,
             env=dict(self.env),
-            is_tracked=self.is_tracked,
+            entrypoint=entrypoint,
         )

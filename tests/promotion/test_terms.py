@@ -44,7 +44,7 @@ def test_amounts_that_are_none(text):
 
 def test_a_tracked_deployment_runs_the_file_as_it_is(store, settings, clock, book):
     """A pinned one keeps what was promoted; memory and variables are kept with the plan."""
-    terms = {"pinned": Terms(memory=10**9, env={"MODE": "test"}), "tracked": Terms(is_tracked=True)}
+    terms = {"pinned": Terms(memory=10**9, env={"MODE": "test"}), "tracked": Terms(track=True)}
     runs = {}
     for name, each in terms.items():
         promote(store, settings, clock.now(), book, name, terms=each)

@@ -192,6 +192,11 @@ class SqlStore(Shelves):
         with self._write() as connection:
             self._queries.update_executed_notebook(connection, run_id=lease.run_id, token=lease.token, path=path)
 
+    def name_run(self, lease: Lease, run: FlowRun) -> None:
+        """Note what a run is called, its tags, and what is known of its flow, which whoever made it did not know."""
+        with self._write() as connection:
+            self._queries.update_run_name(connection, run_id=lease.run_id, token=lease.token, **rows.naming(run))
+
     # leases
 
     def claim_run(
