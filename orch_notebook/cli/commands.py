@@ -23,13 +23,14 @@ from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.retention import Retention
 from orch_notebook.model.runs import iso, short_id
 from orch_notebook.model.schedules import schedule_from_json
+from orch_notebook.model.sizes import parse_size
 from orch_notebook.model.states import NAMES, StateType
 from orch_notebook.model.views import dot, explanation_text, paint
 from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.reading import read_flow
 from orch_notebook.promotion.taskify import taskify as make_tasks
 from orch_notebook.promotion.taskify import write_taskified
-from orch_notebook.promotion.terms import Terms, read_schedules
+from orch_notebook.promotion.terms import Terms, read_schedules, read_variables
 from orch_notebook.runtime.layout import layout
 
 __all__ = ["app"]
@@ -101,6 +102,10 @@ def promote(
         typer.Option(metavar="POLICY", help="Due times nobody saw: latest, all, skip, limit:N or window:LENGTH."),
     ] = "latest",
     tag: Annotated[list[str] | None, typer.Option(metavar="WORD", help="Word to find its runs by.")] = None,
+    memory_limit: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory a run may take: 512MB, 2GB.")] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Environment variable of its runs; nothing secret.")
+    ] = None,
     after: AfterDeployment = None,
     on: OnEnding = "completed",
     notify: Notify = None,
@@ -127,6 +132,8 @@ def promote(
             overlap=None if overlap is None else Overlap.parse(overlap),
             catch_up=CatchUp.parse(catch_up),
             tags=tuple(tag or ()),
+            memory=parse_size(memory_limit) if memory_limit else None,
+            env=read_variables(env or ()),
             starts_after=tuple(After(each, on) for each in after or ()),
             notify=tuple(map(Notice.parse, notify or ())),
             keep=Retention.parse(keep),

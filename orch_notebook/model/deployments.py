@@ -48,6 +48,10 @@ class Plan:
         Words to find its runs by.
     again : tuple of str
         Tasks that run once more though an earlier attempt has completed them, and with them what comes from them.
+    memory : int or None
+        Bytes the kernel and what it starts may take; None for what the worker allows.
+    env : mapping
+        Environment variables of the kernel.
     entrypoint : str
         ``module:flow`` where a flow of a module is executed, ``:task`` where a call of a task that was put by; empty
         for a notebook.
@@ -66,7 +70,14 @@ class Plan:
     overlap: Overlap = Overlap.QUEUE
     tags: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
+    memory: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
     entrypoint: str = ""
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether the file is executed as it then stands, in place of a pinned copy."""
+        return self.snapshot == self.notebook
 
     @property
     def taker(self) -> str:
@@ -195,6 +206,9 @@ class Deployment:
             "retries": self.plan.retries,
             "retry_delay": self.plan.retry_delay,
             "timeout": self.plan.timeout,
+            "memory": self.plan.memory,
+            "env": dict(self.plan.env),
+            "is_tracked": self.plan.is_tracked,
             "created_at": iso(self.created_at),
             "updated_at": iso(self.updated_at),
         }

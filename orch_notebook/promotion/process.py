@@ -316,7 +316,9 @@ def _execute(
             progress=record,
             kernel=plan.kernel,
             timeout=plan.timeout,
+            memory=plan.memory or settings.memory,
             env={
+                **plan.env,
                 **settings.environment,
                 "ORCH_RUN_ID": run.run_id,
                 "ORCH_NOTEBOOK": plan.notebook,

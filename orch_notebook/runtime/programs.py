@@ -334,7 +334,10 @@ class CellProgram:
             kept.wrote(self._flow, task)
             # A task higher up that ends later must not cover what a lower one has published.
             shown = [name for name in made if order >= self._published.get(name, -1)]
-            gone = [name for name in effects.deletes if name not in made and order >= self._published.get(name, -1)]
+            deletes = (
+                {*effects.deletes, *(name for name, _ in self._bound(task))} if effects.rebinds else effects.deletes
+            )
+            gone = [name for name in deletes if name not in made and order >= self._published.get(name, -1)]
             self._published.update(dict.fromkeys([*shown, *gone], order))
             self._namespaces.publish({name: made[name] for name in shown}, gone)
             kept.publish({name: made[name] for name in shown}, gone)
