@@ -21,6 +21,7 @@ from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.machine import RunMachine
+from orch_notebook.model.retention import Retention
 from orch_notebook.model.retries import Fate
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
@@ -30,6 +31,7 @@ from orch_notebook.promotion.deploying import Deployments
 from orch_notebook.promotion.deployments import STARTING, submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.following import values_of
+from orch_notebook.promotion.housekeeping import Cleanup, clean_up, plan_cleanup
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.launching import Launch, Spare, launch_process
 from orch_notebook.promotion.retrying import foresee_retry, retry
@@ -752,6 +754,18 @@ class Orchestrator:
     def diagnose(self) -> list[Finding]:
         """Look at everything that flows depend on."""
         return diagnose(self.settings, lambda: self.store, self.clock.now())
+
+    def plan_cleanup(self, keep: Retention | None = None) -> Cleanup:
+        """Return what may go; see :func:`orch_notebook.promotion.housekeeping.plan_cleanup`."""
+        upkeep.sweep(self.store, this_owner(), self.clock.now())
+        return plan_cleanup(self.store, self.settings, self.clock.now(), keep)
+
+    def clean_up(self, cleanup: Cleanup) -> int:
+        """Remove what may go, give its space back to the disk, and return how many runs were forgotten."""
+        count = clean_up(self.store, cleanup)
+        if count:
+            self.store.compact()
+        return count
 
     def workers(self) -> list[WorkerRow]:
         """Return the workers that have not said good-bye."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orch_notebook.errors import UsageError
+from orch_notebook.model.retention import Retention
 from orch_notebook.model.sizes import parse_size
 from orch_notebook.model.tasks import RUNNERS
 from orch_notebook.runtime.files import make_private_folder
@@ -33,6 +34,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ORCH_LEASE", "9", "Seconds without a heartbeat after which a run counts as lost."),
     Setting("ORCH_LATE", "15", "Seconds past its due time after which a run that has not started is Late."),
     Setting("ORCH_LOG_LIMIT", "1000000", "Characters of output kept per attempt of a task; the rest is counted."),
+    Setting("ORCH_KEEP", "", "How long runs are kept: 30d, 100 (the newest of each), or 30d,100; without it, forever."),
     Setting("ORCH_COPIES", "2000000000", "Bytes of disk that a session may use for copies of versions changed since."),
     Setting("ORCH_MEMORY_LIMIT", "", "Memory that a run may take whose deployment sets no limit: 512MB, 2GB."),
     Setting("ORCH_RUN_ID", "", "Set by a worker in the kernel it starts: the run that this notebook execution is."),
@@ -61,6 +63,8 @@ class Settings:
         Seconds past its due time after which a waiting run is Late.
     log_limit : int
         Characters of output kept per attempt.
+    keep : Retention
+        How long runs are kept that belong to no deployment with a rule of its own.
     copies : int
         Bytes of disk that a session may use for copies of versions.
     memory : int or None
@@ -77,6 +81,7 @@ class Settings:
     lease: float = 9.0
     late: float = 15.0
     log_limit: int = 1_000_000
+    keep: Retention = field(default_factory=Retention)
     copies: int = 2_000_000_000
     memory: int | None = None
     parent_run_id: str | None = None
@@ -113,6 +118,7 @@ class Settings:
             lease=number("ORCH_LEASE"),
             late=number("ORCH_LATE"),
             log_limit=int(number("ORCH_LOG_LIMIT")),
+            keep=Retention.parse(values["ORCH_KEEP"]),
             copies=int(number("ORCH_COPIES")),
             memory=parse_size(values["ORCH_MEMORY_LIMIT"]) if values["ORCH_MEMORY_LIMIT"] else None,
             parent_run_id=values["ORCH_RUN_ID"] or None,

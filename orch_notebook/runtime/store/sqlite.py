@@ -162,6 +162,7 @@ class SqliteStore(SqlStore):
         newest = steps[-1][0]
         with self._connection() as connection:
             version = connection.execute("PRAGMA user_version").fetchone()["user_version"]
+            self.migrated_from = version
             if version > newest:
                 raise StoreUnavailable(
                     f"The store {self.path} was written by a newer version of orch_notebook (schema {version}, this "
@@ -213,6 +214,12 @@ class SqliteStore(SqlStore):
             "bytes": self.path.stat().st_size,
             "check": check,
         }
+
+    def compact(self) -> None:
+        """Give the space of what was removed back to the disk."""
+        with self._plainly(), self._connection() as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close every connection."""
