@@ -23,6 +23,7 @@ from orch_notebook.errors import ReturnedFailure, TaskTimedOut, UsageError
 from orch_notebook.functions.arguments import PLAIN, find, resolve
 from orch_notebook.functions.futures import Future, ring, wait_for_bell
 from orch_notebook.functions.here import Here
+from orch_notebook.functions.jobs import perform_elsewhere
 from orch_notebook.functions.keeping import Keeper, Plan
 from orch_notebook.functions.limits import slots_of_tags
 from orch_notebook.functions.logs import logging_prints, not_logging_prints
@@ -42,13 +43,13 @@ from orch_notebook.runtime.engine import Engine
 from orch_notebook.runtime.home import Home
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.runners import Runner
-from orch_notebook.runtime.runners.threads import ThreadRunner
+from orch_notebook.runtime.runners.places import Carrier, carrier
 from orch_notebook.runtime.store import Lease
 
 if TYPE_CHECKING:
     from orch_notebook.functions.tasks import FunctionTask
 
-__all__ = ["Performance", "new_run"]
+__all__ = ["Performance", "new_run", "shown"]
 
 logger = logging.getLogger("orch_notebook")
 
@@ -68,7 +69,7 @@ class Performance:
     run : FlowRun
         The run, as it begins.
     lease : Lease, optional
-        The right to write its history, where it was claimed; by default the run is new, and made here.
+        The right to write its history, where a worker claimed it; by default the run is new, and made here.
     earlier : FlowRun, optional
         The run that it repeats: what completed in it, or in what that repeated, is not run again.
     runner : Runner, optional
@@ -110,12 +111,17 @@ class Performance:
         self.failed: dict[str, Future] = {}
         self._origins: dict[int, tuple[Any, str]] = {}
         self._remembered: OrderedDict[int, Any] = OrderedDict()
-        if lease is None:
+        seq: int | None = None
+        if lease is not None:
+            seq = home.store.last_seq(run.run_id)
+            home.store.name_run(lease, run)
+        else:
             owner, expires_at = this_owner(), run.created_at + timedelta(seconds=home.settings.lease)
             if not home.store.create_run(run, owner=owner, lease_expires_at=expires_at):
                 raise UsageError(f"Run {short_id(run.retry_of or '')} was repeated already.", run_id=run.retry_of)
             lease = Lease(run.run_id, owner, 1, expires_at)
-        self.runner: Runner = runner or ThreadRunner(home.settings.threads)
+        self.runner: Runner = runner or home.pools.runner(home.settings.runner)
+        self._runners: dict[str, Runner] = {}
         self.machine = RunMachine(Graph(), is_open=True)
         self.engine = Engine(
             self.machine,
@@ -124,10 +130,12 @@ class Performance:
             home.ledger,
             lease,
             home.clock,
+            seq=seq or 0,
             ask=self._take_requests,
             settled=self._take_end,
             freed=self._resolve,
             describe=self._describe,
+            is_lent=seq is not None,
         )
         chain = _line(home, earlier)
         self.keeper = Keeper(home, self.run, chain[-1].run_id if chain else self.run.run_id)
@@ -171,6 +179,8 @@ class Performance:
             self.final = self.engine.run()
         except BaseException as error:  # noqa: BLE001 - raised again where somebody waits
             self.broken = error
+        for runner in self._runners.values():
+            runner.close()
         self.home.closing.pop(self.run_id, None)
         with self.lock:
             told, self._told_end = self._told_end, []
@@ -187,7 +197,7 @@ class Performance:
         wait_for: Any = None,
         here: Runner | None = None,
     ) -> Future:
-        """Add a task run; call it in a quiet place.  With `here`, that runner performs it instead of the run's own."""
+        """Add a task run; call it in a quiet place.  With `here`, that runner performs it, wherever it would belong."""
         found: dict[Future, bool] = {}
         for value in args:
             find(value, found)
@@ -207,7 +217,10 @@ class Performance:
             upstream = self._add_origins(upstream, args, kwargs)
         tags = added_tags.get()
         future.tags = tuple(dict.fromkeys((*task.tags, *tags))) if tags else task.tags
-        spec = Task(name, task.retry, task.timeout, future.tags, when=task.when)
+        runner = task.options.runner
+        if runner is not None and here is None:
+            here = self._runner(runner)
+        spec = Task(name, task.retry, task.timeout, future.tags, runner=runner or "", when=task.when)
         with self.lock:
             self._open[name] = future
             self._unresolved += 1
@@ -219,6 +232,14 @@ class Performance:
                 self._unresolved -= 1
             raise
         return future
+
+    def _runner(self, name: str) -> Runner:
+        """Return the runner of this name for the tasks of the run that name it."""
+        with self.lock:
+            found = self._runners.get(name)
+            if found is None:
+                found = self._runners[name] = self.home.pools.runner(name)
+            return found
 
     def _again(self, task: FunctionTask[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future | None:
         """Return the task run that did this very call before the flow's body began again; it stands as it is."""
@@ -274,7 +295,18 @@ class Performance:
     def call(
         self, task: FunctionTask[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any = None
     ) -> Future:
-        """Perform a task run in this thread and return its future, which has ended; call it in a quiet place."""
+        """Perform a task run and return its future, which has ended; call it in a quiet place.
+
+        This thread does the work, unless the task names a runner that takes it elsewhere.
+        """
+        if task.is_elsewhere:
+            future = self.submit(task, args, kwargs, wait_for)
+            try:
+                future.wait()
+            except BaseException:
+                self.abandon(future)
+                raise
+            return future
         here = Here()
         future = self.submit(task, args, kwargs, wait_for, here)
         here.perform_until_done(future)
@@ -296,9 +328,9 @@ class Performance:
         future = self._open[name]
         context = future.context
         assert context is not None
-        return context.run(self._call, future, attempt)
+        return context.run(self._call, future, attempt, carrier.get())
 
-    def _call(self, future: Future, attempt: int) -> Mapping[str, Any] | None:
+    def _call(self, future: Future, attempt: int, place: Carrier | None) -> Mapping[str, Any] | None:
         with self.scope(future, attempt) as (args, kwargs):
             try:
                 plan = self.keeper.plan(future, args, kwargs)
@@ -306,12 +338,22 @@ class Performance:
                     if plan is not None and (reused := self.keeper.reuse(future, plan)) is not None:
                         return reused
                     with self.limited(future) or nullcontext():
-                        value = future.task.perform(future, args, kwargs)
+                        if place is None:
+                            value = future.task.perform(future, args, kwargs)
+                        else:
+                            value = self._perform_elsewhere(place, future, args, kwargs)
                     return self.take_value(future, value, plan)
             except KeyboardInterrupt as interrupt:
                 if threading.current_thread() is threading.main_thread():
                     self._interrupt(future, interrupt)
                 raise
+
+    def _perform_elsewhere(self, place: Carrier, future: Future, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        future.task.tell_start(future)
+        attempt = future.attempt
+        return perform_elsewhere(
+            place, future, args, kwargs, lambda level, text: self.log(future.name, attempt, level, text)
+        )
 
     def take_value(self, future: Future, value: Any, plan: Plan | None) -> Mapping[str, Any] | None:
         """Take what an attempt returned, and keep it as planned."""
@@ -549,8 +591,9 @@ def new_run(
     parameters: Mapping[str, Any] = MappingProxyType({}),
     parent_run_id: str | None = None,
     earlier: FlowRun | None = None,
+    due: bool = False,
 ) -> FlowRun:
-    """Return a run that begins now, in this process."""
+    """Return a run that begins now, in this process; or, when it is `due`, in a worker's."""
     now = home.clock.now()
     return FlowRun(
         run_id=run_id or new_run_id(now),
@@ -558,13 +601,30 @@ def new_run(
         name=name,
         tags=tags,
         about=dict(about),
-        state=State(StateType.PENDING),
+        state=State(StateType.SCHEDULED if due else StateType.PENDING),
         created_at=now,
+        due_at=now if due else None,
         attempt=earlier.attempt + 1 if earlier else 1,
         parent_run_id=parent_run_id or home.settings.parent_run_id,
         retry_of=earlier.run_id if earlier else None,
         parameters=dict(parameters),
     )
+
+
+def shown(value: Any) -> Any:
+    """Return a parameter as the store keeps it for people: what JSON knows as it is, the rest as its repr."""
+    if type(value) in PLAIN and not isinstance(value, bytes | complex):
+        return value
+    if isinstance(value, list | dict | tuple):
+        try:
+            if len(text := json.dumps(value)) <= 10_000:
+                return json.loads(text)
+        except (TypeError, ValueError, RecursionError):
+            pass
+    try:
+        return repr(value)[:200]
+    except Exception:  # noqa: BLE001 - the value's own code
+        return f"<{type(value).__name__}>"
 
 
 def _line(home: Home, run: FlowRun | None) -> list[FlowRun]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
 from orch_notebook.errors import TaskTimedOut
 from orch_notebook.functions.arguments import bind, expand
+from orch_notebook.functions.background import BackgroundFuture, delay
+from orch_notebook.functions.doors import above
 from orch_notebook.functions.futures import Future, FutureList
 from orch_notebook.functions.implicit import performing
 from orch_notebook.functions.loops import AsyncCall, loops
@@ -59,6 +61,7 @@ class FunctionTask(Wrapped[P, R]):
         self.when = options.when
         self.retry = retry_policy(options)
         self.run_name = options.task_run_name
+        self.is_elsewhere = options.runner not in (None, "threads")  # also when it is called directly
         self._has_hooks = bool(options.on_completion or options.on_failure)
 
     def __get__(self, instance: Any, owner: type | None = None) -> FunctionTask[..., R]:
@@ -99,6 +102,7 @@ class FunctionTask(Wrapped[P, R]):
             future = performance.call(self, args, kwargs, wait_for)
         if return_state:
             return future.outcome()
+        __tracebackhide__ = True
         return future.take()
 
     async def _call_async(self, args: Any, kwargs: Any, wait_for: Any, return_state: bool) -> Any:
@@ -147,14 +151,30 @@ class FunctionTask(Wrapped[P, R]):
             return [future.state for future in futures]
         return futures
 
-    # what a performance asks
+    def delay(self, *args: Any, **kwargs: Any) -> BackgroundFuture:
+        """Put a call by, to be performed by a worker: by ``serve(task)`` anywhere, or by ``orch worker``.
 
-    def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Return arguments by parameter; as far as they go, if they do not fit."""
-        try:
-            return bind(self.fn, args, kwargs)
-        except TypeError:
-            return dict(kwargs)
+        Returns
+        -------
+        BackgroundFuture
+            Waits for the end through the store, whichever process brings it.
+
+        Raises
+        ------
+        UsageError
+            An argument is a future.
+        """
+        return delay(self, self._prefix + args, kwargs)
+
+    def apply_async(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> BackgroundFuture:
+        """Put a call by, as :meth:`delay` does."""
+        return delay(self, self._prefix + tuple(args), dict(kwargs or {}))
+
+    def serve(self, *, limit: int = 10) -> None:
+        """Perform the calls of this task that were put by, until interrupted; `limit` at once."""
+        above("serve")(self, limit=limit)
+
+    # what a performance asks
 
     def name_run(self, args: tuple[Any, ...], kwargs: Any) -> str:
         """Return the name of a task run that is called with these arguments."""
@@ -169,21 +189,14 @@ class FunctionTask(Wrapped[P, R]):
         return str(wanted).format(**given) or self.name
 
     def perform(self, future: Future, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call the function; what is asynchronous runs in a loop of its own, what yields is drained."""
+        """Call the function in this thread, for the attempt that begins."""
         self.tell_start(future)
-        if self.is_async:
-            return loops().run(self._await(args, kwargs))
-        value = self.fn(*args, **kwargs)
-        return list(value) if self._is_generator else value  # type: ignore[call-overload]
+        return self.run(args, kwargs)
 
     async def perform_async(self, future: Future, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Await the function in the loop that is running."""
+        """Await the function in the loop that is running, for the attempt that begins."""
         self.tell_start(future)
         return await self._await(args, kwargs)
-
-    async def _await(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        value: Any = self.fn(*args, **kwargs)
-        return await loops().drain(value) if self._is_generator else await value
 
     def may_retry(self, error: BaseException, future: Future) -> bool:
         """Whether a failure is one that another attempt may mend, as the task's options say."""

@@ -16,18 +16,30 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
 
-__all__ = ["Launch", "Launcher", "Spare", "launch_process"]
+__all__ = ["Launch", "Launcher", "Spare", "end_processes", "launch_process"]
 
 
 class Launch:
-    """A run that is being executed; ended by a process, or by whatever a test puts in its place."""
+    """A run that is being executed; ended by a process, or by whatever a test puts in its place.
 
-    def __init__(self, lease: Lease, stop: Callable[[], None]) -> None:
+    Parameters
+    ----------
+    lease : Lease
+        The claim.
+    stop : callable
+        Asks for the end of the execution, which may take some seconds to tidy up.
+    end : callable, optional
+        Ends it at once; by default as `stop`.
+    """
+
+    def __init__(self, lease: Lease, stop: Callable[[], None], end: Callable[[], None] | None = None) -> None:
         self.lease = lease
         self.stop = stop
+        self.end = end or stop
         self.ended = threading.Event()
         self.said = ""
 
@@ -97,11 +109,18 @@ def launch_process(settings: Settings, spare: Spare | None = None) -> Launcher:
     def launch(lease: Lease, told: Callable[[], None]) -> Launch:
         folder = settings.folder("runs", lease.run_id)
         log_path = folder / "process.log"
+        reach("launch.ready")
         with os.fdopen(os.open(log_path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600), "ab") as log:
             process = spare.take(lease, log_path) if spare is not None else None
             if process is None:
                 process = _start(settings, [lease.run_id, lease.owner, str(lease.token)], log.fileno())
-        found = Launch(lease, process.terminate)
+        reach("launch.started")
+
+        def end() -> None:
+            _end_group(process.pid)
+            end_processes(lease.run_id)
+
+        found = Launch(lease, process.terminate, end)
 
         def wait() -> None:
             code = process.wait()
@@ -109,7 +128,7 @@ def launch_process(settings: Settings, spare: Spare | None = None) -> Launcher:
                 process.stdin.close()
             _end_group(process.pid)
             if code not in (0, 1):
-                _end_orphans(lease.run_id)
+                end_processes(lease.run_id)
             found.said = (
                 f"ended by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"ended with code {code}"
             )
@@ -130,13 +149,21 @@ def _end_group(pid: int) -> None:
         pass
 
 
-def _end_orphans(run_id: str) -> None:
-    """End the kernel, and what it started, of a run process that could not do so itself.
+def end_processes(run_id: str) -> None:
+    """End the kernel of a run, what it started, and the process that executes it, as far as they live on this machine.
 
-    A kernel that waits in C code does not notice that its parent has died, and lives in a session of its own.
+    A kernel that waits in C code does not notice that its parent has died, and lives in a session of its own; a process
+    that is stopped would go on some day.
     """
     mark = f"ORCH_RUN_ID={run_id}".encode()
+    found = set()
     for place in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
             if mark in place.read_bytes().split(b"\0"):
-                os.kill(int(place.parent.name), signal.SIGKILL)
+                found.add(int(place.parent.name))
+                parent = place.with_name("stat").read_text("utf-8").rpartition(")")[2].split()[1]
+                if b"orch_notebook.promotion.start" in (Path("/proc") / parent / "cmdline").read_bytes():
+                    found.add(int(parent))
+    for pid in found - {os.getpid()}:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)

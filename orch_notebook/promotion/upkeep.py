@@ -12,13 +12,15 @@ from orch_notebook.model.policies import Overlap
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.due import end_waiting
+from orch_notebook.promotion.launching import end_processes
 from orch_notebook.promotion.mending import mend_notebook
 from orch_notebook.runtime.clock import new_run_id
+from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.recovery import end_lost_run, recover
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
 
-__all__ = ["cancel", "make_way", "name_late", "repeat", "settle", "sweep", "with_children"]
+__all__ = ["cancel", "make_way", "name_late", "next_attempt", "repeat", "settle", "sweep", "with_children"]
 
 
 def sweep(
@@ -39,6 +41,8 @@ def sweep(
     """
 
     def again(run: FlowRun) -> None:
+        # Whoever held it may be stopped and not dead, and its kernel at work all the same.
+        end_processes(run.run_id)
         repeat(store, run, store.plan(run.run_id), now)
         whole = run if run.parent_run_id is None else store.run(run.parent_run_id)
         if whole is not None:
@@ -47,15 +51,31 @@ def sweep(
     return recover(store, owner, now, performing=performing, stalled=stalled, ended=again)
 
 
-def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> FlowRun | None:
+def repeat(
+    store: Store, run: FlowRun, plan: Plan | None, now: datetime, *, is_returned: bool = False
+) -> FlowRun | None:
     """Make the run that repeats one which failed or crashed; None when it did neither or has no retries left.
 
-    A run that ended stays ended: its repetition is a run of its own (``retry_of``), one attempt further.
+    A run that ended stays ended: its repetition is a run of its own (``retry_of``), one attempt further.  One that its
+    worker has returned is repeated at once, as the same attempt.
     """
-    if plan is None or run.attempt > plan.retries or run.state.type not in (StateType.FAILED, StateType.CRASHED):
+    is_returned = is_returned and run.state.type is StateType.CRASHED
+    if plan is None or run.state.type not in (StateType.FAILED, StateType.CRASHED):
         return None
-    due_at = now + timedelta(seconds=plan.retry_delay)
-    again = FlowRun(
+    if run.attempt > plan.retries and not is_returned:
+        return None
+    due_at = now if is_returned else now + timedelta(seconds=plan.retry_delay)
+    again = next_attempt(run, now, due_at)
+    if is_returned:
+        again = replace(again, attempt=run.attempt)
+    else:
+        plan = replace(plan, again=())
+    return again if store.create_run(again, plan=plan) else None
+
+
+def next_attempt(run: FlowRun, now: datetime, due_at: datetime) -> FlowRun:
+    """Return the run that repeats one, one attempt further."""
+    return FlowRun(
         run_id=new_run_id(now),
         flow=run.flow,
         state=State(StateType.SCHEDULED, "AwaitingRetry", f"Repeats run {short_id(run.run_id)}."),
@@ -69,30 +89,37 @@ def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> Flow
         parameters=run.parameters,
         notebook=run.notebook,
     )
-    return again if store.create_run(again, plan=plan) else None
 
 
-def settle(store: Store, lease: Lease, said: str, now: datetime) -> FlowRun | None:
+def settle(store: Store, lease: Lease, said: str, now: datetime, *, is_returned: bool = False) -> FlowRun | None:
     """Make sure that the run of an execution that has ended is ended too, repeated if need be, and given back.
 
     Parameters
     ----------
     said : str
         How the process that executed it ended.
+    is_returned : bool
+        It was ended because its worker goes, so it begins again whatever its retry rule says.
 
     Returns
     -------
     FlowRun or None
-        The run as it ended.
+        The run as it ended; None when somebody else has taken it over, and nothing was written.
     """
+    reach("release.begun")
+    if not store.renew(lease, now + timedelta(seconds=30)):
+        return None
     died = State(StateType.CRASHED, "Crashed", f"The process that executed it {said or 'ended'}.")
     is_lost = end_lost_run(store, lease, died, now)
+    reach("release.ended")
     run = store.run(lease.run_id)
     if run is not None:
-        repeat(store, run, store.plan(run.run_id), now)
+        repeat(store, run, store.plan(run.run_id), now, is_returned=is_returned)
         if is_lost:
             mend_notebook(store, run, now)
+    reach("release.repeated")
     store.release(lease)
+    reach("release.done")
     return run
 
 

@@ -18,7 +18,9 @@ from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.events import Event
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.runtime.clock import new_run_id
+from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.store import Lease, LogLine, WorkerRow, rows
+from orch_notebook.runtime.store.following import Following
 from orch_notebook.runtime.store.shelves import Shelves
 
 __all__ = ["SqlStore", "migrations", "queries"]
@@ -43,11 +45,15 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-class SqlStore(Shelves):
+class SqlStore(Shelves, Following):
     """Facts in a database; see :class:`Store` for what each verb promises."""
 
     #: What the driver raises where a key is taken.
     _conflict: type[Exception]
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """Return the time as the store has it."""
 
     @abstractmethod
     def describe(self) -> Mapping[str, Any]:
@@ -164,6 +170,7 @@ class SqlStore(Shelves):
                     queries.insert_logs(connection, batch.logs)
             except self._conflict:
                 raise HistoryConflict(f"Another process wrote the history of run {run_id}.", run_id=run_id) from None
+            reach("record.inside")
             if batch.tasks:
                 queries.upsert_task_runs(connection, batch.tasks.values())
             if batch.created is not None:
@@ -190,6 +197,11 @@ class SqlStore(Shelves):
         with self._write() as connection:
             self._queries.update_executed_notebook(connection, run_id=lease.run_id, token=lease.token, path=path)
 
+    def name_run(self, lease: Lease, run: FlowRun) -> None:
+        """Note what a run is called, its tags, and what is known of its flow, which whoever made it did not know."""
+        with self._write() as connection:
+            self._queries.update_run_name(connection, run_id=lease.run_id, token=lease.token, **rows.naming(run))
+
     # leases
 
     def claim_run(
@@ -210,6 +222,7 @@ class SqlStore(Shelves):
             )
             if not claimed:
                 return None
+            reach("claim.inside")
             token = self._queries.select_run(connection, run_id=run_id)["lease_token"]
             return Lease(run_id, owner, token, expires_at)
 
@@ -330,6 +343,10 @@ class SqlStore(Shelves):
             by_name.setdefault(schedule.deployment, []).append(schedule)
         return [rows.deployment_from_row(row, by_name.get(row["name"], ())) for row in self._all("select_deployments")]
 
+    def rules(self) -> list[Deployment]:
+        """Return the deployments that start after others or tell somebody something, without their schedules."""
+        return [rows.deployment_from_row(row, ()) for row in self._all("select_rules")]
+
     def versions(self, name: str) -> list[Deployment]:
         """Return every version of a deployment, oldest first."""
         return [rows.version_from_row(row) for row in self._all("select_versions", name=name)]
@@ -379,6 +396,7 @@ class SqlStore(Shelves):
             )
             if not moved:
                 return False
+            reach("due.inside")
             for run, plan in runs:
                 parameters = rows.run_parameters(run, schedule.schedule_id, plan, None, None)
                 self._queries.create_run(connection, **parameters)

@@ -13,7 +13,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,9 @@ class SqliteStore(SqlStore):
         try:
             yield connection
         finally:
+            self._idle.append(connection)
             if self._is_closed:
-                connection.close()
-            else:
-                self._idle.append(connection)
+                self._close_idle()
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
@@ -191,6 +191,10 @@ class SqliteStore(SqlStore):
                     raise
                 time.sleep(0.01)
 
+    def now(self) -> datetime:
+        """Return the time; whoever shares the file lives on this machine."""
+        return datetime.now(UTC)
+
     def describe(self) -> Mapping[str, Any]:
         """Return what ``orch doctor`` shows: kind, place, version, size."""
         version = self._one(lambda c: c.execute("PRAGMA user_version").fetchone()["user_version"])
@@ -206,11 +210,10 @@ class SqliteStore(SqlStore):
     def close(self) -> None:
         """Close every connection."""
         self._is_closed = True
-        with self._lock:
-            for connection in self._opened:
-                try:
-                    connection.close()
-                except sqlite3.ProgrammingError:  # in use by another thread at this moment; it closes on return
-                    pass
-            self._opened.clear()
-            self._idle.clear()
+        # One that another thread uses at this moment closes on return: closed under it, it would crash the process.
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
