@@ -256,6 +256,7 @@ class FlowCall:
                 task_scope.reset(tokens[1])
             self._close(performance, outcome)
             performance.join(0.0 if self.is_stuck else None)
+        __tracebackhide__ = True
         return self._give(performance, outcome)
 
     async def perform_async(self) -> Any:
@@ -431,6 +432,7 @@ class FlowCall:
     def _give(self, performance: Performance, outcome: Outcome) -> Any:
         if self.return_state and not isinstance(outcome.data, KeyboardInterrupt):
             return outcome
+        __tracebackhide__ = True
         return self.give(outcome)
 
     def give(self, outcome: Outcome) -> Any:
@@ -443,6 +445,7 @@ class FlowCall:
         Exception
             What the function raised.
         """
+        __tracebackhide__ = True
         if outcome.is_paused():
             raise outcome.data
         return outcome.result()

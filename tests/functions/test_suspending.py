@@ -221,7 +221,7 @@ def test_a_suspended_run_can_be_cancelled(stored) -> None:
 
 def test_the_same_on_postgresql(postgres, monkeypatch) -> None:
     """Tasks, results, the pause, its answer and the run's own name: every fact that functions store."""
-    from orch_notebook import Variable, concurrency, create_markdown_artifact, limit_concurrency, tags
+    from orch_notebook import Variable, concurrency, create_markdown_artifact, limit_concurrency
     from orch_notebook.runtime.home import open_home
 
     monkeypatch.setenv("ORCH_DATABASE_URL", postgres.url())
@@ -233,15 +233,14 @@ def test_the_same_on_postgresql(postgres, monkeypatch) -> None:
             create_markdown_artifact(f"# {n}", key="told")
         return n + Variable.get("one")
 
-    @flow(flow_run_name="of {n}", retries=1)
+    @flow(flow_run_name="of {n}", tags=["pg"], retries=1)
     def whole(n):
         found = work.map([n, n + 1]).result()
         return sum(found) + suspend_flow_run(wait_for_input=int, key="ask")
 
     Variable.set("one", 1)
     limit_concurrency("pool", 1)
-    with tags("pg"):
-        run_id = suspended(whole, 3)
+    run_id = suspended(whole, 3)
     with pytest.raises(ParameterError):
         whole.resume(run_id, "many")
     assert in_time(whole.resume, run_id, 100) == 109 and sorted(calls) == [3, 4]
