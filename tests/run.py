@@ -2,7 +2,7 @@
 
 In: a checkout, Python 3.11 or newer, git.  Out: ruff, mypy, the TypeScript checks and pytest, in that order, in a
 virtual environment of the checkout's own (``.venv-test``); the exit code is that of the first step that fails.  With
-arguments only pytest runs and gets them: ``python3 tests/run.py -k promote``.
+arguments only pytest runs, in one process, and gets them: ``python3 tests/run.py -k promote``.
 
 Only the standard library is used here, and only syntax that an older Python can still read far enough to say so.
 """
@@ -25,6 +25,10 @@ HOME = ROOT / ".venv-test"
 BIN = HOME / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 OLDEST = (3, 11)
+
+#: How the tests are shared out: most of the long ones wait for kernels, browsers and other processes.  Whoever
+#: becomes idle takes over from the others, so that no long file comes last.
+SIDE_BY_SIDE = ("-n", str(min(max(os.cpu_count() or 2, 2), 8)), "--dist", "worksteal")
 
 
 class Stop(Exception):
@@ -159,7 +163,8 @@ def main(arguments: list[str]) -> int:
             check_typescript()
         heading("pytest")
         # pytest is the last to speak: its summary ends the log.
-        return subprocess.run([str(PYTHON), "-m", "pytest", *arguments], cwd=ROOT, env=environment()).returncode
+        command = [str(PYTHON), "-m", "pytest", *(arguments or SIDE_BY_SIDE)]
+        return subprocess.run(command, cwd=ROOT, env=environment()).returncode
     except Stop as stop:
         print(f"\n{stop}", file=sys.stderr, flush=True)
         return stop.code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ STEPS = [
     "npm ci --no-audit --no-fund --loglevel=error",
     "npm run --silent check",
     "npm test --silent",
-    "python -m pytest",
+    f"python -m pytest -n {min(max(os.cpu_count() or 2, 2), 8)} --dist worksteal",
 ]
 
 NEEDED = [

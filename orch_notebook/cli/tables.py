@@ -121,6 +121,7 @@ def runs_table(runs: Iterable[FlowRun], now: datetime, width: int | None = None)
             (
                 run.run_id if width is None else short_id(run.run_id),
                 run.flow,
+                run.name,
                 run.deployment or "",
                 state_text(run.state.name),
                 moment(run.due_at, now, width),
@@ -128,14 +129,15 @@ def runs_table(runs: Iterable[FlowRun], now: datetime, width: int | None = None)
                 duration(run.seconds(now)),
                 str(run.attempt) if width is None or run.attempt > 1 else "",
                 values(run.parameters),
+                ", ".join(run.tags),
             )
         )
     tries = "Attempt" if width is None else "Try"
-    columns = ["Run", "Flow…", "Deployment…", "State", "Due", "Started", "Took", tries, "Parameters…"]
+    columns = ["Run", "Flow…", "Name…", "Deployment…", "State", "Due", "Started", "Took", tries, "Parameters…", "Tags…"]
     if width is not None and width < 100:
         # When a run was due is told by when it started; of one that has not, it is all there is to tell.
-        columns[4:6] = ["When"]
-        rows = [(*row[:4], row[5] or row[4], *row[6:]) for row in rows]
+        columns[5:7] = ["When"]
+        rows = [(*row[:5], row[6] or row[5], *row[7:]) for row in rows]
     return fit(columns, rows, width)
 
 
@@ -163,7 +165,7 @@ def tasks_table(run: FlowRun, now: datetime, width: int | None = None) -> Table:
 
 def run_view(run: FlowRun, now: datetime, width: int | None = None) -> Group:
     """Return one run: head, tasks, what became of it."""
-    head = Text.assemble((plain(run.flow), "bold"), "  ", state_text(run.state.name), "  ")
+    head = Text.assemble((plain(run.name or run.flow), "bold"), "  ", state_text(run.state.name), "  ")
     head.append(duration(run.seconds(now)) or "", style=FAINT)
     if run.tasks:
         head.append(f"  {progress_words(run.tasks)}", style=FAINT)
@@ -183,6 +185,10 @@ def run_view(run: FlowRun, now: datetime, width: int | None = None) -> Group:
 
 def _about(run: FlowRun, now: datetime, width: int | None) -> str:
     said = []
+    if run.name:
+        said.append(f"flow {run.flow}")
+    if run.about.get("version"):
+        said.append(f"version {run.about['version']}")
     if run.deployment:
         said.append(f"deployment {run.deployment}")
     if run.attempt > 1:
@@ -193,6 +199,10 @@ def _about(run: FlowRun, now: datetime, width: int | None) -> str:
         said.append(f"due {moment(run.due_at, now, width)}")
     if run.parameters:
         said.append(values(run.parameters))
+    if run.tags:
+        said.append("tagged " + ", ".join(run.tags))
+    if run.about.get("description"):
+        said.append(run.about["description"])
     return plain(" · ".join(said))
 
 

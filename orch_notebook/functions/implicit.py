@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from orch_notebook.functions.performances import Performance
-from orch_notebook.runtime.context import FlowScope, flow_scope
+from orch_notebook.functions.performances import Performance, new_run
+from orch_notebook.runtime.context import FlowScope, added_tags, flow_scope
 from orch_notebook.runtime.home import open_home
 from orch_notebook.runtime.places import main_thread_signals
 
@@ -23,7 +23,8 @@ def performing(name: str, *, join: bool = True) -> Iterator[Performance]:
     if scope is not None and scope.performance is not None:
         yield scope.performance
         return
-    performance = Performance(open_home(), name, {}, is_implicit=True)
+    home = open_home()
+    performance = Performance(home, new_run(home, name, tags=added_tags.get()), is_implicit=True)
     mine = FlowScope(performance.run_id, name, name, attempt=1, performance=performance)
     token = flow_scope.set(mine)
     try:

@@ -16,6 +16,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import ReturnedFailure, TaskTimedOut, UsageError
@@ -47,7 +48,7 @@ from orch_notebook.runtime.store import Lease
 if TYPE_CHECKING:
     from orch_notebook.functions.tasks import FunctionTask
 
-__all__ = ["Performance"]
+__all__ = ["Performance", "new_run"]
 
 logger = logging.getLogger("orch_notebook")
 
@@ -64,14 +65,14 @@ class Performance:
     ----------
     home : Home
         Where it is recorded.
-    flow : str
-        The flow's name.
-    parameters : mapping
-        What the flow was given.
+    run : FlowRun
+        The run, as it begins.
+    lease : Lease, optional
+        The right to write its history, where it was claimed; by default the run is new, and made here.
+    earlier : FlowRun, optional
+        The run that it repeats: what completed in it, or in what that repeated, is not run again.
     runner : Runner, optional
         Where submitted task runs are performed; by default as many threads as the settings say.
-    parent_run_id : str, optional
-        The run that it is part of.
     is_implicit : bool
         It was made for a task that is called outside of flows.
     log_prints : bool
@@ -83,18 +84,18 @@ class Performance:
     def __init__(
         self,
         home: Home,
-        flow: str,
-        parameters: Mapping[str, Any],
+        run: FlowRun,
         *,
+        lease: Lease | None = None,
+        earlier: FlowRun | None = None,
         runner: Runner | None = None,
-        parent_run_id: str | None = None,
-        retry_of: FlowRun | None = None,
         is_implicit: bool = False,
         log_prints: bool = False,
         stop: Callable[[str], object] = lambda reason: None,
     ) -> None:
         self.home = home
-        self.flow = flow
+        self.run = run
+        self.flow = run.flow
         self.is_implicit = is_implicit
         self.log_prints = log_prints
         self.lock = threading.Lock()
@@ -109,20 +110,11 @@ class Performance:
         self.failed: dict[str, Future] = {}
         self._origins: dict[int, tuple[Any, str]] = {}
         self._remembered: OrderedDict[int, Any] = OrderedDict()
-        now = home.clock.now()
-        self.run = FlowRun(
-            run_id=new_run_id(now),
-            flow=flow,
-            state=State(StateType.PENDING),
-            created_at=now,
-            attempt=retry_of.attempt + 1 if retry_of else 1,
-            parent_run_id=parent_run_id or home.settings.parent_run_id,
-            retry_of=retry_of.run_id if retry_of else None,
-            parameters=dict(parameters),
-        )
-        owner, expires_at = this_owner(), now + timedelta(seconds=home.settings.lease)
-        if not home.store.create_run(self.run, owner=owner, lease_expires_at=expires_at):
-            raise UsageError(f"Run {short_id(self.run.retry_of or '')} was repeated already.", run_id=self.run.retry_of)
+        if lease is None:
+            owner, expires_at = this_owner(), run.created_at + timedelta(seconds=home.settings.lease)
+            if not home.store.create_run(run, owner=owner, lease_expires_at=expires_at):
+                raise UsageError(f"Run {short_id(run.retry_of or '')} was repeated already.", run_id=run.retry_of)
+            lease = Lease(run.run_id, owner, 1, expires_at)
         self.runner: Runner = runner or ThreadRunner(home.settings.threads)
         self.machine = RunMachine(Graph(), is_open=True)
         self.engine = Engine(
@@ -130,18 +122,18 @@ class Performance:
             self._perform,
             self.runner,
             home.ledger,
-            Lease(self.run.run_id, owner, 1, expires_at),
+            lease,
             home.clock,
             ask=self._take_requests,
             settled=self._take_end,
             freed=self._resolve,
             describe=self._describe,
         )
-        chain = _line(home, retry_of)
+        chain = _line(home, earlier)
         self.keeper = Keeper(home, self.run, chain[-1].run_id if chain else self.run.run_id)
-        for earlier in chain:
-            self.keeper.inherit(earlier)
-        self.engine.journal.record(RunCreated(now, flow, Graph(), self.run.parameters))
+        for each in chain:
+            self.keeper.inherit(each)
+        self.engine.journal.record(RunCreated(run.created_at, run.flow, Graph(), run.parameters))
         self.engine.begin()
         #: Given the answer when somebody resumes the run; None while it is not paused.
         self.resumed: Callable[[Any], object] | None = None
@@ -544,6 +536,35 @@ class Performance:
     async def await_end(self, future: Future) -> None:
         """Wait for a task run in an event loop."""
         await loops().until(future.tell)
+
+
+def new_run(
+    home: Home,
+    flow: str,
+    *,
+    run_id: str | None = None,
+    name: str = "",
+    tags: tuple[str, ...] = (),
+    about: Mapping[str, str] = MappingProxyType({}),
+    parameters: Mapping[str, Any] = MappingProxyType({}),
+    parent_run_id: str | None = None,
+    earlier: FlowRun | None = None,
+) -> FlowRun:
+    """Return a run that begins now, in this process."""
+    now = home.clock.now()
+    return FlowRun(
+        run_id=run_id or new_run_id(now),
+        flow=flow,
+        name=name,
+        tags=tags,
+        about=dict(about),
+        state=State(StateType.PENDING),
+        created_at=now,
+        attempt=earlier.attempt + 1 if earlier else 1,
+        parent_run_id=parent_run_id or home.settings.parent_run_id,
+        retry_of=earlier.run_id if earlier else None,
+        parameters=dict(parameters),
+    )
 
 
 def _line(home: Home, run: FlowRun | None) -> list[FlowRun]:

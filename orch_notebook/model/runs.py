@@ -126,6 +126,12 @@ class FlowRun:
         Where the run stands.
     created_at : datetime
         When it was made; all instants are aware UTC.
+    name : str
+        What its flow calls it, where it has a name of its own.
+    tags : tuple of str
+        Words to find it by.
+    about : mapping
+        The flow's ``version`` and ``description``, where it has them.
     attempt : int
         1, or more when it repeats a run that failed (`retry_of`).
     deployment, backfill, parent_run_id, retry_of : str or None
@@ -148,6 +154,9 @@ class FlowRun:
     flow: str
     state: State
     created_at: datetime
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    about: Mapping[str, str] = field(default_factory=dict)
     attempt: int = 1
     deployment: str | None = None
     backfill: str | None = None
@@ -176,6 +185,8 @@ class FlowRun:
         data: dict[str, Any] = {
             "run_id": self.run_id,
             "flow": self.flow,
+            "name": self.name,
+            "tags": list(self.tags),
             "deployment": self.deployment,
             "backfill": self.backfill,
             "parent_run_id": self.parent_run_id,
@@ -191,6 +202,7 @@ class FlowRun:
             "worker": self.worker,
         }
         if with_tasks:
+            data["about"] = dict(self.about)
             data["notebook"] = self.notebook
             data["executed_notebook"] = self.executed_notebook
             data["tasks"] = [task.to_json() for task in self.tasks]

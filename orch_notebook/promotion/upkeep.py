@@ -60,6 +60,7 @@ def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> Flow
         flow=run.flow,
         state=State(StateType.SCHEDULED, "AwaitingRetry", f"Repeats run {short_id(run.run_id)}."),
         created_at=now,
+        tags=run.tags,
         attempt=run.attempt + 1,
         deployment=run.deployment,
         backfill=run.backfill,

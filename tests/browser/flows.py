@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from collections.abc import Callable
 from html import unescape
+from typing import TypeVar
 
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator
 
 from tests.browser.driver import Page, Server
 from tests.browser.server import until
 
-__all__ = ["Gates", "badge", "diagram", "expect_badge", "expect_diagram", "kinds", "panel"]
+__all__ = ["Gates", "expect_badge", "expect_diagram", "expect_kinds", "expect_text", "panel", "printed"]
+
+T = TypeVar("T")
 
 #: What notebooks import.  A task may also wait for what another task's gate says, which two can only do at once.
 GATES = """
@@ -67,31 +71,50 @@ def first(page: Page, cell: int) -> Locator:
     return page.cell(cell).locator(".jp-OutputArea-child").first
 
 
-def badge(page: Page, cell: int) -> str:
-    """What a person reads in the badge of a task cell, on one line."""
-    return " ".join(first(page, cell).inner_text().split())
+def agree(look: Callable[[], T], claim: Callable[[T], object], what: str) -> None:
+    """Wait until what is seen fits; what was seen last is told if it never does."""
+    seen: list[T] = []
+
+    def fits() -> object:
+        seen[:] = [look()]
+        return claim(seen[0])
+
+    try:
+        until(fits, what)
+    except TimeoutError as error:
+        raise AssertionError(f"{error} It shows {seen[0]!r}.") from None
 
 
-def expect_badge(page: Page, cell: int, words: str) -> None:
-    """Wait until the badge of a task cell says this."""
-    expect(first(page, cell)).to_contain_text(words, timeout=30_000)
+def expect_badge(page: Page, cell: int, start: str, *words: str) -> None:
+    """Wait until the badge of a task cell begins so and has these words in it."""
+    agree(
+        lambda: " ".join(" ".join(first(page, cell).all_inner_texts()).split()),
+        lambda badge: badge.startswith(start) and all(word in badge for word in words),
+        f"the badge of cell {cell} to say {', '.join((start, *words))}",
+    )
+
+
+def expect_text(page: Page, cell: int, *words: str) -> str:
+    """Wait until a person can read all these words below a cell, and return all that stands there."""
+    agree(
+        lambda: page.text(cell),
+        lambda shown: all(word in shown for word in words),
+        f"the output of cell {cell} to say {', '.join(words)}",
+    )
+    return page.text(cell)
 
 
 def diagram(page: Page, cell: int) -> dict[str, str]:
     """The tones of the nodes in the diagram below a cell, by task; empty tones before any run."""
-    source = page.output(cell).locator("img[alt^=diagram]").get_attribute("src") or ""
+    image = page.output(cell).locator("img[alt^=diagram]")
+    source = (image.get_attribute("src") if image.count() else "") or ""
     drawing = b64decode(source.partition("base64,")[2]).decode()
     return {unescape(name): tone.removesuffix("bare").strip() for tone, name in _NODE.findall(drawing)}
 
 
 def expect_diagram(page: Page, cell: int, **tones: str) -> None:
-    """Wait until the diagram below a cell has these tones."""
-
-    def agrees() -> bool:
-        shown = diagram(page, cell) if page.output(cell).locator("img[alt^=diagram]").count() else {}
-        return all(shown.get(name) == tone for name, tone in tones.items())
-
-    until(agrees, f"the diagram to show {tones}")
+    """Wait until the diagram below a cell shows these tasks and no others, in these tones."""
+    agree(lambda: diagram(page, cell), lambda shown: shown == tones, f"the diagram of cell {cell} to show {tones}")
 
 
 def panel(page: Page, cell: int) -> Locator:
@@ -101,6 +124,15 @@ def panel(page: Page, cell: int) -> Locator:
     return found
 
 
-def kinds(page: Page, cell: int) -> list[str]:
-    """The kinds of a cell's outputs in order; text streams by their name."""
-    return [output.get("name") or output["output_type"] for output in page.outputs(cell)]
+def expect_kinds(page: Page, cell: int, *kinds: str) -> None:
+    """Wait until a cell has outputs of these kinds, in this order; text streams go by their name."""
+    agree(
+        lambda: tuple(output.get("name") or output["output_type"] for output in page.outputs(cell)),
+        lambda found: found == kinds,
+        f"the outputs of cell {cell} to be {', '.join(kinds)}",
+    )
+
+
+def printed(page: Page, cell: int) -> str:
+    """What a cell has printed, as the notebook holds it."""
+    return "".join(output["text"] for output in page.outputs(cell) if output["output_type"] == "stream")

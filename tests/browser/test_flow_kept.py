@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.driver import Browser, Page, Server
-from tests.browser.flows import Gates, badge, diagram, expect_badge, kinds, panel
+from tests.browser.flows import Gates, expect_badge, expect_diagram, expect_kinds, expect_text, panel
 
 SAVED = (
     "%load_ext orch_notebook",
@@ -32,19 +32,18 @@ def assert_it_tells(page: Page) -> None:
     """Badges, outputs, traceback, figure and summary stand in their own cells and can be read."""
     at = page.evaluate(CELLS)
     load, broken, plot, last, run = (at.index(source) for source in SAVED[1:])
-    words = [badge(page, cell).split()[0] for cell in (load, broken, plot, last)]
-    assert words == ["Completed", "Failed", "Completed", "Upstream"]
-    assert kinds(page, load) == ["display_data", "stdout"]
-    assert "loaded" in page.text(load)
-    assert kinds(page, broken) == ["display_data", "error"]
-    assert "IndexError: list index out of range" in page.text(broken)
-    assert kinds(page, plot) == ["display_data", "execute_result", "display_data"]
+    for cell, word in ((load, "Completed"), (broken, "Failed"), (plot, "Completed"), (last, "Upstream")):
+        expect_badge(page, cell, word)
+    expect_kinds(page, load, "display_data", "stdout")
+    expect_text(page, load, "loaded")
+    expect_kinds(page, broken, "display_data", "error")
+    expect_text(page, broken, "IndexError: list index out of range")
+    expect_kinds(page, plot, "display_data", "execute_result", "display_data")
     expect(page.output(plot).locator("img[src^='data:image/png']")).to_be_visible()
-    assert kinds(page, last) == ["display_data"]
-    tones = {"load": "completed", "broken": "failed", "plot": "completed", "last": "upstream"}
-    assert diagram(page, run) == tones
-    assert "Upstream failed" in page.text(run)
-    assert page.evaluate(DRAWN)
+    expect_kinds(page, last, "display_data")
+    expect_diagram(page, run, load="completed", broken="failed", plot="completed", last="upstream")
+    expect_text(page, run, "Upstream failed")
+    page.wait(DRAWN)
 
 
 def test_a_saved_notebook_tells_how_the_run_ended(browser: Browser, server: Server, shots: Path) -> None:
@@ -111,14 +110,15 @@ def test_cells_change_while_one_works(browser: Browser, server: Server) -> None:
         # Run again, the cell is the same task with another body.
         page.edit(2, "%%task total\nmax(data)")
         page.run(2)
-        assert badge(page, 2).startswith("Pending") and kinds(page, 2) == ["display_data"]
+        expect_badge(page, 2, "Pending")
+        expect_kinds(page, 2, "display_data")
         page.run(4)
         assert page.outputs(2)[-1]["data"]["text/plain"] == "3"
         # Renamed, it is another task and the old one is no more.
         page.edit(2, "%%task highest\nmax(data)")
         page.run(2)
         page.run(5)
-        assert set(diagram(page, 5)) == {"load", "highest"}
+        expect_diagram(page, 5, load="", highest="")
         shown = panel(page, 3)
         shown.get_by_role("button", name="highest").wait_for()
         assert shown.get_by_role("button", name="total").count() == 0
@@ -138,13 +138,13 @@ def test_cells_change_while_one_works(browser: Browser, server: Server) -> None:
         page.run(7)
         for cell in (1, 2, 4):
             page.run(cell)
-        assert badge(page, 1).startswith("Completed")
+        expect_badge(page, 1, "Completed")
         assert page.outputs(2)[-1]["data"]["text/plain"] == "3"
-        assert set(diagram(page, 4)) == {"load", "highest"}
+        expect_diagram(page, 4, load="completed", highest="completed")
         # And once more without unloading.
         page.run(0)
         page.run(7)
         for cell in (1, 2, 4):
             page.run(cell)
-        assert badge(page, 2).startswith("Completed")
+        expect_badge(page, 2, "Completed")
         assert page.problems() == []

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import ipykernel
 import pytest
+from playwright.sync_api import expect
 
-from tests.browser.driver import Browser, Page, Server
+from tests.browser.driver import Browser, Server
+from tests.browser.flows import expect_text
 
 #: A source that a notebook moves by hand; ▶ and ■ only note that they were clicked.
 SOURCE = """
@@ -56,11 +58,6 @@ FAIL = 'source.move("Failed", "Failed", "UpstreamFailed", traceback=["ValueError
 BLOCK = "print('blocked', flush=True)\nprint('clicked' if source.clicked.wait(60) else 'waited in vain')"
 
 
-def tone(page: Page, node: int) -> str:
-    """The class of a node of the diagram."""
-    return page.output(1).locator(f'[data-node="{node}"]').get_attribute("class") or ""
-
-
 def test_the_panel_shows_a_run_as_it_goes(browser: Browser, server: Server, shots: Path) -> None:
     """▶ starts, nodes change colour, a failure opens with its traceback as text, and nothing complains."""
     with browser.open(server.write("panel.ipynb", SOURCE, SHOW, FAIL)) as page:
@@ -70,16 +67,16 @@ def test_the_panel_shows_a_run_as_it_goes(browser: Browser, server: Server, shot
         panel.get_by_text("2 tasks, not run yet").wait_for()
         panel.get_by_role("button", name="Run", exact=True).click()
         panel.locator('[data-node="0"].orch-tone-running').wait_for()
-        assert "orch-tone-pending" in tone(page, 1)
-        assert panel.get_by_role("button", name="Run", exact=True).is_disabled()
+        panel.locator('[data-node="1"].orch-tone-pending').wait_for()
+        expect(panel.get_by_role("button", name="Run", exact=True)).to_be_disabled()
         page.run(2)
         panel.locator('[data-node="0"].orch-tone-failed').wait_for()
-        assert "orch-tone-upstream" in tone(page, 1)
+        panel.locator('[data-node="1"].orch-tone-upstream').wait_for()
         panel.get_by_text("ValueError: <b>no</b>").wait_for()
         panel.get_by_text("<b>load</b> says hello").wait_for()
-        assert panel.get_by_role("status").text_content() == "nightly: Failed"
+        expect(panel.get_by_role("status")).to_have_text("nightly: Failed")
         for theme in ("light", "dark"):
-            page.screenshot(shots / f"panel-{theme}.png", theme)  # type: ignore[arg-type]
+            page.screenshot(shots / f"panel-{theme}.png", theme)
         assert page.problems() == []
 
 
@@ -97,7 +94,7 @@ def test_the_panel_can_be_used_by_keyboard(browser: Browser, server: Server) -> 
         tab = panel.get_by_role("tab", name="Graph")
         tab.focus()
         tab.press("ArrowRight")
-        assert panel.get_by_role("tab", name="Tasks").get_attribute("aria-selected") == "true"
+        expect(panel.get_by_role("tab", name="Tasks")).to_have_attribute("aria-selected", "true")
         row = panel.locator('tr[data-task="0"]')
         row.focus()
         row.press("Enter")
@@ -119,5 +116,5 @@ def test_cancel_is_answered_while_a_cell_blocks(browser: Browser, server: Server
         page.output(3).get_by_text("blocked").wait_for()
         cancel.click()
         page.wait_idle()
-        assert "clicked" in page.text(3)
+        expect_text(page, 3, "clicked")
         assert page.problems() == []

@@ -7,11 +7,13 @@
 INSERT INTO runs (
     run_id, flow, deployment, schedule_id, parent_run_id, retry_of, state_type, state_name, state_message, attempt,
     parameters, plan, due_at, created_at, ended_at, notebook, executed_notebook, worker, owner, lease_token,
-    lease_expires_at, queue, priority, concurrency, limited_as, backfill
+    lease_expires_at, queue, priority, concurrency, limited_as, backfill,
+    name, tags, about
 ) VALUES (
     :run_id, :flow, :deployment, :schedule_id, :parent_run_id, :retry_of, :state_type, :state_name, :state_message,
     :attempt, :parameters, :plan, :due_at, :created_at, :ended_at, :notebook, :executed_notebook, :worker,
-    :owner, :lease_token, :lease_expires_at, :queue, :priority, :concurrency, :limited_as, :backfill
+    :owner, :lease_token, :lease_expires_at, :queue, :priority, :concurrency, :limited_as, :backfill,
+    :name, :tags, :about
 ) ON CONFLICT DO NOTHING;
 
 -- name: select_run^

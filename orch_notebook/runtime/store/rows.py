@@ -112,6 +112,9 @@ def run_parameters(
         "concurrency": None if plan is None else plan.concurrency,
         "limited_as": run.backfill or run.deployment,
         "backfill": run.backfill,
+        "name": storable(run.name),
+        "tags": dumps(run.tags),
+        "about": dumps(dict(run.about)),
     }
 
 
@@ -136,6 +139,9 @@ def run_from_row(
         flow=row["flow"],
         state=State(StateType(row["state_type"]), row["state_name"], row["state_message"]),
         created_at=known_instant(row["created_at"]),
+        name=row["name"],
+        tags=tuple(json.loads(row["tags"])),
+        about=json.loads(row["about"]),
         attempt=row["attempt"],
         deployment=row["deployment"],
         backfill=row["backfill"],

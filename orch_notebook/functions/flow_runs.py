@@ -1,0 +1,409 @@
+"""One call of a flow: from its parameters to how its run ended.
+
+In: a flow and validated arguments.  Out: what the function returned, or its state.  The body runs in the caller's
+thread or event loop; how the run ends, the body's outcome and the task runs' decide together.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, FlowRunTimedOut, ReturnedFailure
+from orch_notebook.functions.arguments import PLAIN
+from orch_notebook.functions.futures import Future
+from orch_notebook.functions.logs import logging_prints
+from orch_notebook.functions.loops import loops
+from orch_notebook.functions.options import TaskOptions
+from orch_notebook.functions.outcomes import Outcome
+from orch_notebook.functions.performances import Performance, new_run
+from orch_notebook.functions.tasks import FunctionTask
+from orch_notebook.model.runs import FlowRun, short_id
+from orch_notebook.model.states import State, StateType
+from orch_notebook.runtime.calls import Call, TaskStopped
+from orch_notebook.runtime.context import FlowScope, added_tags, flow_scope, task_scope
+from orch_notebook.runtime.home import open_home
+from orch_notebook.runtime.places import main_thread_signals, this_place
+
+if TYPE_CHECKING:
+    from orch_notebook.functions.flows import FunctionFlow
+
+__all__ = ["FlowCall", "SeenRun"]
+
+logger = logging.getLogger("orch_notebook")
+
+#: Seconds that an interrupt waits for threads which cannot be stopped at once; then they are left to end by themselves.
+PATIENCE = 2.0
+#: Characters of a run's name that are kept.
+LONGEST_NAME = 300
+
+T = StateType
+
+
+class SeenRun:
+    """A flow run, as its hooks are shown it.
+
+    Attributes
+    ----------
+    id, name, flow_name : str
+        Its id, its own name and its flow's.
+    parameters : dict
+        What it was given.
+    tags : list of str
+        Its tags.
+    state : Outcome
+        How it stands.
+    """
+
+    def __init__(self, scope: FlowScope, state: Outcome) -> None:
+        self.id = self.run_id = scope.run_id
+        self.name = scope.name
+        self.flow_name = scope.flow
+        self.parameters = dict(scope.parameters)
+        self.tags = list(scope.tags)
+        self.run_count = scope.attempt
+        self.state = state
+
+
+class FlowCall:
+    """One call of a flow."""
+
+    def __init__(
+        self,
+        flow: FunctionFlow[..., Any],
+        bound: inspect.BoundArguments,
+        return_state: bool,
+        earlier: FlowRun | None = None,
+    ) -> None:
+        self.flow = flow
+        self.earlier = earlier  # the run that it repeats
+        self.bound = bound
+        self.return_state = return_state
+        self.future: Future | None = None  # the task run that it is in its parent
+        self.body: Call | None = None
+        self.scope: FlowScope
+        self.value: Any = None
+        self.is_timed_out = False
+        self.is_stuck = False  # threads that cannot be stopped are left to end by themselves
+
+    # as part of another flow
+
+    def _part(self) -> FunctionTask[..., Any]:
+        def begin(**parameters: Any) -> Any:
+            return self.perform_async() if self.flow.is_async else self.perform()
+
+        async def begin_async(**parameters: Any) -> Any:
+            return await self.perform_async()
+
+        part: FunctionTask[..., Any] = FunctionTask(
+            begin_async if self.flow.is_async else begin, TaskOptions(name=self.flow.name)
+        )
+        part.source = self.flow.fn
+        return part
+
+    def as_part(self, wait_for: Any) -> Any:
+        """Perform it as a task run of the flow whose code is running."""
+        return_state, self.return_state = self.return_state, False
+        parent: Performance = flow_scope.get().performance  # type: ignore[union-attr]
+        with this_place().quiet():
+            future = parent.call(self._part(), (), dict(self.bound.arguments), wait_for)
+        return future.outcome() if return_state else future.take()
+
+    async def as_part_async(self, wait_for: Any) -> Any:
+        """Perform it as a task run of the flow whose code is running, in the same event loop."""
+        return_state, self.return_state = self.return_state, False
+        parent: Performance = flow_scope.get().performance  # type: ignore[union-attr]
+        future = await loops().call(parent, self._part(), (), dict(self.bound.arguments), wait_for)
+        return future.outcome() if return_state else future.take()
+
+    # the run
+
+    def _begin(self) -> tuple[Performance, FlowScope]:
+        outer, task = flow_scope.get(), task_scope.get()
+        flow = self.flow
+        runner = flow.options.task_runner
+        home = open_home()
+        if isinstance(runner, type):
+            runner = runner()
+        tags = tuple(dict.fromkeys((*flow.options.tags, *added_tags.get())))
+        run = new_run(
+            home,
+            flow.name,
+            tags=tags,
+            about=flow.about,
+            parameters={name: _shown(value) for name, value in self.bound.arguments.items()},
+            parent_run_id=outer.run_id if outer else None,
+            earlier=self.earlier,
+        )
+        self.scope = scope = FlowScope(
+            run.run_id,
+            f"{flow.name}-{short_id(run.run_id)}",
+            flow.name,
+            dict(self.bound.arguments),
+            run.tags,
+            1,
+            run.parent_run_id,
+            is_async=flow.is_async,
+        )
+        if flow.options.flow_run_name is not None and (name := self._name(scope)):
+            scope.name = name
+            run = replace(run, name=name)
+        scope.performance = performance = Performance(
+            home,
+            run,
+            earlier=self.earlier,
+            runner=runner.make(home.settings) if runner is not None else None,
+            log_prints=bool(flow.options.log_prints),
+            stop=self._stop,
+        )
+        if flow.retry_policy.retries:
+            performance.keeper.remember()
+        if task is not None and task.future is not None:
+            task.future.facts = {"child_run_id": performance.run_id}
+        return performance, scope
+
+    def _name(self, scope: FlowScope) -> str:
+        """Return the run's name as the flow makes it; empty if it cannot be made."""
+        wanted = self.flow.options.flow_run_name
+        # A function may ask the runtime about the run it names.
+        tokens = flow_scope.set(scope), task_scope.set(None)
+        try:
+            return str(wanted() if callable(wanted) else str(wanted).format(**self.bound.arguments))[:LONGEST_NAME]
+        except Exception:
+            logger.exception("The name of a run of flow %r could not be made.", self.flow.name)
+            return ""
+        finally:
+            flow_scope.reset(tokens[0])
+            task_scope.reset(tokens[1])
+
+    def _stop(self, reason: str) -> None:
+        body = self.body
+        if body is not None and not body.stop_reason:
+            body.stop_reason = reason
+            if body.place is not None:
+                body.place.stop(body)
+
+    def _time_out(self) -> None:
+        self.is_timed_out = True
+        self._stop("timeout")
+
+    def _call_body(self, task: str, attempt: int) -> None:
+        with self._prints():
+            value: Any = self.flow.fn(*self.bound.args, **self.bound.kwargs)
+            self.value = list(value) if self.flow._is_generator else value
+
+    def _prints(self) -> AbstractContextManager[None]:
+        if not self.flow.options.log_prints:
+            return nullcontext()
+        return logging_prints(self.scope.performance, "", self.scope.attempt)
+
+    def _new_body(self, attempt: int) -> Call:
+        self.is_timed_out = False
+        return Call(self.flow.name, attempt, lambda call: True, self._call_body, lambda call, details, error: None)
+
+    def perform(self) -> Any:
+        """Perform it in this thread."""
+        place = this_place()
+        with main_thread_signals(), place.quiet():
+            performance, scope = self._begin()
+            tokens = flow_scope.set(scope), task_scope.set(None)
+            outcome: Outcome | None = None
+            try:
+                self._hooks("on_running", Outcome(T.RUNNING))
+                while outcome is None:
+                    self.body = self._new_body(scope.attempt)
+                    self._start_clock(performance)
+                    _, error = place.perform(self.body)
+                    self._before_the_end(performance, error)
+                    self.is_stuck = not performance.wait_until_idle(self._patience(performance, error))
+                    outcome = self._outcome(performance, error)
+                    delay = self._delay(performance, scope, outcome)
+                    if delay is not None:
+                        outcome = None
+                        performance.pause(delay)
+                        self._again(performance, scope)
+            except BaseException as error:  # noqa: BLE001 - an interrupt, while the run's end was waited for
+                outcome = self._given_up(performance, error)
+                self.is_stuck = True
+            finally:
+                flow_scope.reset(tokens[0])
+                task_scope.reset(tokens[1])
+            self._close(performance, outcome)
+            performance.join(0.0 if self.is_stuck else None)
+        return self._give(performance, outcome)
+
+    async def perform_async(self) -> Any:
+        """Perform it in this event loop."""
+        performance, scope = self._begin()
+        tokens = flow_scope.set(scope), task_scope.set(None)
+        outcome: Outcome | None = None
+        try:
+            self._hooks("on_running", Outcome(T.RUNNING))
+            while outcome is None:
+                self.body = self._new_body(scope.attempt)
+                self._start_clock(performance)
+                self.value, error = await loops().perform(self.body, self._await_body())
+                self._before_the_end(performance, error)
+                await loops().until(performance.tell_idle)
+                outcome = self._outcome(performance, error)
+                delay = self._delay(performance, scope, outcome)
+                if delay is not None:
+                    outcome = None
+                    await loops().until(functools.partial(performance.tell_later, delay))
+                    self._again(performance, scope)
+        except BaseException as error:  # noqa: BLE001
+            outcome = self._given_up(performance, error)
+        finally:
+            flow_scope.reset(tokens[0])
+            task_scope.reset(tokens[1])
+        self._close(performance, outcome)
+        await loops().until(performance.tell_end)
+        performance.join()
+        return self._give(performance, outcome)
+
+    async def _await_body(self) -> Any:
+        with self._prints():
+            value: Any = self.flow.fn(*self.bound.args, **self.bound.kwargs)
+            return await loops().drain(value) if self.flow._is_generator else await value
+
+    @property
+    def _is_left(self) -> bool:
+        """Whether it ended because whoever awaited it was cancelled."""
+        return self.body is not None and self.body.stop_reason == "caller"
+
+    def _start_clock(self, performance: Performance) -> None:
+        if self.flow.timeout is not None:
+            body = self.body
+            performance.engine.call_at(self.flow.timeout, lambda: self._time_out() if self.body is body else None)
+
+    def _before_the_end(self, performance: Performance, error: BaseException | None) -> None:
+        """Stop what goes on if the body's end was not its own doing."""
+        if isinstance(error, KeyboardInterrupt):
+            performance.engine.cancel("Interrupted.")
+        elif self._is_left or (isinstance(error, TaskStopped) and not self.is_timed_out):
+            performance.engine.cancel("What it was part of was stopped.")
+        elif isinstance(error, TaskStopped):
+            performance.cancel_all()
+
+    def _patience(self, performance: Performance, error: BaseException | None) -> float | None:
+        """Return how many seconds the ends of task runs are waited for; None as long as they take."""
+        is_stopped = isinstance(error, TaskStopped | KeyboardInterrupt)
+        return PATIENCE if is_stopped or performance.engine.run_type is T.CANCELLING else None
+
+    def _again(self, performance: Performance, scope: FlowScope) -> None:
+        scope.attempt += 1
+        self.value = None
+        performance.begin_again()
+        performance.engine.change(State(T.RUNNING, "Retrying"))
+
+    def _delay(self, performance: Performance, scope: FlowScope, outcome: Outcome) -> float | None:
+        """Return how many seconds to wait before the body begins again; None if it does not."""
+        is_lost = performance.engine.run_type is T.CANCELLING or performance.engine.error is not None
+        if (
+            outcome.is_completed()
+            or outcome.is_cancelled()
+            or is_lost
+            or self.is_stuck
+            or not self.flow.retry_policy.allows(scope.attempt + 1)
+        ):
+            return None
+        delay = self.flow.retry_policy.delay_before(scope.attempt + 1)
+        performance.engine.change(State(T.SCHEDULED, "AwaitingRetry", outcome.message))
+        return delay
+
+    # how it ends
+
+    def _outcome(self, performance: Performance, error: BaseException | None) -> Outcome:
+        if performance.engine.run_type is T.CANCELLING:
+            said = FlowRunCancelled(f"Flow {self.flow.name!r} was cancelled.", run_id=performance.run_id)
+            is_callers = self._is_left or isinstance(error, KeyboardInterrupt)
+            return Outcome(T.CANCELLED, data=error if is_callers else said)
+        if isinstance(error, TaskStopped) and self.is_timed_out:
+            why = f"It took longer than its timeout of {self.flow.timeout:g} s."
+            late = FlowRunTimedOut(f"Flow {self.flow.name!r}: {why}", run_id=performance.run_id)
+            return Outcome(T.FAILED, "TimedOut", why, late)
+        if error is not None:
+            performance.log_failure(error)
+            line = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+            return Outcome(T.FAILED, message=line, data=error)
+        try:
+            outcome = self._of_value(self.value)
+        except BaseException as failed:  # noqa: BLE001 - a future that it returned
+            return Outcome(T.FAILED, message=f"{type(failed).__name__}: {failed}".splitlines()[0][:300], data=failed)
+        unobserved = performance.unobserved() if outcome.is_completed() and type(self.value) is not Outcome else []
+        if unobserved:
+            names = ", ".join(repr(future.name) for future in unobserved[:3]) + (" …" if len(unobserved) > 3 else "")
+            count = len(unobserved)
+            why = f"{count} task{'s' if count > 1 else ''} failed and nobody asked how they ended: {names}."
+            cause = unobserved[0].failure()
+            failure = FlowRunFailed(
+                f"Flow {self.flow.name!r}: {why} First: {type(cause).__name__}: {cause}",
+                run_id=performance.run_id,
+                tasks=[future.name for future in unobserved],
+            )
+            failure.__cause__ = cause
+            return Outcome(T.FAILED, message=why, data=failure)
+        return outcome
+
+    def _of_value(self, value: Any) -> Outcome:
+        """Return the state that a return value means: a state or future speaks for itself, several must all be well."""
+        if isinstance(value, Future):
+            return value.outcome()
+        if isinstance(value, Outcome):
+            return value
+        if isinstance(value, list | tuple | set) and value:
+            told = [each for each in value if isinstance(each, Future | Outcome)]
+            if len(told) == len(value):
+                outcomes = [each.outcome() if isinstance(each, Future) else each for each in told]
+                bad = [each for each in outcomes if not each.is_completed()]
+                if bad:
+                    said = f"{len(bad)} of {len(outcomes)} returned states are not Completed."
+                    cause = bad[0].data if isinstance(bad[0].data, BaseException) else ReturnedFailure(said)
+                    return Outcome(T.FAILED, message=said, data=cause)
+                return Outcome(T.COMPLETED, data=type(value)(each.data for each in outcomes))
+        return Outcome(T.COMPLETED, data=value)
+
+    def _given_up(self, performance: Performance, error: BaseException) -> Outcome:
+        performance.engine.cancel("Interrupted.")
+        return Outcome(T.CANCELLED, data=error)
+
+    def _close(self, performance: Performance, outcome: Outcome) -> None:
+        hooks = {T.COMPLETED: "on_completion", T.FAILED: "on_failure", T.CANCELLED: "on_cancellation"}
+        self._hooks(hooks.get(outcome.type, "on_crashed"), outcome)
+        performance.close(outcome.to_state() if outcome.is_final() else None)
+
+    def _hooks(self, kind: str, outcome: Outcome) -> None:
+        run = SeenRun(self.scope, outcome)
+        for hook in getattr(self.flow.options, kind):
+            try:
+                found = hook(self.flow, run, outcome)
+                if inspect.isawaitable(found):
+                    loops().run_anywhere(found)
+            except Exception:
+                logger.exception("The hook %r failed.", getattr(hook, "__name__", hook))
+
+    def _give(self, performance: Performance, outcome: Outcome) -> Any:
+        if self.return_state and not isinstance(outcome.data, KeyboardInterrupt):
+            return outcome
+        return outcome.result()
+
+
+def _shown(value: Any) -> Any:
+    """Return a parameter as the store keeps it for people: what JSON knows as it is, the rest as its repr."""
+    if type(value) in PLAIN and not isinstance(value, bytes | complex):
+        return value
+    if isinstance(value, list | dict | tuple):
+        try:
+            if len(text := json.dumps(value)) <= 10_000:
+                return json.loads(text)
+        except (TypeError, ValueError, RecursionError):
+            pass
+    try:
+        return repr(value)[:200]
+    except Exception:  # noqa: BLE001 - the value's own code
+        return f"<{type(value).__name__}>"
