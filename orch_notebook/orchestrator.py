@@ -27,7 +27,8 @@ from orch_notebook.promotion.deploying import Deployments
 from orch_notebook.promotion.deployments import STARTING, submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
-from orch_notebook.promotion.launching import Launch, Spare, launch_process
+from orch_notebook.promotion.launching import Launch, launch_process
+from orch_notebook.promotion.spares import Spares, environment_of
 from orch_notebook.promotion.terms import Given
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
@@ -614,7 +615,9 @@ class Orchestrator:
             A parameter is unknown, missing or ill-typed.
         """
         owner, now = this_owner(), self.clock.now()
-        with closing(Spare(self.settings)) as spare:
+        with closing(Spares(self.settings)) as spares:
+            environment = environment_of(instead or notebook, kernel)
+            spares.start(environment)
             run = submit(
                 self.store,
                 self.settings,
@@ -628,7 +631,7 @@ class Orchestrator:
             )
             lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=STARTING))
             try:
-                launch = launch_process(self.settings, spare)(lease, lambda: None)
+                launch = launch_process(self.settings, lambda _: environment, spares)(lease, lambda: None)
             except OSError as error:  # no memory, no room on the disk, too many processes
                 why = f"could not be started ({error.strerror or error})"
                 upkeep.settle(self.store, lease, why, self.clock.now())

@@ -105,6 +105,7 @@ class Kernel:
         self._log = Path(self._folder.name) / "kernel.log"
         self._faults: Path | None = None
         self._is_asked_to_end = False
+        self._is_closed = False
         self.manager = AsyncKernelManager(kernel_name=name)
         self.manager.context.setsockopt(zmq.RCVHWM, MOST_WAITING)
         self.manager.context.setsockopt(zmq.RECONNECT_IVL, KNOCK_EVERY)
@@ -219,6 +220,9 @@ class Kernel:
 
     def close(self) -> None:
         """End it, kindly at first, and return when it is gone and nothing is left of it."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
             if self.provisioner is not None and self.provisioner.has_process:
                 self.ask_to_end()
@@ -229,6 +233,9 @@ class Kernel:
 
     def kill(self) -> None:
         """End it at once; it has done nothing for anybody."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
             run_sync(self.manager.shutdown_kernel)(now=True)
         finally:

@@ -18,6 +18,7 @@ from orch_notebook.errors import StoreError
 from orch_notebook.promotion.deployments import STARTING
 from orch_notebook.promotion.due import materialise
 from orch_notebook.promotion.launching import Launch, Launcher, launch_process
+from orch_notebook.promotion.spares import Environment, Spares, due_soon, environment_of
 from orch_notebook.promotion.upkeep import make_way, name_late, settle, sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
 from orch_notebook.runtime.owners import this_owner
@@ -52,6 +53,10 @@ class Worker:
         The time.
     launcher : callable, optional
         How a run is executed; by default a process of its own.
+    warm : int
+        How many kernels are kept started for runs to come.
+    preload : sequence of str
+        Modules that those have imported.
     """
 
     def __init__(
@@ -65,6 +70,8 @@ class Worker:
         clock: Clock | None = None,
         launcher: Launcher | None = None,
         owner: str | None = None,
+        warm: int = 0,
+        preload: Sequence[str] = (),
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
         self.owner = owner or this_owner()
@@ -73,7 +80,8 @@ class Worker:
         self._slots = max(1, slots)
         self._queues = queues
         self._clock = clock or SystemClock()
-        self._launcher = launcher or launch_process(settings)
+        self._spares = Spares(settings, warm, preload, lambda: due_soon(store, self._clock.now()))
+        self._launcher = launcher or launch_process(settings, self._environment_of, self._spares)
         self._launches: dict[str, Launch] = {}
         self._stalled: dict[str, tuple[datetime, datetime]] = {}
         self._wake = threading.Event()
@@ -114,8 +122,13 @@ class Worker:
                 self._clock.wait(self._wake, wait)
                 self._wake.clear()
         finally:
+            self._spares.close()
             with suppress(StoreError):
                 self._store.remove_worker(self.owner)
+
+    def _environment_of(self, run_id: str) -> Environment:
+        plan = self._store.plan(run_id)
+        return Environment("") if plan is None else environment_of(plan.snapshot, plan.kernel)
 
     def _is_idle(self) -> bool:
         try:
@@ -146,6 +159,7 @@ class Worker:
         name_late(self._store, self._settings, now)
         if not self._is_draining:
             self._claim(now)
+            self._spares.tend()
         next_due_at = self._store.next_due_at(self._queues)
         moments = [moment for moment in (next_at, next_due_at) if moment is not None and moment > now]
         ahead = (min(moments) - self._clock.now()).total_seconds() if moments else LOOK_EVERY
