@@ -44,8 +44,7 @@ from orch_notebook.runtime.programs import Around, CellProgram
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.mixed import MixedRunner
-from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
-from orch_notebook.runtime.runners.threads import ThreadRunner
+from orch_notebook.runtime.runners.pools import Pools
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
 from orch_notebook.runtime.store.opening import open_store
@@ -112,7 +111,7 @@ class Orchestrator:
         self._ledger: Ledger | None = None
         self._copies: Copies | None = None
         self._handles: dict[str, RunHandle] = {}
-        self._processes: ProcessPool | None = None
+        self.pools = Pools(self.settings)
         self._watchers: list[Callable[[str], object]] = []
 
     # what it stands on
@@ -141,28 +140,18 @@ class Orchestrator:
         """Where results are kept."""
         return Results(self.settings.folder("results"))
 
-    @property
-    def processes(self) -> ProcessPool:
-        """The processes that perform bodies, warm from one run to the next; started when first needed."""
-        with self._lock:
-            if self._processes is None:
-                self._processes = ProcessPool(self.settings.processes)
-            return self._processes
-
     def close(self) -> None:
         """Cancel what this process runs, store what is left and close the store."""
         atexit.unregister(self.close)
         with self._lock:
             handles = [handle for handle in self._handles.values() if not handle.is_over]
             ledger, store, self._ledger, self._store = self._ledger, self._store, None, None
-            processes, self._processes = self._processes, None
             copies, self._copies = self._copies, None
         for handle in handles:
             handle.cancel()
         for handle in handles:
             handle.wait(2.0)
-        if processes is not None:
-            processes.close()
+        self.pools.close()
         if ledger is not None:
             ledger.close()
         if store is not None:
@@ -281,12 +270,8 @@ class Orchestrator:
         usual = given or self.settings.runner
         names = {task.name: task.runner or usual for task in graph.tasks}
         if set(names.values()) <= {"threads"}:
-            return ThreadRunner(self.settings.threads)
-        makers: dict[str, Callable[[], Runner]] = {
-            "threads": lambda: ThreadRunner(self.settings.threads),
-            "processes": lambda: ProcessRunner(self.processes),
-        }
-        return MixedRunner(names.__getitem__, makers)
+            return self.pools.runner("threads")
+        return MixedRunner(names.__getitem__, self.pools.runner)
 
     def prepare(
         self,

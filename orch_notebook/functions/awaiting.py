@@ -181,7 +181,18 @@ async def call(
     kwargs: dict[str, Any],
     wait_for: Any = None,
 ) -> Future:
-    """Perform a task run in this event loop and return its future, which has ended."""
+    """Perform a task run and return its future, which has ended.
+
+    This event loop does the work, unless the task names a runner that takes it elsewhere.
+    """
+    if task.is_elsewhere:
+        future = performance.submit(task, args, kwargs, wait_for)
+        try:
+            await until(future.tell)
+        except BaseException:
+            performance.abandon(future)
+            raise
+        return future
     here = HereAsync()
     future = performance.submit(task, args, kwargs, wait_for, here)
     await here.perform_until_done(future)

@@ -157,7 +157,7 @@ class FlowCall:
             home,
             run,
             earlier=self.earlier,
-            runner=runner.make(home.settings) if runner is not None else None,
+            runner=runner.make(home) if runner is not None else None,
             log_prints=bool(flow.options.log_prints),
             stop=self._stop,
         )

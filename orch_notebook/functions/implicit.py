@@ -24,7 +24,9 @@ def performing(name: str, *, join: bool = True) -> Iterator[Performance]:
         yield scope.performance
         return
     home = open_home()
-    performance = Performance(home, new_run(home, name, tags=added_tags.get()), is_implicit=True)
+    # Called in a task that another process performs, it is part of the run whose task that is.
+    run = new_run(home, name, tags=added_tags.get(), parent_run_id=scope.run_id if scope else None)
+    performance = Performance(home, run, is_implicit=True)
     mine = FlowScope(performance.run_id, name, name, attempt=1, performance=performance)
     token = flow_scope.set(mine)
     try:

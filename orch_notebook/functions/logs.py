@@ -78,7 +78,7 @@ def get_run_logger(context: Any = None, **extra: Any) -> RunLogger:
         who, name, attempt, of = f"Task run {task.name!r}", task.name, task.attempt, "task_runs"
     else:
         who, name, attempt, of = f"Flow run {flow.name!r}", "", flow.attempt, "flow_runs"
-    facts = {"performance": flow.performance, "task": name, "attempt": attempt, "who": who, **extra}
+    facts = {"performance": flow.performance or flow.recorder, "task": name, "attempt": attempt, "who": who, **extra}
     return RunLogger(_logger(of), facts)
 
 

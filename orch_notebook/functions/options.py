@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from orch_notebook.errors import UsageError
-from orch_notebook.model.tasks import WHEN, RetryPolicy
+from orch_notebook.model.tasks import RUNNERS, WHEN, RetryPolicy
 
 __all__ = ["FlowOptions", "TaskOptions", "changed", "exponential_backoff", "make", "retry_policy", "seconds_of"]
 
@@ -152,6 +152,8 @@ def _check(options: TaskOptions | FlowOptions, what: str) -> None:
         for kind in options.retry_on:
             if not (isinstance(kind, type) and issubclass(kind, BaseException)):
                 raise UsageError(f"retry_on of {what} must hold exception classes, not {kind!r}.")
+        if options.runner is not None and options.runner not in RUNNERS:
+            raise UsageError(f"runner={options.runner!r} of {what} must be {' or '.join(RUNNERS)}.")
         if options.retry_jitter_factor is not None and options.retry_jitter_factor < 0:
             raise UsageError(f"retry_jitter_factor of {what} must not be below 0.")
     retry_policy(options)

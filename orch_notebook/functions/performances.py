@@ -23,6 +23,7 @@ from orch_notebook.errors import ReturnedFailure, TaskTimedOut, UsageError
 from orch_notebook.functions.arguments import PLAIN, find, resolve
 from orch_notebook.functions.futures import Future, ring, wait_for_bell
 from orch_notebook.functions.here import Here
+from orch_notebook.functions.jobs import perform_elsewhere
 from orch_notebook.functions.keeping import Keeper, Plan
 from orch_notebook.functions.limits import slots_of_tags
 from orch_notebook.functions.logs import logging_prints, not_logging_prints
@@ -42,7 +43,7 @@ from orch_notebook.runtime.engine import Engine
 from orch_notebook.runtime.home import Home
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.runners import Runner
-from orch_notebook.runtime.runners.threads import ThreadRunner
+from orch_notebook.runtime.runners.places import Carrier, carrier
 from orch_notebook.runtime.store import Lease
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ class Performance:
             if not home.store.create_run(run, owner=owner, lease_expires_at=expires_at):
                 raise UsageError(f"Run {short_id(run.retry_of or '')} was repeated already.", run_id=run.retry_of)
             lease = Lease(run.run_id, owner, 1, expires_at)
-        self.runner: Runner = runner or ThreadRunner(home.settings.threads)
+        self.runner: Runner = runner or home.pools.runner(home.settings.runner)
+        self._runners: dict[str, Runner] = {}
         self.machine = RunMachine(Graph(), is_open=True)
         self.engine = Engine(
             self.machine,
@@ -171,6 +173,8 @@ class Performance:
             self.final = self.engine.run()
         except BaseException as error:  # noqa: BLE001 - raised again where somebody waits
             self.broken = error
+        for runner in self._runners.values():
+            runner.close()
         self.home.closing.pop(self.run_id, None)
         with self.lock:
             told, self._told_end = self._told_end, []
@@ -187,7 +191,7 @@ class Performance:
         wait_for: Any = None,
         here: Runner | None = None,
     ) -> Future:
-        """Add a task run; call it in a quiet place.  With `here`, that runner performs it instead of the run's own."""
+        """Add a task run; call it in a quiet place.  With `here`, that runner performs it, wherever it would belong."""
         found: dict[Future, bool] = {}
         for value in args:
             find(value, found)
@@ -207,7 +211,10 @@ class Performance:
             upstream = self._add_origins(upstream, args, kwargs)
         tags = added_tags.get()
         future.tags = tuple(dict.fromkeys((*task.tags, *tags))) if tags else task.tags
-        spec = Task(name, task.retry, task.timeout, future.tags, when=task.when)
+        runner = task.options.runner
+        if runner is not None and here is None:
+            here = self._runner(runner)
+        spec = Task(name, task.retry, task.timeout, future.tags, runner=runner or "", when=task.when)
         with self.lock:
             self._open[name] = future
             self._unresolved += 1
@@ -219,6 +226,14 @@ class Performance:
                 self._unresolved -= 1
             raise
         return future
+
+    def _runner(self, name: str) -> Runner:
+        """Return the runner of this name for the tasks of the run that name it."""
+        with self.lock:
+            found = self._runners.get(name)
+            if found is None:
+                found = self._runners[name] = self.home.pools.runner(name)
+            return found
 
     def _again(self, task: FunctionTask[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future | None:
         """Return the task run that did this very call before the flow's body began again; it stands as it is."""
@@ -274,7 +289,18 @@ class Performance:
     def call(
         self, task: FunctionTask[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any = None
     ) -> Future:
-        """Perform a task run in this thread and return its future, which has ended; call it in a quiet place."""
+        """Perform a task run and return its future, which has ended; call it in a quiet place.
+
+        This thread does the work, unless the task names a runner that takes it elsewhere.
+        """
+        if task.is_elsewhere:
+            future = self.submit(task, args, kwargs, wait_for)
+            try:
+                future.wait()
+            except BaseException:
+                self.abandon(future)
+                raise
+            return future
         here = Here()
         future = self.submit(task, args, kwargs, wait_for, here)
         here.perform_until_done(future)
@@ -296,9 +322,9 @@ class Performance:
         future = self._open[name]
         context = future.context
         assert context is not None
-        return context.run(self._call, future, attempt)
+        return context.run(self._call, future, attempt, carrier.get())
 
-    def _call(self, future: Future, attempt: int) -> Mapping[str, Any] | None:
+    def _call(self, future: Future, attempt: int, place: Carrier | None) -> Mapping[str, Any] | None:
         with self.scope(future, attempt) as (args, kwargs):
             try:
                 plan = self.keeper.plan(future, args, kwargs)
@@ -306,12 +332,22 @@ class Performance:
                     if plan is not None and (reused := self.keeper.reuse(future, plan)) is not None:
                         return reused
                     with self.limited(future) or nullcontext():
-                        value = future.task.perform(future, args, kwargs)
+                        if place is None:
+                            value = future.task.perform(future, args, kwargs)
+                        else:
+                            value = self._perform_elsewhere(place, future, args, kwargs)
                     return self.take_value(future, value, plan)
             except KeyboardInterrupt as interrupt:
                 if threading.current_thread() is threading.main_thread():
                     self._interrupt(future, interrupt)
                 raise
+
+    def _perform_elsewhere(self, place: Carrier, future: Future, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        future.task.tell_start(future)
+        attempt = future.attempt
+        return perform_elsewhere(
+            place, future, args, kwargs, lambda level, text: self.log(future.name, attempt, level, text)
+        )
 
     def take_value(self, future: Future, value: Any, plan: Plan | None) -> Mapping[str, Any] | None:
         """Take what an attempt returned, and keep it as planned."""

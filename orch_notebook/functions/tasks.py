@@ -59,6 +59,7 @@ class FunctionTask(Wrapped[P, R]):
         self.when = options.when
         self.retry = retry_policy(options)
         self.run_name = options.task_run_name
+        self.is_elsewhere = options.runner not in (None, "threads")  # also when it is called directly
         self._has_hooks = bool(options.on_completion or options.on_failure)
 
     def __get__(self, instance: Any, owner: type | None = None) -> FunctionTask[..., R]:
@@ -149,13 +150,6 @@ class FunctionTask(Wrapped[P, R]):
 
     # what a performance asks
 
-    def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Return arguments by parameter; as far as they go, if they do not fit."""
-        try:
-            return bind(self.fn, args, kwargs)
-        except TypeError:
-            return dict(kwargs)
-
     def name_run(self, args: tuple[Any, ...], kwargs: Any) -> str:
         """Return the name of a task run that is called with these arguments."""
         wanted = self.run_name
@@ -169,21 +163,14 @@ class FunctionTask(Wrapped[P, R]):
         return str(wanted).format(**given) or self.name
 
     def perform(self, future: Future, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call the function; what is asynchronous runs in a loop of its own, what yields is drained."""
+        """Call the function in this thread, for the attempt that begins."""
         self.tell_start(future)
-        if self.is_async:
-            return loops().run(self._await(args, kwargs))
-        value = self.fn(*args, **kwargs)
-        return list(value) if self._is_generator else value  # type: ignore[call-overload]
+        return self.run(args, kwargs)
 
     async def perform_async(self, future: Future, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Await the function in the loop that is running."""
+        """Await the function in the loop that is running, for the attempt that begins."""
         self.tell_start(future)
         return await self._await(args, kwargs)
-
-    async def _await(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        value: Any = self.fn(*args, **kwargs)
-        return await loops().drain(value) if self._is_generator else await value
 
     def may_retry(self, error: BaseException, future: Future) -> bool:
         """Whether a failure is one that another attempt may mend, as the task's options say."""

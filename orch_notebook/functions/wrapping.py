@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from orch_notebook.functions.arguments import bind
+from orch_notebook.functions.loops import loops
 from orch_notebook.functions.options import FlowOptions, TaskOptions, seconds_of
 
-__all__ = ["Wrapped"]
+__all__ = ["Wrapped", "named"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,3 +54,46 @@ class Wrapped(Generic[P, R]):
         if self._kind is staticmethod or (instance is None and self._kind is None):
             return ()
         return (owner if self._kind is classmethod else instance,)
+
+    def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return arguments by parameter; as far as they go, if they do not fit."""
+        try:
+            return bind(self.fn, args, kwargs)
+        except TypeError:
+            return dict(kwargs)
+
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the function; what is asynchronous runs in a loop of its own, what yields is drained."""
+        if self.is_async:
+            return loops().run(self._await(args, kwargs))
+        value = self.fn(*args, **kwargs)
+        return list(value) if self._is_generator else value  # type: ignore[call-overload]
+
+    async def _await(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        value: Any = self.fn(*args, **kwargs)
+        return await loops().drain(value) if self._is_generator else await value
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # As functions do: what a module holds under its name is imported where it arrives, and is not taken apart.
+        if named(self) is self:
+            return imported, (self.__module__, self.__qualname__)
+        return super().__reduce_ex__(protocol)
+
+
+def named(part: Any) -> Any:
+    """Return what stands in its module under the name of a function, task or flow; None if nothing does."""
+    module, path = getattr(part, "__module__", None), getattr(part, "__qualname__", "")
+    return None if module == "__main__" or module not in sys.modules or "<" in path else _reach(module, path)
+
+
+def _reach(module: str, path: str) -> Any:
+    found: Any = sys.modules[module]
+    for step in path.split("."):
+        found = getattr(found, step, None)
+    return found
+
+
+def imported(module: str, path: str) -> Any:
+    """Return what stands in a module under a name."""
+    import_module(module)
+    return _reach(module, path)

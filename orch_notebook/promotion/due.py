@@ -15,6 +15,7 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.schedules import schedule_from_json
 from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.clock import new_run_id
+from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.recovery import end_lost_run
 from orch_notebook.runtime.store import Store
 
@@ -99,7 +100,10 @@ def _make_rows(
             runs.append((_missed(run, now, why or deployment.catch_up.reason), None))
         else:
             runs.append((run, deployment.plan))
-    return store.advance_schedule(row, due[-1], following, runs)
+    reach("due.reckoned")
+    is_mine = store.advance_schedule(row, due[-1], following, runs)
+    reach("due.made")
+    return is_mine
 
 
 def _missed(run: FlowRun, now: datetime, why: str) -> FlowRun:

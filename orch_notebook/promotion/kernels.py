@@ -54,8 +54,10 @@ TELL_FAULTS = '__import__("faulthandler").enable(open({log!r}, "a"), all_threads
 #: What a kernel that started before its run was known would else have been started with.
 ENTER = """\
 (lambda os: (os.environ.update({env!r}), os.chdir({cwd!r})))(__import__("os"))
-(lambda shell, cwd: shell and (setattr(shell, "starting_dir", cwd), shell.user_ns.update(_dh=[cwd])))(
+(lambda shell, cwd: shell and setattr(shell, "starting_dir", cwd))(
     getattr(__import__("builtins"), "get_ipython", lambda: None)(), __import__("os").getcwd())
+(lambda folders, cwd: folders and folders.__setitem__(0, type(folders[0])(cwd)))(
+    globals().get("_dh"), __import__("os").getcwd())
 """
 
 #: A module that is not there, or fails, is the notebook's to complain about.

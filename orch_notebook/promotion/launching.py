@@ -15,18 +15,30 @@ from contextlib import suppress
 from pathlib import Path
 
 from orch_notebook.promotion.spares import Environment, Spare, Spares
+from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
 
-__all__ = ["Launch", "Launcher", "launch_process"]
+__all__ = ["Launch", "Launcher", "end_processes", "launch_process"]
 
 
 class Launch:
-    """A run that is being executed; ended by a process, or by whatever a test puts in its place."""
+    """A run that is being executed; ended by a process, or by whatever a test puts in its place.
 
-    def __init__(self, lease: Lease, stop: Callable[[], None]) -> None:
+    Parameters
+    ----------
+    lease : Lease
+        The claim.
+    stop : callable
+        Asks for the end of the execution, which may take some seconds to tidy up.
+    end : callable, optional
+        Ends it at once; by default as `stop`.
+    """
+
+    def __init__(self, lease: Lease, stop: Callable[[], None], end: Callable[[], None] | None = None) -> None:
         self.lease = lease
         self.stop = stop
+        self.end = end or stop
         self.ended = threading.Event()
         self.said = ""
 
@@ -54,13 +66,20 @@ def launch_process(
         folder = settings.folder("runs", lease.run_id)
         log_path = folder / "process.log"
         environment = environment_of(lease.run_id)
+        reach("launch.ready")
         spare = spares.take(environment) if spares is not None else None
         if spare is None or not spare.tell(lease, log_path):
             with os.fdopen(os.open(log_path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600), "ab") as log:
                 spare = Spare(settings, environment, log.fileno())
             spare.tell(lease, log_path)  # if it has ended already, that is found out below
         process = spare.process
-        found = Launch(lease, process.terminate)
+        reach("launch.started")
+
+        def end() -> None:
+            _end_group(process.pid)
+            end_processes(lease.run_id)
+
+        found = Launch(lease, process.terminate, end)
 
         def wait() -> None:
             code = process.wait()
@@ -68,7 +87,7 @@ def launch_process(
                 process.stdin.close()
             _end_group(process.pid)
             if code not in (0, 1):
-                _end_orphans(lease.run_id)
+                end_processes(lease.run_id)
             found.said = (
                 f"ended by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"ended with code {code}"
             )
@@ -89,13 +108,14 @@ def _end_group(pid: int) -> None:
         pass
 
 
-def _end_orphans(run_id: str) -> None:
-    """End the kernel, and what it started, of a run process that could not do so itself.
+def end_processes(run_id: str) -> None:
+    """End the kernel of a run, what it started, and the process that executes it, as far as they live on this machine.
 
-    A kernel that waits in C code does not notice that its parent has died, and lives in a session of its own.
+    A kernel that waits in C code does not notice that its parent has died, and lives in a session of its own; a process
+    that is stopped would go on some day.
     """
     for place in Path("/proc").glob("[0-9]*"):
-        if _works_for(place, run_id):
+        if int(place.name) != os.getpid() and _works_for(place, run_id):
             with suppress(OSError):
                 os.kill(int(place.name), signal.SIGKILL)
 

@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orch_notebook.errors import FlowRunFailed, OrchError, StoreError
+from orch_notebook.errors import FlowRunFailed, LeaseLost, OrchError, StoreError
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.events import Event, LogWritten, RunCreated, RunStateChanged, TaskStateChanged
 from orch_notebook.model.graph import Edge, Graph
@@ -37,6 +37,7 @@ from orch_notebook.promotion.mending import mend_notebook
 from orch_notebook.promotion.notebooks import code_cells, has_tasks, read_notebook
 from orch_notebook.promotion.upkeep import sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
+from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.ledger import Journal, Ledger
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.settings import Settings
@@ -122,6 +123,7 @@ class RunRecord:
         if self._began is not None:
             self._began()
             self._began = None
+        reach("execute.cell")
         if task := self._tasks.get(index):
             self._open.add(task)
             self.seen.add(task)
@@ -129,6 +131,7 @@ class RunRecord:
 
     def cell_ended(self, index: int, cell_id: str, error: Mapping[str, Any] | None) -> None:
         """Note how a cell ended."""
+        reach("execute.cell_ended")
         for (cell, stream), rest in list(self._partial.items()):
             if cell == index and self._partial.pop((cell, stream)):
                 self._line(index, stream, rest)
@@ -238,11 +241,20 @@ def perform_run(
         Another process has taken the run over.
     """
     clock, stop = clock or SystemClock(), stop or Stop()
+    reach("execute.begun")
+    if not store.renew(lease, clock.now() + timedelta(seconds=settings.lease)):
+        raise LeaseLost(f"Run {lease.run_id} is owned by another process now.", run_id=lease.run_id)
     run, plan = store.run(lease.run_id), store.plan(lease.run_id)
     if run is None or plan is None:
         raise OrchError(f"Run {lease.run_id} has no notebook to execute.")
     ledger = Ledger(store, clock=clock, lease_seconds=settings.lease)
-    journal = ledger.open(lease, lambda error: stop.request(str(error)), store.last_seq(run.run_id))
+
+    def lost(error: StoreError) -> None:
+        logger.error("Run %s is given up, and its kernel ended: %s", run.run_id, error)
+        # Somebody else may execute it already, so nothing may still be at work here.
+        stop.request(str(error), grace=0.0)
+
+    journal = ledger.open(lease, lost, store.last_seq(run.run_id))
     ended = threading.Event()
     requests = threading.Thread(target=_heed_requests, args=(store, run.run_id, clock, stop, ended), daemon=True)
     requests.start()
@@ -255,6 +267,7 @@ def perform_run(
         ledger.close()
     if journal.error is not None:
         raise journal.error
+    reach("execute.recorded")
     # The kernel's own runs end with it; those it left unfinished are ended before anybody looks.
     sweep(store, this_owner(), clock.now())
     if state.type is not StateType.COMPLETED and (found := store.run(run.run_id)) is not None:
@@ -293,6 +306,7 @@ def _execute(
         return state
     journal.record(RunCreated(run.created_at, run.flow, graph, run.parameters))
     journal.record(RunStateChanged(clock.now(), State(StateType.RUNNING)))
+    reach("execute.ready")
     by_index = {task.cell_index: task.name for task in graph.tasks if task.cell_index is not None}
     task_cells = {index for index, cell in code_cells(notebook) if split_task_cell(str(cell.source)) is not None}
 
@@ -324,6 +338,7 @@ def _execute(
         store.set_executed_notebook(journal.lease, str(ended.output))
     except OrchError as error:
         state = State(StateType.FAILED, "Failed", str(error))
+    reach("execute.over")
     for event in _end_cells(graph, record, state, clock):
         journal.record(event)
     journal.record(RunStateChanged(clock.now(), state))

@@ -12,8 +12,10 @@ from orch_notebook.model.policies import Overlap
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.due import end_waiting
+from orch_notebook.promotion.launching import end_processes
 from orch_notebook.promotion.mending import mend_notebook
 from orch_notebook.runtime.clock import new_run_id
+from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.recovery import end_lost_run, recover
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
@@ -39,6 +41,8 @@ def sweep(
     """
 
     def again(run: FlowRun) -> None:
+        # Whoever held it may be stopped and not dead, and its kernel at work all the same.
+        end_processes(run.run_id)
         repeat(store, run, store.plan(run.run_id), now)
         whole = run if run.parent_run_id is None else store.run(run.parent_run_id)
         if whole is not None:
@@ -83,16 +87,22 @@ def settle(store: Store, lease: Lease, said: str, now: datetime) -> FlowRun | No
     Returns
     -------
     FlowRun or None
-        The run as it ended.
+        The run as it ended; None when somebody else has taken it over, and nothing was written.
     """
+    reach("release.begun")
+    if not store.renew(lease, now + timedelta(seconds=30)):
+        return None
     died = State(StateType.CRASHED, "Crashed", f"The process that executed it {said or 'ended'}.")
     is_lost = end_lost_run(store, lease, died, now)
+    reach("release.ended")
     run = store.run(lease.run_id)
     if run is not None:
         repeat(store, run, store.plan(run.run_id), now)
         if is_lost:
             mend_notebook(store, run, now)
+    reach("release.repeated")
     store.release(lease)
+    reach("release.done")
     return run
 
 

@@ -15,12 +15,14 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from orch_notebook.errors import StoreError
+from orch_notebook.model.states import StateType
 from orch_notebook.promotion.deployments import STARTING
 from orch_notebook.promotion.due import materialise
 from orch_notebook.promotion.launching import Launch, Launcher, launch_process
 from orch_notebook.promotion.spares import Environment, Spares, due_soon, environment_of
 from orch_notebook.promotion.upkeep import make_way, name_late, settle, sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
+from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
@@ -84,6 +86,9 @@ class Worker:
         self._launcher = launcher or launch_process(settings, self._environment_of, self._spares)
         self._launches: dict[str, Launch] = {}
         self._stalled: dict[str, tuple[datetime, datetime]] = {}
+        self._starting: dict[str, datetime] = {}
+        # A lease is renewed three times before it ends.
+        self._beat_every = min(BEAT_EVERY, settings.lease / 3)
         self._wake = threading.Event()
         self._is_draining = False
         self._beat_at: datetime | None = None
@@ -147,13 +152,16 @@ class Worker:
 
     def _step(self) -> float:
         now = self._clock.now()
-        if self._beat_at is None or (now - self._beat_at).total_seconds() >= BEAT_EVERY:
+        reach("tick.begun")
+        if self._beat_at is None or (now - self._beat_at).total_seconds() >= self._beat_every:
             self._beat_at = now
             self._store.beat(self.owner, self.name, self._slots, now)
+            self._keep_leases(now)
         for launch in [launch for launch in self._launches.values() if launch.ended.is_set()]:
             self._finish(launch)
         for run_id in sweep(self._store, self.owner, now, self._launches, self._stalled):
             logger.warning("Run %s was lost by its owner and has been ended as CRASHED.", run_id)
+        reach("tick.swept")
         next_at = materialise(self._store, now, self._settings.late)
         make_way(self._store, self.owner, now)
         name_late(self._store, self._settings, now)
@@ -165,6 +173,21 @@ class Worker:
         ahead = (min(moments) - self._clock.now()).total_seconds() if moments else LOOK_EVERY
         return max(0.0, min(ahead, LOOK_EVERY))
 
+    def _keep_leases(self, now: datetime) -> None:
+        """Renew the leases of runs whose processes have yet to begin, and give up those that others have taken."""
+        held = {(lease.run_id, lease.token) for lease in self._store.owned_runs()}
+        for run_id, launch in self._launches.items():
+            if (run_id, launch.lease.token) not in held and not launch.ended.is_set():
+                logger.error("Run %s was taken over while this worker stood still; it is ended here.", run_id)
+                launch.end()
+        for run_id, until in list(self._starting.items()):
+            run = self._store.run(run_id)
+            is_starting = run is not None and run.state.type is StateType.PENDING and now < until
+            if is_starting and run_id in self._launches:
+                self._store.renew(self._launches[run_id].lease, now + timedelta(seconds=self._settings.lease))
+            else:
+                del self._starting[run_id]
+
     def _claim(self, now: datetime) -> None:
         free = self._slots - len(self._launches)
         if free <= 0:
@@ -173,19 +196,26 @@ class Worker:
         for run_id in self._store.due_runs(now, free + 4, self._queues):
             if len(self._launches) >= self._slots:
                 return
-            lease = self._store.claim_run(run_id, self.owner, self.name, now + timedelta(seconds=STARTING))
+            reach("claim.begun")
+            expires_at = now + timedelta(seconds=self._settings.lease)
+            lease = self._store.claim_run(run_id, self.owner, self.name, expires_at)
             if lease is None:
                 continue
+            reach("claim.done")
             try:
                 self._launches[run_id] = self._launcher(lease, self._wake.set)
             except OSError as error:  # no memory, no room on the disk, too many processes
                 logger.error("Run %s could not be started: %s", run_id, error)
                 settle(self._store, lease, f"could not be started ({error.strerror or error})", now)
             else:
+                reach("launch.done")
+                self._starting[run_id] = now + timedelta(seconds=STARTING)
                 logger.info("Run %s begins.", run_id)
 
     def _finish(self, launch: Launch) -> None:
         run = settle(self._store, launch.lease, launch.said, self._clock.now())
         del self._launches[launch.lease.run_id]
-        if run is not None:
+        if run is None:
+            logger.warning("Run %s belongs to another worker now; nothing of it is written here.", launch.lease.run_id)
+        else:
             logger.info("Run %s (%s): %s. %s", run.run_id, run.flow, run.state.name, run.state.message)

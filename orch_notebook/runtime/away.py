@@ -16,7 +16,7 @@ from orch_notebook.model.cells.knowledge import AMBIENT
 from orch_notebook.model.flows import CellFlow, CellTask
 from orch_notebook.runtime.ambient import CARRIED, OUTSIDE, put_states, take_states
 from orch_notebook.runtime.capture import Capture
-from orch_notebook.runtime.child import CellJob
+from orch_notebook.runtime.celljobs import CellJob
 from orch_notebook.runtime.hooks import CellHooks
 from orch_notebook.runtime.namespaces import Body
 from orch_notebook.runtime.originals import Unfit

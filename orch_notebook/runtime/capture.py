@@ -122,6 +122,10 @@ class Capture:
             self._add("stderr", shown)
             self._line(record.levelno, record.getMessage()[:LINE_LIMIT])
 
+    def tell(self, level: int, text: str) -> None:
+        """Take a line for the log alone; nothing of it is shown."""
+        self._line(level, text)
+
     def put(self, output: Mapping[str, Any]) -> None:
         """Take a rich output, in the notebook format (``display_data``, ``execute_result``, ``error`` …)."""
         with self._lock:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _thread
 import gc
-import linecache
 import logging
 import os
 import queue
@@ -18,22 +17,17 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from time import monotonic
 from types import FrameType, ModuleType
 from typing import Any
 
-from orch_notebook.model.flows import CellTask
-from orch_notebook.runtime.ambient import put_states, take_states
-from orch_notebook.runtime.calls import TaskStopped, describe_as, describe_failure, was_shown
-from orch_notebook.runtime.capture import LINE_LIMIT, Capture, Routes, capturing
-from orch_notebook.runtime.hooks import CellHooks, execute
-from orch_notebook.runtime.namespaces import Body
+from orch_notebook.runtime.calls import TaskStopped, describe_failure, was_shown
+from orch_notebook.runtime.capture import LINE_LIMIT, Capture, Routes
+from orch_notebook.runtime.parcels import Parcel
 from orch_notebook.runtime.pickling import from_bytes, to_bytes
 from orch_notebook.runtime.pipes import receive, send
-from orch_notebook.runtime.shipping import Parcel, Receiver
 
-__all__ = ["Answer", "CellJob", "replay", "serve"]
+__all__ = ["replay", "serve"]
 
 #: A line goes out at once, so that it is heard whatever becomes of the process; of a flood, one message in so many
 #: seconds.  Text without an end of line waits as long for one.
@@ -50,85 +44,6 @@ LARGE = 1_000_000
 
 #: Seconds without a job after which a process gives its memory back.
 IDLE = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class CellJob:
-    """One body to be performed.
-
-    Parameters
-    ----------
-    cell : CellTask
-        Its source and name.
-    hooks : CellHooks
-        What the face adds, in a form that travels.
-    makes : tuple of str
-        The names whose values are wanted.
-    wanted : frozenset of str
-        Those of them that other tasks read.
-    states : mapping
-        Hidden state that it depends on.
-    changes : frozenset of str
-        Hidden state that it changes and that is wanted back.
-    left_out : mapping
-        Names that functions may read and that could not come, with the reason.
-    files : mapping
-        For the code that comes along: by file name what people call the cell, and its lines.
-    """
-
-    cell: CellTask
-    hooks: CellHooks
-    makes: tuple[str, ...]
-    wanted: frozenset[str]
-    states: Mapping[str, Any]
-    changes: frozenset[str] = frozenset()
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, tuple[str, list[str]]] = field(default_factory=dict)
-
-    def perform(self, parcel: Parcel, capture: Capture) -> Answer:
-        """Run the body over the names of the parcel.
-
-        Raises
-        ------
-        BaseException
-            Whatever the body raises.
-        """
-        # As in a notebook the names are those of the main module: dataclasses, pickle and type hints look there.
-        main = ModuleType("__main__")
-        sys.modules["__main__"] = main
-        for filename, (_, lines) in self.files.items():
-            linecache.cache[filename] = (sum(map(len, lines)), None, lines, filename)
-        put_states(self.states)
-        receiver = Receiver(main.__dict__)
-        with capturing(capture):
-            self.hooks.begin(self.cell, capture)
-            try:
-                receiver.unpack(parcel)
-                execute(self.cell, Body(main.__dict__, main.__dict__, (), ()), self.hooks, capture)
-            except BaseException as error:
-                self._explain(error)
-                self.hooks.end(self.cell, capture, error)
-                describe_as(error, self._describe(error), is_shown=True)
-                raise
-            self.hooks.end(self.cell, capture, None)
-        made = {name: main.__dict__[name] for name in self.makes if name in main.__dict__}
-        return Answer(receiver.pack(made, self.wanted), take_states(self.changes, everything=False))
-
-    def _explain(self, error: BaseException) -> None:
-        name = str(getattr(error, "name", ""))
-        if isinstance(error, NameError) and name in self.left_out:
-            error.add_note(f"{name!r} could not be sent to this process: {self.left_out[name]} Try --runner threads.")
-
-    def _describe(self, error: BaseException) -> dict[str, Any]:
-        return describe_failure(error, lambda filename: self.files.get(filename, ("", ()))[0])
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a body made, and hidden state that it changed."""
-
-    parcel: Parcel
-    states: Mapping[str, Any] = field(default_factory=dict)
 
 
 class SentCapture(Capture):
@@ -157,6 +72,10 @@ class SentCapture(Capture):
     def log(self, record: logging.LogRecord, shown: str) -> None:
         """Send a log record."""
         self._act("log", record.levelno, record.getMessage()[:LINE_LIMIT], shown)
+
+    def tell(self, level: int, text: str) -> None:
+        """Send a line for the log."""
+        self._act("tell", level, text)
 
     def put(self, output: Mapping[str, Any]) -> None:
         """Send a rich output."""
@@ -206,6 +125,8 @@ def replay(acts: list[tuple[Any, ...]], capture: Capture) -> None:
                 capture.write(stream, text)
             case ("log", level, message, shown):
                 capture.log(logging.makeLogRecord({"levelno": level, "msg": message}), shown)
+            case ("tell", level, text):
+                capture.tell(level, text)
             case ("put", output):
                 capture.put(output)
 

@@ -42,6 +42,8 @@ class FlowScope:
     is_async: bool = False
     #: Who performs it; what is submitted goes there.
     performance: Any = None
+    #: Who takes the lines of its log, where its code is performed in another process.
+    recorder: Any = None
 
 
 @dataclass(slots=True)

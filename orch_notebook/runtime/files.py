@@ -9,6 +9,8 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
+from orch_notebook.runtime.crashpoints import reach
+
 __all__ = ["file_fingerprint", "make_private_folder", "write_whole"]
 
 #: Up to this size the bytes of a file count, above it when it was changed: hashing 8 MB takes 5 ms.
@@ -38,6 +40,7 @@ def write_whole(path: Path, data: bytes) -> Path:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        reach("file.written")
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -15,11 +15,12 @@ from pathlib import Path
 from orch_notebook.runtime.clock import Clock, SystemClock
 from orch_notebook.runtime.ledger import Ledger
 from orch_notebook.runtime.results import Results
+from orch_notebook.runtime.runners.pools import Pools
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store.opening import open_store
 from orch_notebook.runtime.store.sql import SqlStore
 
-__all__ = ["Home", "close_homes", "open_home"]
+__all__ = ["Home", "close_homes", "finish_runs", "open_home"]
 
 
 class Home:
@@ -40,6 +41,8 @@ class Home:
         self._store: SqlStore | None = None
         self._ledger: Ledger | None = None
         self._results: Results | None = None
+        #: Where tasks are performed that do not run in threads of this process.
+        self.pools = Pools(settings, _close_homes_first)
         #: What waits for each run that goes on; called before everything is closed.
         self.closing: dict[str, Callable[[], object]] = {}
 
@@ -74,6 +77,7 @@ class Home:
             finish()
         with self._lock:
             ledger, store, self._ledger, self._store = self._ledger, self._store, None, None
+        self.pools.close()
         if ledger is not None:
             ledger.close()
         if store is not None:
@@ -97,6 +101,21 @@ def open_home(settings: Settings | None = None) -> Home:
                     atexit.register(close_homes)
                 home = _homes[key] = Home(settings)
     return home
+
+
+def _close_homes_first() -> None:
+    """Have homes closed before the pools that were started since: what still runs in these is waited for."""
+    atexit.unregister(close_homes)
+    atexit.register(close_homes)
+
+
+def finish_runs() -> None:
+    """Wait until every run that this process performs has ended and is stored; a flow among them is cancelled."""
+    with _opening:
+        mine = [home for key, home in _homes.items() if key[0] == os.getpid()]
+    for home in mine:
+        for finish in tuple(home.closing.values()):
+            finish()
 
 
 def close_homes() -> None:

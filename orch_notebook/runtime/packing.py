@@ -27,12 +27,9 @@ from orch_notebook.runtime.originals import (
     loaded,
     unfit,
 )
-from orch_notebook.runtime.pickling import reducers
+from orch_notebook.runtime.pickling import LARGE, reducers
 
 __all__ = ["Packer", "SharedMemory", "built_over", "owner_of"]
-
-#: Buffers from this size on travel beside the pickle; below it a message of their own costs more than the copy.
-LARGE = 1 << 16
 
 #: A view travels as its own content only, if the array it is a part of is this many times as large.
 SMALL_PART = 4

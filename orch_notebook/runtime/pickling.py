@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+import pickle
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["from_bytes", "reducers", "to_bytes", "write_to"]
+__all__ = ["LARGE", "from_bytes", "from_parts", "reducers", "to_bytes", "to_parts", "write_to"]
+
+#: Buffers from this size on travel beside the pickle; below it a message of their own costs more than the copy.
+LARGE = 1 << 16
 
 
 def to_bytes(value: Any) -> bytes:
@@ -47,6 +51,57 @@ def from_bytes(data: bytes) -> Any:
     import cloudpickle
 
     return cloudpickle.loads(data)
+
+
+def to_parts(
+    value: Any, reduce: Callable[[Any], Any] = lambda part: NotImplemented
+) -> tuple[bytes, list[memoryview[Any]]]:
+    """Pickle a value, its large buffers apart from the rest and not copied.
+
+    Parameters
+    ----------
+    value : object
+        Functions and classes of a notebook included.
+    reduce : callable
+        Is asked first how each part is pickled; ``NotImplemented`` leaves it to the usual ways.
+
+    Raises
+    ------
+    Exception
+        Whatever the value itself raises when it cannot be pickled.
+
+    Examples
+    --------
+    >>> data, buffers = to_parts({"n": pickle.PickleBuffer(bytearray(100_000))})
+    >>> len(data) < 100, [buffer.nbytes for buffer in buffers]
+    (True, [100000])
+    """
+    import cloudpickle
+
+    buffers: list[memoryview[Any]] = []
+
+    def is_small(buffer: pickle.PickleBuffer) -> bool:
+        if memoryview(buffer).nbytes < LARGE:
+            return True
+        buffers.append(buffer.raw())
+        return False
+
+    file = io.BytesIO()
+    pickler = cloudpickle.Pickler(file, protocol=5, buffer_callback=is_small)
+    usual = pickler.reducer_override
+
+    def ask(part: Any) -> Any:
+        found = reduce(part)
+        return usual(part) if found is NotImplemented else found
+
+    pickler.reducer_override = ask
+    pickler.dump(value)
+    return file.getvalue(), buffers
+
+
+def from_parts(data: bytes, buffers: Sequence[Any]) -> Any:
+    """Unpickle what :func:`to_parts` made.  Doing so runs code: the caller vouches for where it comes from."""
+    return pickle.loads(data, buffers=buffers)
 
 
 def reducers() -> tuple[Callable[[Any], Any], Mapping[type, Callable[[Any], Any]]]:

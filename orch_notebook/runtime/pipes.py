@@ -11,7 +11,7 @@ import os
 import pickle
 from typing import Any
 
-from orch_notebook.runtime.shipping import Parcel
+from orch_notebook.runtime.parcels import Parcel
 
 __all__ = ["receive", "send"]
 

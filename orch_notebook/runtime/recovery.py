@@ -63,18 +63,29 @@ def recover(
         The runs that were ended here.
     """
     found = []
-    for lease in store.owned_runs():
+    owned = {lease.run_id: lease for lease in store.owned_runs()}
+    lost = {}
+    for lease in owned.values():
         if lease.owner == owner and (performing is None or lease.run_id in performing):
             continue
         if lease.expires_at > now and not is_dead(lease.owner):
             continue
         if lease.owner != owner and is_alive(lease.owner) and not _has_stalled(lease, now, stalled):
             continue
+        lost[lease.run_id] = "The process that executed it died." if is_dead(lease.owner) else "Its heartbeat stopped."
+    waiting = list(lost)
+    while waiting:
+        lease = owned[waiting.pop(0)]
         mine = store.take_over(lease, owner, now + timedelta(seconds=30))
         if mine is None:
             continue
-        why = "The process that executed it died." if is_dead(lease.owner) else "Its heartbeat stopped."
+        why = lost[lease.run_id]
         run = store.run(lease.run_id)
+        # What a notebook started goes with it: a kernel that nobody guards any more is refused like who started it.
+        for child in store.runs(parent_run_id=lease.run_id, limit=1000):
+            if child.run_id in owned and child.run_id not in lost:
+                lost[child.run_id] = f"The run that started it was taken from its owner. {why}"
+                waiting.append(child.run_id)
         if run is not None:
             if end_lost_run(store, mine, State(StateType.CRASHED, "Crashed", why), now):
                 found.append(lease.run_id)

@@ -27,7 +27,6 @@ import io
 import pickle
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
@@ -47,21 +46,9 @@ from orch_notebook.runtime.originals import (
     unfit,
 )
 from orch_notebook.runtime.packing import Packer, SharedMemory, built_over, owner_of
+from orch_notebook.runtime.parcels import Parcel
 
-__all__ = ["WAY_OUT", "Parcel", "Receiver", "Sender", "Stayed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """Values as bytes: pickles one after the other, and the buffers that belong to them."""
-
-    data: bytes
-    buffers: Sequence[Any] = ()
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return len(self.data) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
+__all__ = ["WAY_OUT", "Receiver", "Sender", "Stayed"]
 
 
 class _Unpacker(pickle.Unpickler):

@@ -23,7 +23,7 @@ class Shown:
     def _repr_html_(self): return "<b>shown</b>"
 def pools():
     import orch_notebook.jupyter.magics as magics
-    return [pid for session in magics._sessions.values() for pid in session.orchestrator.processes.pids]
+    return [pid for session in magics._sessions.values() for pid in session.orchestrator.pools.processes.pids]
 """
 
 

@@ -12,7 +12,7 @@ import pytest
 from orch_notebook.errors import StoreUnavailable
 from orch_notebook.model.events import RunCreated, RunStateChanged
 from orch_notebook.model.policies import Overlap
-from orch_notebook.model.runs import short_id
+from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.schedules import Interval
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.deployments import promote, trigger
@@ -20,6 +20,8 @@ from orch_notebook.promotion.launching import Launch
 from orch_notebook.promotion.terms import Terms
 from orch_notebook.promotion.upkeep import cancel
 from orch_notebook.promotion.worker import LOOK_EVERY, Worker
+from orch_notebook.runtime.recovery import recover
+from orch_notebook.runtime.store import Lease
 from orch_notebook.runtime.store.opening import open_store
 from orch_notebook.runtime.store.sqlite import SqliteStore
 
@@ -348,3 +350,44 @@ def test_a_limited_run_can_be_cancelled_while_it_waits(worker, stage, due, store
     worker.step()
     cancel(store, store.run(second), "here:9:9", clock.now())
     assert store.run(second).state.name == "Cancelled"
+
+
+def test_a_worker_that_stood_still_gives_up_what_was_taken_over(worker, stage, due, store, clock, caplog):
+    """It ends the execution, says so, writes nothing of that run, and arranges for no second repetition."""
+    (run_id,) = due(0, retries=3)
+    worker.step()
+    (lease,) = store.owned_runs()
+    clock.advance(60)
+    mine = store.take_over(lease, "elsewhere:1:1", clock.now() + timedelta(seconds=30))
+    worker.step()
+    assert stage.stopped == [run_id]
+    assert f"Run {run_id} was taken over while this worker stood still" in caplog.text
+    before = store.run(run_id)
+    stage.end(run_id, said="ended by signal 9 (SIGKILL)")
+    worker.step()
+    assert (store.run(run_id), store.owned_runs()) == (before, [mine])
+    assert len(store.runs()) == 1
+    assert "belongs to another worker now" in caplog.text
+
+
+def test_a_lease_is_kept_until_the_process_begins(worker, stage, due, store, clock):
+    """A process that takes its time to begin loses nothing; one that never begins is given up after a minute."""
+    (run_id,) = due(0)
+    for _ in range(30):
+        worker.step()
+        clock.advance(3)
+    (lease,) = store.owned_runs()
+    assert lease.run_id == run_id
+    assert clock.now() - timedelta(seconds=33) < lease.expires_at < clock.now()
+
+
+def test_what_a_notebook_started_is_taken_over_with_it(store, clock, due):
+    """A kernel that nobody guards any more loses its flow's lease, too, however alive it is."""
+    (run_id,) = due(0)
+    later = clock.now() + timedelta(hours=1)
+    store.claim_run(run_id, "elsewhere:1:1", "", clock.now() - timedelta(seconds=1))
+    child = FlowRun("child", "flow", RUNNING, clock.now(), parent_run_id=run_id)
+    store.create_run(child, owner="elsewhere:2:1", lease_expires_at=later)
+    assert set(recover(store, "here:1:1", clock.now())) == {run_id, "child"}
+    assert {run.state.name for run in store.runs()} == {"Crashed"}
+    assert not store.renew(Lease("child", "elsewhere:2:1", 1, later), later)

@@ -317,7 +317,7 @@ def test_runners_mix_in_one_run(pool) -> None:
     makers = {"threads": lambda: ThreadRunner(WIDTH), "processes": lambda: ProcessRunner(pool)}
     places = {"t0": "threads", "t1": "processes", "t2": "threads", "t3": "processes"}
     notebook = Notebook(*["import os\np0 = os.getpid()", *[f"p{n} = os.getpid(), p{n - 1}" for n in (1, 2, 3)]])
-    assert notebook.run(runner=MixedRunner(places.__getitem__, makers)) == ["Completed"] * 4
+    assert notebook.run(runner=MixedRunner(places.__getitem__, lambda name: makers[name]())) == ["Completed"] * 4
     third, (second, (first, zeroth)) = notebook.names["p3"]
     assert zeroth == second and first in pool.pids and third in pool.pids and zeroth not in pool.pids
 

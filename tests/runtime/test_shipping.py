@@ -11,7 +11,8 @@ import pytest
 
 from orch_notebook.errors import NotPicklable
 from orch_notebook.runtime.originals import Unfit
-from orch_notebook.runtime.shipping import Parcel, Receiver, Sender
+from orch_notebook.runtime.parcels import Parcel
+from orch_notebook.runtime.shipping import Receiver, Sender
 
 numpy = pytest.importorskip("numpy")
 

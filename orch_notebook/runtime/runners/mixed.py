@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from orch_notebook.runtime.calls import Call
 from orch_notebook.runtime.runners import Runner
@@ -17,13 +17,13 @@ class MixedRunner:
     ----------
     name_of : callable
         ``name_of(task)`` is the name of its runner.
-    makers : mapping
-        By name what makes each runner; called when the first of its tasks starts.
+    make : callable
+        ``make(name)`` makes a runner; called when the first of its tasks starts.
     """
 
-    def __init__(self, name_of: Callable[[str], str], makers: Mapping[str, Callable[[], Runner]]) -> None:
+    def __init__(self, name_of: Callable[[str], str], make: Callable[[str], Runner]) -> None:
         self._name_of = name_of
-        self._makers = makers
+        self._make = make
         self._runners: dict[str, Runner] = {}
 
     def _runner(self, call: Call) -> Runner:
@@ -31,7 +31,7 @@ class MixedRunner:
         name = self._name_of(call.task)
         found = self._runners.get(name)
         if found is None:
-            found = self._runners[name] = self._makers[name]()
+            found = self._runners[name] = self._make(name)
         return found
 
     def start(self, call: Call) -> None:

@@ -11,7 +11,7 @@ import contextvars
 from typing import Any, Protocol
 
 from orch_notebook.runtime.capture import Capture
-from orch_notebook.runtime.shipping import Parcel
+from orch_notebook.runtime.parcels import Parcel
 
 __all__ = ["Carrier", "Job", "carrier"]
 

@@ -23,11 +23,11 @@ from orch_notebook.errors import ProcessDied, TaskError
 from orch_notebook.runtime.calls import Call, TaskStopped, describe_as
 from orch_notebook.runtime.capture import Capture
 from orch_notebook.runtime.child import replay, serve
+from orch_notebook.runtime.parcels import Parcel
 from orch_notebook.runtime.pickling import from_bytes, to_bytes
 from orch_notebook.runtime.pipes import receive, send
 from orch_notebook.runtime.runners.places import Job, carrier
 from orch_notebook.runtime.runners.threads import ThreadRunner
-from orch_notebook.runtime.shipping import Parcel
 
 __all__ = ["ProcessPool", "ProcessRunner"]
 

@@ -18,6 +18,7 @@ from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.events import Event
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.runtime.clock import new_run_id
+from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.store import Lease, LogLine, WorkerRow, rows
 from orch_notebook.runtime.store.shelves import Shelves
 
@@ -160,6 +161,7 @@ class SqlStore(Shelves):
                     queries.insert_logs(connection, batch.logs)
             except self._conflict:
                 raise HistoryConflict(f"Another process wrote the history of run {run_id}.", run_id=run_id) from None
+            reach("record.inside")
             if batch.tasks:
                 queries.upsert_task_runs(connection, batch.tasks.values())
             if batch.created is not None:
@@ -206,6 +208,7 @@ class SqlStore(Shelves):
             )
             if not claimed:
                 return None
+            reach("claim.inside")
             token = self._queries.select_run(connection, run_id=run_id)["lease_token"]
             return Lease(run_id, owner, token, expires_at)
 
@@ -375,6 +378,7 @@ class SqlStore(Shelves):
             )
             if not moved:
                 return False
+            reach("due.inside")
             for run, plan in runs:
                 parameters = rows.run_parameters(run, schedule.schedule_id, plan, None, None)
                 self._queries.create_run(connection, **parameters)
