@@ -103,6 +103,8 @@ _HOMES = {
     "tags": ("orch_notebook.runtime.context", "tags"),
     "task": ("orch_notebook.functions.tasks", "task"),
     "unmapped": ("orch_notebook.functions.arguments", "unmapped"),
+    "deploy_flow": ("orch_notebook.promotion.serving", "deploy_flow"),
+    "serve_flow": ("orch_notebook.promotion.serving", "serve_flow"),
     "wait": ("orch_notebook.functions.futures", "wait"),
     "load_ipython_extension": ("orch_notebook.jupyter.magics", "load"),
     "unload_ipython_extension": ("orch_notebook.jupyter.magics", "unload"),

@@ -14,6 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
+from orch_notebook.functions.entrypoints import load, read_entrypoint
+from orch_notebook.functions.schemas import parameters_of
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
@@ -29,7 +31,7 @@ from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.launching import Launch, launch_process
 from orch_notebook.promotion.spares import Spares, environment_of
-from orch_notebook.promotion.terms import Given
+from orch_notebook.promotion.terms import Given, read_given
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
@@ -47,7 +49,7 @@ from orch_notebook.runtime.runners.mixed import MixedRunner
 from orch_notebook.runtime.runners.pools import Pools
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
-from orch_notebook.runtime.store.opening import open_store
+from orch_notebook.runtime.store.opening import clock_of, open_store
 from orch_notebook.runtime.surroundings import Surrounding
 from orch_notebook.runtime.versions import Kept
 
@@ -95,7 +97,7 @@ class Orchestrator:
     settings : Settings, optional
         By default those of the environment.
     clock : Clock, optional
-        By default the machine's.
+        By default the machine's, or that of a store which machines share.
 
     Notes
     -----
@@ -105,6 +107,7 @@ class Orchestrator:
     def __init__(self, settings: Settings | None = None, *, clock: Clock | None = None) -> None:
         self.settings = settings or Settings.from_environment()
         self.clock = clock or SystemClock()
+        self._is_clock_given = clock is not None
         self.routes = Routes()
         self._lock = threading.RLock()
         self._store: Store | None = None
@@ -122,6 +125,8 @@ class Orchestrator:
         with self._lock:
             if self._store is None:
                 self._store = open_store(self.settings)
+                if not self._is_clock_given:  # machines that share a store go by its clock
+                    self.clock = clock_of(self._store)
                 upkeep.sweep(self._store, this_owner(), self.clock.now())
                 atexit.register(self.close)
             return self._store
@@ -626,6 +631,49 @@ class Orchestrator:
             settle=lambda said: upkeep.settle(self.store, lease, said, self.clock.now()),
             ask=lambda: self.store.request(run.run_id, "cancel", self.clock.now()),
         )
+
+    def perform(
+        self,
+        flow: str,
+        parameters: Given | None = None,
+        *,
+        timeout: float | None = None,
+        begun: Callable[[str], object] = lambda run_id: None,
+    ) -> FlowRun:
+        """Perform a flow of a module now, in this thread, and return its run as it ended.
+
+        Parameters
+        ----------
+        flow : str
+            Where it is: ``path/to/module.py:flow`` or ``package.module:flow``.
+        parameters : mapping or sequence of str, optional
+            By name; of a command line as ``name=value`` words.
+        timeout : float, optional
+            Seconds it may take; by default what the flow says.
+        begun : callable, optional
+            Told the run's id when it begins.
+
+        Raises
+        ------
+        ModuleError
+            There is no such flow, or its module cannot be loaded.
+        ParameterError
+            A parameter is unknown, missing or ill-typed.
+        KeyboardInterrupt
+            It was interrupted, and is cancelled.
+        """
+        found = load(read_entrypoint(flow))
+        given = read_given(parameters_of(found.fn), parameters or {}, taker="flow")
+        if timeout is not None:
+            found = found.with_options(timeout_seconds=timeout)
+        ids: list[str] = []
+
+        def tell(run_id: str) -> None:
+            ids.append(run_id)
+            begun(run_id)
+
+        found.prepared(given, tell).run()
+        return self.show(ids[0])
 
     def export_html(self, run: FlowRun, target: Path | None = None) -> Path:
         """Write a run's executed notebook as one HTML file, beside it if no target is named.

@@ -12,14 +12,14 @@ import sys
 
 import typer
 
-from orch_notebook.cli import commands, demo, deploying
+from orch_notebook.cli import commands, demo, deploying, modules, working
 from orch_notebook.cli.app import app
 from orch_notebook.errors import FlowRunError, OrchError, StoreError
 from orch_notebook.promotion.notebooks import spare_formats
 
 __all__ = ["app", "main"]
 
-COMMANDS = (commands, deploying, demo)
+COMMANDS = (commands, modules, working, deploying, demo)
 
 
 def main() -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,23 +9,24 @@ from typing import Annotated
 import typer
 
 from orch_notebook.cli.app import AsJson, Name, app, columns, console, print_json, say
+from orch_notebook.cli.modules import perform
+from orch_notebook.cli.promoting import say_promoted
 from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table
 from orch_notebook.cli.watching import follow
 from orch_notebook.errors import UsageError
+from orch_notebook.functions.entrypoints import is_entrypoint
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.explanations import explain
 from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.runs import iso, short_id
-from orch_notebook.model.schedules import preview, schedule_from_json
+from orch_notebook.model.schedules import schedule_from_json
 from orch_notebook.model.states import NAMES, StateType
 from orch_notebook.model.views import dot, explanation_text, paint
-from orch_notebook.model.zones import find_zone
 from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.reading import read_flow
 from orch_notebook.promotion.taskify import taskify as make_tasks
 from orch_notebook.promotion.taskify import write_taskified
 from orch_notebook.promotion.terms import Terms, read_schedules
-from orch_notebook.promotion.worker import Worker
 from orch_notebook.runtime.layout import layout
 
 __all__ = ["app"]
@@ -49,13 +47,19 @@ def seconds(length: str | None) -> float | None:
 
 @app.command()
 def run(
-    notebook: Notebook,
+    notebook: Annotated[
+        Path, typer.Argument(metavar="NOTEBOOK", help="Path of the notebook, or a flow: etl.py:nightly.")
+    ],
     parameter: Parameters = None,
     kernel: Kernel = None,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> None:
-    """Execute a notebook now, and show its tasks as they go."""
+    """Execute a notebook, or a flow of a module, now, and show its tasks as they go."""
+    if is_entrypoint(str(notebook)):
+        if kernel is not None:
+            raise UsageError("A kernel executes notebooks; a flow of a module runs in Python itself.")
+        raise typer.Exit(perform(str(notebook), parameter or (), seconds(timeout), as_json))
     with open_orchestrator() as orchestrator:
         given, is_interrupted = parameter or (), False
         execution = orchestrator.execute(notebook, given, kernel=kernel, timeout=seconds(timeout))
@@ -113,12 +117,13 @@ def promote(
         typer.Option(metavar="POLICY", help="Due times nobody saw: latest, all, skip, limit:N or window:LENGTH."),
     ] = "latest",
     tag: Annotated[list[str] | None, typer.Option(metavar="WORD", help="Word to find its runs by.")] = None,
+    track: Annotated[bool, typer.Option("--track", help="Execute the file as it stands at each run.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a notebook run by itself, on a schedule or on request.
 
-    What is promoted is the notebook as it stands in the file now; workers execute it. Promoting it again under the
-    same name makes a new version.
+    What is promoted is the notebook as it stands in the file now, or with --track as it stands at each run; workers
+    execute it. Promoting it again under the same name makes a new version.
     """
     with open_orchestrator() as orchestrator:
         now = orchestrator.clock.now()
@@ -134,68 +139,12 @@ def promote(
             overlap=None if overlap is None else Overlap.parse(overlap),
             catch_up=CatchUp.parse(catch_up),
             tags=tuple(tag or ()),
+            track=track,
         )
         deployment = orchestrator.deployments.promote(
             notebook, name or notebook.stem, schedules=schedules, parameters=parameter or (), terms=terms
         )
-        if as_json:
-            print_json(deployment.to_json())
-            return
-        say(f"Promoted {notebook.name}: deployment {deployment.name!r}, version {deployment.version}.")
-        if deployment.is_paused:
-            say(f"  It is paused. Wake it: orch unpause {deployment.name}")
-        for schedule in schedules:
-            say(f"  {schedule.words()}; next {local(schedule.next(now))}")
-        zone = find_zone(tz or "UTC")
-        for due in preview(schedules, now, zone) if schedules else ():
-            say(f"    {due.local:%a %d %b %Y %H:%M:%S %Z}{'  ' + due.note if due.note else ''}")
-        if not schedules:
-            say(f"  It runs when asked: orch trigger {deployment.name}")
-        if not orchestrator.workers():
-            say("No worker is running. Start one: orch worker")
-
-
-@app.command()
-def worker(
-    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when nothing runs and nothing is due.")] = False,
-    slots: Annotated[int, typer.Option(min=1, metavar="N", help="Runs executed at once.")] = 2,
-    queue: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Queue to serve; all by default.")] = None,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name shown to people.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what goes wrong.")] = False,
-) -> None:
-    """Execute what is due, until interrupted.
-
-    Interrupted once, it finishes what runs; interrupted twice, it ends that too.
-    """
-    logging.basicConfig(
-        level=logging.WARNING if quiet else logging.INFO,
-        format="%(asctime)s %(message)s",
-        datefmt="%H:%M:%S" if sys.stderr.isatty() else None,  # a log that is kept wants the day, too
-        stream=sys.stderr,
-    )
-    with open_orchestrator() as orchestrator:
-        found = Worker(
-            orchestrator.store,
-            orchestrator.settings,
-            slots=slots,
-            queues=queue or None,
-            name=name,
-            clock=orchestrator.clock,
-        )
-        finishing = "Finishing what runs; interrupt again to end it.\n"
-        asked = iter(((found.drain, finishing), (found.stop, "Ending what runs.\n")))
-
-        def ask(*_: object) -> None:
-            act, words = next(asked, (found.stop, ""))
-            act()
-            if found.performing and not quiet:
-                # Written past Python's buffers: a signal may arrive while they are being written.
-                os.write(2, words.encode())
-
-        signal.signal(signal.SIGINT, ask)
-        signal.signal(signal.SIGTERM, ask)
-        logging.getLogger("orch_notebook.worker").info("Worker %s waits for work (%d slots).", found.name, slots)
-        found.run(until_idle=until_idle)
+        say_promoted(orchestrator, deployment, schedules, tz, as_json)
 
 
 @app.command()

@@ -224,7 +224,7 @@ def deployments_table(deployments: Iterable[Deployment], now: datetime, width: i
     for deployment in deployments:
         rules = [schedule_from_json(schedule.rule) for schedule in deployment.schedules]
         following = [due_at for rule in rules if (due_at := rule.next(now)) is not None]
-        path = deployment.plan.notebook
+        path = deployment.plan.words
         rows.append(
             (
                 deployment.name,

@@ -69,7 +69,7 @@ class Performance:
     run : FlowRun
         The run, as it begins.
     lease : Lease, optional
-        The right to write its history, where it was claimed; by default the run is new, and made here.
+        The right to write its history, where a worker claimed it; by default the run is new, and made here.
     earlier : FlowRun, optional
         The run that it repeats: what completed in it, or in what that repeated, is not run again.
     runner : Runner, optional
@@ -111,7 +111,11 @@ class Performance:
         self.failed: dict[str, Future] = {}
         self._origins: dict[int, tuple[Any, str]] = {}
         self._remembered: OrderedDict[int, Any] = OrderedDict()
-        if lease is None:
+        seq: int | None = None
+        if lease is not None:
+            seq = home.store.last_seq(run.run_id)
+            home.store.name_run(lease, run)
+        else:
             owner, expires_at = this_owner(), run.created_at + timedelta(seconds=home.settings.lease)
             if not home.store.create_run(run, owner=owner, lease_expires_at=expires_at):
                 raise UsageError(f"Run {short_id(run.retry_of or '')} was repeated already.", run_id=run.retry_of)
@@ -126,10 +130,12 @@ class Performance:
             home.ledger,
             lease,
             home.clock,
+            seq=seq or 0,
             ask=self._take_requests,
             settled=self._take_end,
             freed=self._resolve,
             describe=self._describe,
+            is_lent=seq is not None,
         )
         chain = _line(home, earlier)
         self.keeper = Keeper(home, self.run, chain[-1].run_id if chain else self.run.run_id)

@@ -20,9 +20,9 @@ class Plan:
     Parameters
     ----------
     notebook : str
-        Path of the notebook a person knows.
+        Path of the notebook a person knows, or of the module.
     snapshot : str
-        Path of the pinned copy that is executed.
+        Path of what is executed: a pinned copy, or the file itself as it stands then.
     folder : str
         Working directory, so that relative data paths mean what they meant while the notebook was written.
     kernel : str or None
@@ -43,6 +43,8 @@ class Plan:
         What a due run does while as many go on.
     tags : tuple of str
         Words to find its runs by.
+    entrypoint : str
+        ``module:flow`` where a flow of a module is executed; empty for a notebook.
     """
 
     notebook: str
@@ -57,6 +59,17 @@ class Plan:
     concurrency: int | None = None
     overlap: Overlap = Overlap.QUEUE
     tags: tuple[str, ...] = ()
+    entrypoint: str = ""
+
+    @property
+    def taker(self) -> str:
+        """What is executed, in a word: ``notebook`` or ``flow``."""
+        return "flow" if self.entrypoint else "notebook"
+
+    @property
+    def words(self) -> str:
+        """What is executed, as people write it: the notebook's path, or ``path/to/module.py:flow``."""
+        return f"{self.notebook}:{self.entrypoint.rpartition(':')[2]}" if self.entrypoint else self.notebook
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -144,6 +157,7 @@ class Deployment:
             "version": self.version,
             "flow": self.flow,
             "notebook": self.plan.notebook,
+            "entrypoint": self.plan.entrypoint or None,
             "parameters": dict(self.parameters),
             "schema": [dict(parameter) for parameter in self.schema],
             "schedules": [

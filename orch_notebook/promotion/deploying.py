@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from orch_notebook.functions.entrypoints import Entrypoint, is_entrypoint, read_entrypoint
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.differences import compare_deployments
 from orch_notebook.model.runs import FlowRun
@@ -43,19 +44,24 @@ class Deployments:
 
     def promote(
         self,
-        notebook: str | Path,
+        notebook: str | Path | Entrypoint,
         name: str,
         *,
         schedules: Sequence[Schedule | Timed] = (),
         parameters: Given | None = None,
         terms: Terms | None = None,
     ) -> Deployment:
-        """Make a notebook runnable by itself; see :func:`orch_notebook.promotion.deployments.promote`."""
+        """Make a notebook runnable by itself; see :func:`orch_notebook.promotion.deployments.promote`.
+
+        A flow of a module is written ``path/to/module.py:flow`` or ``package.module:flow``.
+        """
+        if isinstance(notebook, str) and is_entrypoint(notebook):
+            notebook = read_entrypoint(notebook)
         return deployments.promote(
             self._store,
             self._settings,
             self._clock.now(),
-            Path(notebook),
+            notebook if isinstance(notebook, Entrypoint) else Path(notebook),
             name,
             schedules=schedules,
             parameters=parameters,

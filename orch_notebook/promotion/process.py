@@ -34,6 +34,7 @@ from orch_notebook.model.tasks import Task
 from orch_notebook.promotion.execution import Execution, Stop, execute
 from orch_notebook.promotion.kernels import Kernel
 from orch_notebook.promotion.mending import mend_notebook
+from orch_notebook.promotion.modules import perform_flow
 from orch_notebook.promotion.notebooks import code_cells, has_tasks, read_notebook
 from orch_notebook.promotion.upkeep import sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
@@ -42,7 +43,7 @@ from orch_notebook.runtime.ledger import Journal, Ledger
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
-from orch_notebook.runtime.store.opening import open_store
+from orch_notebook.runtime.store.opening import clock_of, open_store
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -247,6 +248,8 @@ def perform_run(
     run, plan = store.run(lease.run_id), store.plan(lease.run_id)
     if run is None or plan is None:
         raise OrchError(f"Run {lease.run_id} has no notebook to execute.")
+    if plan.entrypoint:
+        return perform_flow(run, plan, lease, stop)
     ledger = Ledger(store, clock=clock, lease_seconds=settings.lease)
 
     def lost(error: StoreError) -> None:
@@ -420,11 +423,12 @@ def _perform_told(kernel: Kernel | None) -> int:
         return 0
     run_id, owner, token = arguments
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    settings, clock, stop = Settings.from_environment(), SystemClock(), Stop()
+    settings, stop = Settings.from_environment(), Stop()
     signal.signal(signal.SIGTERM, lambda *_: stop.request("the worker was stopped"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_worker, args=(stop,), daemon=True).start()
     store = open_store(settings)
+    clock = clock_of(store)
     lease = Lease(run_id, owner, int(token), clock.now() + timedelta(seconds=settings.lease))
     try:
         state = perform_run(store, settings, lease, clock=clock, stop=stop, ahead=kernel)

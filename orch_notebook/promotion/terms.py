@@ -24,7 +24,11 @@ Given = Mapping[str, Any] | Sequence[str]
 
 
 def read_given(
-    schema: Sequence[Parameter], given: Given, *, standing: Mapping[str, Any] | None = None
+    schema: Sequence[Parameter],
+    given: Given,
+    *,
+    standing: Mapping[str, Any] | None = None,
+    taker: str = "notebook",
 ) -> dict[str, Any]:
     """Return parameters as they are passed on, checked by name and type.
 
@@ -36,6 +40,8 @@ def read_given(
         By name, or as ``name=value`` words of a command line.
     standing : mapping, optional
         What holds where nothing is given.
+    taker : str
+        What takes them, in the words of an error.
 
     Raises
     ------
@@ -43,7 +49,7 @@ def read_given(
         One is unknown, missing or ill-typed.
     """
     values = dict(given) if isinstance(given, Mapping) else parse_assignments(given, schema)
-    return check_parameters(schema, {**(standing or {}), **values})
+    return check_parameters(schema, {**(standing or {}), **values}, taker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,8 @@ class Terms:
         Which of the due times that passed while nothing looked still become runs.
     tags : tuple of str
         Words to find its runs by.
+    track : bool
+        Execute the file as it stands at each run, in place of a pinned copy.
 
     Raises
     ------
@@ -134,6 +142,7 @@ class Terms:
     overlap: Overlap | None = None
     catch_up: CatchUp = field(default_factory=CatchUp)
     tags: tuple[str, ...] = ()
+    track: bool = False
 
     def __post_init__(self) -> None:
         if self.retries < 0 or self.retry_delay < 0 or (self.timeout is not None and self.timeout <= 0):
@@ -144,13 +153,13 @@ class Terms:
             if not is_task_name(word):
                 raise UsageError(f"A queue or a tag may hold letters, digits, '_', '-' and '.', so not {word!r}.")
 
-    def plan(self, notebook: Path, pinned: Path) -> Plan:
-        """Return how a worker executes a run of a notebook."""
+    def plan(self, notebook: Path, pinned: Path, entrypoint: str = "", folder: Path | None = None) -> Plan:
+        """Return how a worker executes a run of a notebook, or of a flow of a module; in `folder`, or the file's."""
         limit = self.concurrency if self.concurrency is not None or self.overlap is None else 1
         return Plan(
             notebook=str(notebook),
             snapshot=str(pinned),
-            folder=str(notebook.parent),
+            folder=str(folder or notebook.parent),
             kernel=self.kernel,
             retries=self.retries,
             retry_delay=self.retry_delay,
@@ -160,4 +169,5 @@ class Terms:
             concurrency=limit,
             overlap=self.overlap or Overlap.QUEUE,
             tags=self.tags,
+            entrypoint=entrypoint,
         )

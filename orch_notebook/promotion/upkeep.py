@@ -51,21 +51,27 @@ def sweep(
     return recover(store, owner, now, performing=performing, stalled=stalled, ended=again)
 
 
-def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> FlowRun | None:
+def repeat(
+    store: Store, run: FlowRun, plan: Plan | None, now: datetime, *, is_returned: bool = False
+) -> FlowRun | None:
     """Make the run that repeats one which failed or crashed; None when it did neither or has no retries left.
 
-    A run that ended stays ended: its repetition is a run of its own (``retry_of``), one attempt further.
+    A run that ended stays ended: its repetition is a run of its own (``retry_of``), one attempt further.  One that its
+    worker has returned is repeated at once, as the same attempt.
     """
-    if plan is None or run.attempt > plan.retries or run.state.type not in (StateType.FAILED, StateType.CRASHED):
+    is_returned = is_returned and run.state.type is StateType.CRASHED
+    if plan is None or run.state.type not in (StateType.FAILED, StateType.CRASHED):
         return None
-    due_at = now + timedelta(seconds=plan.retry_delay)
+    if run.attempt > plan.retries and not is_returned:
+        return None
+    due_at = now if is_returned else now + timedelta(seconds=plan.retry_delay)
     again = FlowRun(
         run_id=new_run_id(now),
         flow=run.flow,
         state=State(StateType.SCHEDULED, "AwaitingRetry", f"Repeats run {short_id(run.run_id)}."),
         created_at=now,
         tags=run.tags,
-        attempt=run.attempt + 1,
+        attempt=run.attempt + (not is_returned),
         deployment=run.deployment,
         backfill=run.backfill,
         retry_of=run.run_id,
@@ -76,13 +82,15 @@ def repeat(store: Store, run: FlowRun, plan: Plan | None, now: datetime) -> Flow
     return again if store.create_run(again, plan=plan) else None
 
 
-def settle(store: Store, lease: Lease, said: str, now: datetime) -> FlowRun | None:
+def settle(store: Store, lease: Lease, said: str, now: datetime, *, is_returned: bool = False) -> FlowRun | None:
     """Make sure that the run of an execution that has ended is ended too, repeated if need be, and given back.
 
     Parameters
     ----------
     said : str
         How the process that executed it ended.
+    is_returned : bool
+        It was ended because its worker goes, so it begins again whatever its retry rule says.
 
     Returns
     -------
@@ -97,7 +105,7 @@ def settle(store: Store, lease: Lease, said: str, now: datetime) -> FlowRun | No
     reach("release.ended")
     run = store.run(lease.run_id)
     if run is not None:
-        repeat(store, run, store.plan(run.run_id), now)
+        repeat(store, run, store.plan(run.run_id), now, is_returned=is_returned)
         if is_lost:
             mend_notebook(store, run, now)
     reach("release.repeated")

@@ -19,6 +19,7 @@ from orch_notebook.model.states import StateType
 from orch_notebook.promotion.deployments import STARTING
 from orch_notebook.promotion.due import materialise
 from orch_notebook.promotion.launching import Launch, Launcher, launch_process
+from orch_notebook.promotion.monitoring import Tally
 from orch_notebook.promotion.spares import Environment, Spares, due_soon, environment_of
 from orch_notebook.promotion.upkeep import make_way, name_late, settle, sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
@@ -59,6 +60,9 @@ class Worker:
         How many kernels are kept started for runs to come.
     preload : sequence of str
         Modules that those have imported.
+    grace : float, optional
+        Seconds that runs may go on once the worker drains; then they are handed back, and begin again elsewhere.  By
+        default they may finish.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Worker:
         owner: str | None = None,
         warm: int = 0,
         preload: Sequence[str] = (),
+        grace: float | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
         self.owner = owner or this_owner()
@@ -91,6 +96,10 @@ class Worker:
         self._beat_every = min(BEAT_EVERY, settings.lease / 3)
         self._wake = threading.Event()
         self._is_draining = False
+        self._grace = grace
+        self._drained_at: datetime | None = None
+        self._returned: set[str] = set()
+        self.tally = Tally(self._slots)
         self._beat_at: datetime | None = None
 
     @property
@@ -144,8 +153,11 @@ class Worker:
     def step(self) -> float:
         """Do everything there is to do now, and return in how many seconds to look again."""
         try:
-            return self._step()
+            wait = self._step()
+            self.tally.looked()
+            return wait
         except StoreError as error:
+            self.tally.failed(error)
             # A store that is locked or full for a while must not end the worker: it looks again.
             logger.error("%s", error)
             return LOOK_EVERY
@@ -168,10 +180,23 @@ class Worker:
         if not self._is_draining:
             self._claim(now)
             self._spares.tend()
+        elif self._grace is not None:
+            self._hand_back(now, self._grace)
         next_due_at = self._store.next_due_at(self._queues)
         moments = [moment for moment in (next_at, next_due_at) if moment is not None and moment > now]
         ahead = (min(moments) - self._clock.now()).total_seconds() if moments else LOOK_EVERY
         return max(0.0, min(ahead, LOOK_EVERY))
+
+    def _hand_back(self, now: datetime, grace: float) -> None:
+        """End what has not finished within the grace; each such run begins again elsewhere, which costs it no retry."""
+        self._drained_at = self._drained_at or now
+        if (now - self._drained_at).total_seconds() < grace:
+            return
+        for run_id, launch in self._launches.items():
+            if run_id not in self._returned:
+                logger.warning("Run %s has not finished within %g s and is handed back.", run_id, grace)
+                self._returned.add(run_id)
+                launch.stop()
 
     def _keep_leases(self, now: datetime) -> None:
         """Renew the leases of runs whose processes have yet to begin, and give up those that others have taken."""
@@ -209,13 +234,21 @@ class Worker:
                 settle(self._store, lease, f"could not be started ({error.strerror or error})", now)
             else:
                 reach("launch.done")
+                self._note_start(run_id, now)
                 self._starting[run_id] = now + timedelta(seconds=STARTING)
                 logger.info("Run %s begins.", run_id)
 
+    def _note_start(self, run_id: str, now: datetime) -> None:
+        run = self._store.run(run_id)
+        if run is not None and run.due_at is not None:
+            self.tally.started(max(0.0, (now - run.due_at).total_seconds()))
+
     def _finish(self, launch: Launch) -> None:
-        run = settle(self._store, launch.lease, launch.said, self._clock.now())
+        is_returned = launch.lease.run_id in self._returned
+        run = settle(self._store, launch.lease, launch.said, self._clock.now(), is_returned=is_returned)
         del self._launches[launch.lease.run_id]
         if run is None:
             logger.warning("Run %s belongs to another worker now; nothing of it is written here.", launch.lease.run_id)
         else:
+            self.tally.ended[run.state.name] += 1
             logger.info("Run %s (%s): %s. %s", run.run_id, run.flow, run.state.name, run.state.message)

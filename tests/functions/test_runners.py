@@ -382,12 +382,11 @@ def test_a_runner_that_there_is_not_is_refused() -> None:
         task(runner="gpu")(of_a_module)
 
 
-def test_the_setting_holds_for_functions(stored, monkeypatch) -> None:
+def test_the_setting_holds_for_functions(tmp_path, monkeypatch) -> None:
     """ORCH_RUNNER says where tasks run that name no runner, and the flow none."""
     monkeypatch.setenv("ORCH_RUNNER", "processes")
-    close_homes()
+    monkeypatch.setenv("ORCH_HOME", str(tmp_path))  # a home keeps the settings it was opened with
     assert in_time(flow(lambda: task(os.getpid).submit().result())) != os.getpid()
-    close_homes()
 
 
 def test_a_task_called_by_a_task_elsewhere_is_tracked(stored, away) -> None:

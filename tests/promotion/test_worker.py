@@ -391,3 +391,26 @@ def test_what_a_notebook_started_is_taken_over_with_it(store, clock, due):
     assert set(recover(store, "here:1:1", clock.now())) == {run_id, "child"}
     assert {run.state.name for run in store.runs()} == {"Crashed"}
     assert not store.renew(Lease("child", "elsewhere:2:1", 1, later), later)
+
+
+def test_what_does_not_finish_in_time_is_handed_back(settings, store, clock, due):
+    """After the grace it is ended and begins again elsewhere, as the same attempt, although it has no retries."""
+    stage = Stage(store, clock)
+    worker = Worker(store, settings, slots=2, clock=clock, launcher=stage, grace=30.0)
+    quick, slow = due(2, 1)
+    worker.step()
+    worker.drain()
+    stage.end(quick, COMPLETED)
+    for _ in range(2):
+        worker.step()
+        assert stage.stopped == []
+        clock.advance(15)
+    worker.step()
+    worker.step()
+    assert stage.stopped == [slow]
+    stage.end(slow, State(StateType.CRASHED, "Crashed", "the worker was stopped"))
+    worker.run()
+    assert names(store) == {"Completed": 1, "Crashed": 1, "AwaitingRetry": 1}
+    (again,) = store.runs(state="scheduled")
+    assert (again.retry_of, again.attempt, again.due_at) == (slow, 1, clock.now())
+    assert worker.tally.ended == {"Completed": 1, "Crashed": 1}

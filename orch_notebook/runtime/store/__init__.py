@@ -245,6 +245,10 @@ class Store(Protocol):
         """Return the workers that have not said good-bye."""
         ...
 
+    def now(self) -> datetime:
+        """Return the time as the store has it, which all who share it can go by."""
+        ...
+
     def describe(self) -> Mapping[str, Any]:
         """Return what ``orch doctor`` shows: kind, place, version, size."""
         ...

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from orch_notebook.errors import StoreError, StoreUnavailable, UsageError
@@ -211,6 +212,12 @@ class PostgresStore(SqlStore):
                         script = re.sub(pattern, words, script)
                     connection.execute(script)
                     connection.execute("INSERT INTO orch_schema (version) VALUES (%s)", (number,))
+
+    def now(self) -> datetime:
+        """Return the server's time."""
+        with self._read() as connection:
+            found: datetime = connection.execute("SELECT clock_timestamp() AS now").fetchone()["now"]
+        return found.astimezone(UTC)
 
     def describe(self) -> Mapping[str, Any]:
         """Return what ``orch doctor`` shows: kind, place, version, size."""

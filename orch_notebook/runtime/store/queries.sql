@@ -45,6 +45,10 @@ WHERE run_id = :run_id;
 -- Safe: runs in the transaction that has just checked the lease token.
 UPDATE runs SET parameters = :parameters WHERE run_id = :run_id;
 
+-- name: update_run_name!
+-- Safe: only the owner knows the token.
+UPDATE runs SET name = :name, tags = :tags, about = :about WHERE run_id = :run_id AND lease_token = :token;
+
 -- name: select_graph$
 -- Safe: reads the first fact of a run, which never changes.
 SELECT data FROM events WHERE run_id = :run_id AND kind = 'RunCreated' ORDER BY seq LIMIT 1;

@@ -33,6 +33,7 @@ __all__ = [
     "known_instant",
     "lease_from_row",
     "log_from_row",
+    "naming",
     "plan_from_text",
     "run_from_row",
     "run_parameters",
@@ -112,10 +113,13 @@ def run_parameters(
         "concurrency": None if plan is None else plan.concurrency,
         "limited_as": run.backfill or run.deployment,
         "backfill": run.backfill,
-        "name": storable(run.name),
-        "tags": dumps(run.tags),
-        "about": dumps(dict(run.about)),
+        **naming(run),
     }
+
+
+def naming(run: FlowRun) -> dict[str, str]:
+    """Return what a run is called, and what is known of its flow, as parameters."""
+    return {"name": storable(run.name), "tags": dumps(run.tags), "about": dumps(dict(run.about))}
 
 
 def plan_from_text(text: str) -> Plan:

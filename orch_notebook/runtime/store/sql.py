@@ -51,6 +51,10 @@ class SqlStore(Shelves):
     _conflict: type[Exception]
 
     @abstractmethod
+    def now(self) -> datetime:
+        """Return the time as the store has it."""
+
+    @abstractmethod
     def describe(self) -> Mapping[str, Any]:
         """Return what ``orch doctor`` shows: kind, place, version, size."""
 
@@ -187,6 +191,11 @@ class SqlStore(Shelves):
         """Note where the executed notebook is."""
         with self._write() as connection:
             self._queries.update_executed_notebook(connection, run_id=lease.run_id, token=lease.token, path=path)
+
+    def name_run(self, lease: Lease, run: FlowRun) -> None:
+        """Note what a run is called, its tags, and what is known of its flow, which whoever made it did not know."""
+        with self._write() as connection:
+            self._queries.update_run_name(connection, run_id=lease.run_id, token=lease.token, **rows.naming(run))
 
     # leases
 

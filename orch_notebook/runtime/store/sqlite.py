@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,10 @@ class SqliteStore(SqlStore):
                 if not is_busy or time.monotonic() > give_up_at:
                     raise
                 time.sleep(0.01)
+
+    def now(self) -> datetime:
+        """Return the time; whoever shares the file lives on this machine."""
+        return datetime.now(UTC)
 
     def describe(self) -> Mapping[str, Any]:
         """Return what ``orch doctor`` shows: kind, place, version, size."""
