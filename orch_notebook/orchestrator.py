@@ -28,6 +28,7 @@ from orch_notebook.promotion.checks import read_report, write_check
 from orch_notebook.promotion.deploying import Deployments
 from orch_notebook.promotion.deployments import STARTING, submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
+from orch_notebook.promotion.following import values_of
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.launching import Launch, launch_process
 from orch_notebook.promotion.spares import Spares, environment_of
@@ -503,7 +504,8 @@ class Orchestrator:
         """
         found = self.store.run(run_id) or self._by_part(run_id)
         upkeep.sweep(self.store, this_owner(), self.clock.now())
-        return upkeep.with_children(self.store, self.store.run(found.run_id) or found)
+        whole = upkeep.with_children(self.store, self.store.run(found.run_id) or found)
+        return replace(whole, values=values_of(self.store, whole))
 
     def _by_part(self, part: str) -> FlowRun:
         ids = self.store.run_ids_like(part) if part and not set(part.lower()) - set("0123456789abcdef-") else []

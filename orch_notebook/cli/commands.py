@@ -10,14 +10,17 @@ import typer
 
 from orch_notebook.cli.app import AsJson, Name, app, columns, console, print_json, say
 from orch_notebook.cli.modules import perform
-from orch_notebook.cli.promoting import say_promoted
+from orch_notebook.cli.promoting import AfterDeployment, Keep, Notify, OnEnding, say_promoted
 from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table
 from orch_notebook.cli.watching import follow
 from orch_notebook.errors import UsageError
 from orch_notebook.functions.entrypoints import is_entrypoint
+from orch_notebook.model.chains import After
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.explanations import explain
+from orch_notebook.model.notices import Notice
 from orch_notebook.model.policies import CatchUp, Overlap
+from orch_notebook.model.retention import Retention
 from orch_notebook.model.runs import iso, short_id
 from orch_notebook.model.schedules import schedule_from_json
 from orch_notebook.model.states import NAMES, StateType
@@ -117,6 +120,10 @@ def promote(
         typer.Option(metavar="POLICY", help="Due times nobody saw: latest, all, skip, limit:N or window:LENGTH."),
     ] = "latest",
     tag: Annotated[list[str] | None, typer.Option(metavar="WORD", help="Word to find its runs by.")] = None,
+    after: AfterDeployment = None,
+    on: OnEnding = "completed",
+    notify: Notify = None,
+    keep: Keep = "",
     track: Annotated[bool, typer.Option("--track", help="Execute the file as it stands at each run.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -139,6 +146,9 @@ def promote(
             overlap=None if overlap is None else Overlap.parse(overlap),
             catch_up=CatchUp.parse(catch_up),
             tags=tuple(tag or ()),
+            starts_after=tuple(After(each, on) for each in after or ()),
+            notify=tuple(map(Notice.parse, notify or ())),
+            keep=Retention.parse(keep),
             track=track,
         )
         deployment = orchestrator.deployments.promote(

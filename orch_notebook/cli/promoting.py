@@ -1,8 +1,11 @@
-"""What is said when something has been made to run by itself."""
+"""What can be asked, and what is said, when something is made to run by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
+
+import typer
 
 from orch_notebook.cli.app import print_json, say
 from orch_notebook.cli.tables import local
@@ -11,7 +14,20 @@ from orch_notebook.model.schedules import Schedule, preview
 from orch_notebook.model.zones import find_zone
 from orch_notebook.orchestrator import Orchestrator
 
-__all__ = ["say_promoted"]
+__all__ = ["AfterDeployment", "Keep", "Notify", "OnEnding", "say_promoted"]
+
+AfterDeployment = Annotated[
+    list[str] | None,
+    typer.Option("--after-deployment", metavar="NAME", help="Start when a run of this one has ended; may be repeated."),
+]
+OnEnding = Annotated[
+    str, typer.Option("--on", metavar="ENDING", help="After which of its ends: completed, failed or finished.")
+]
+Notify = Annotated[
+    list[str] | None,
+    typer.Option(metavar="RULE", help="Whom to tell what: on=failed,recovered,to=ADDRESS; may be repeated."),
+]
+Keep = Annotated[str, typer.Option(metavar="RULE", help="How long its runs are kept: 30d, 100, or 30d,100.")]
 
 
 def say_promoted(
@@ -30,7 +46,11 @@ def say_promoted(
         say(f"  {schedule.words()}; next {local(schedule.next(now))}")
     for due in preview(schedules, now, find_zone(tz or "UTC")) if schedules else ():
         say(f"    {due.local:%a %d %b %Y %H:%M:%S %Z}{'  ' + due.note if due.note else ''}")
-    if not schedules:
+    for rule in deployment.starts_after:
+        say(f"  It starts {rule.words()}.")
+    for notice in deployment.notices:
+        say(f"  It tells {notice.shown()}. Try it: orch notify test {deployment.name}")
+    if not schedules and not deployment.starts_after:
         say(f"  It runs when asked: orch trigger {deployment.name}")
     if not orchestrator.workers():
         say("No worker is running. Start one: orch worker")

@@ -26,6 +26,10 @@ def worker(
     slots: Annotated[int, typer.Option(min=1, metavar="N", help="Runs executed at once.")] = 2,
     queue: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Queue to serve; all by default.")] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name shown to people.")] = None,
+    warm: Annotated[int, typer.Option(min=0, metavar="N", help="Kernels kept started for what is due soon.")] = 0,
+    preload: Annotated[
+        list[str] | None, typer.Option(metavar="MODULE", help="Have warm kernels import it; may be repeated.")
+    ] = None,
     grace: Annotated[
         str | None,
         typer.Option(metavar="LENGTH", help="When asked to end, hand back what takes longer; by default it finishes."),
@@ -52,6 +56,8 @@ def worker(
             queues=queue or None,
             name=name,
             clock=orchestrator.clock,
+            warm=warm,
+            preload=preload or (),
             grace=None if grace is None else parse_interval(grace),
         )
         if http is not None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -16,13 +15,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, FlowRunTimedOut, ReturnedFailure
-from orch_notebook.functions.arguments import PLAIN
 from orch_notebook.functions.futures import Future
 from orch_notebook.functions.logs import logging_prints
 from orch_notebook.functions.loops import loops
 from orch_notebook.functions.options import TaskOptions
 from orch_notebook.functions.outcomes import Outcome
-from orch_notebook.functions.performances import Performance, new_run
+from orch_notebook.functions.performances import Performance, new_run, shown
 from orch_notebook.functions.tasks import FunctionTask
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
@@ -139,12 +137,12 @@ class FlowCall:
         if isinstance(runner, type):
             runner = runner()
         tags = (*flow.options.tags, *added_tags.get())
-        shown = {name: _shown(value) for name, value in self.bound.arguments.items()}
+        parameters = {name: shown(value) for name, value in self.bound.arguments.items()}
         if self.claimed is None:
             parent = outer.run_id if outer else None
-            run = new_run(home, flow.name, parameters=shown, parent_run_id=parent, earlier=self.earlier)
+            run = new_run(home, flow.name, parameters=parameters, parent_run_id=parent, earlier=self.earlier)
         else:
-            run, tags = replace(self.claimed[0], parameters=shown), (*tags, *self.claimed[0].tags)
+            run, tags = replace(self.claimed[0], parameters=parameters), (*tags, *self.claimed[0].tags)
         run = replace(run, about=flow.about, tags=tuple(dict.fromkeys(tags)))
         self.scope = scope = FlowScope(
             run.run_id,
@@ -414,19 +412,3 @@ class FlowCall:
         if self.return_state and not isinstance(outcome.data, KeyboardInterrupt):
             return outcome
         return outcome.result()
-
-
-def _shown(value: Any) -> Any:
-    """Return a parameter as the store keeps it for people: what JSON knows as it is, the rest as its repr."""
-    if type(value) in PLAIN and not isinstance(value, bytes | complex):
-        return value
-    if isinstance(value, list | dict | tuple):
-        try:
-            if len(text := json.dumps(value)) <= 10_000:
-                return json.loads(text)
-        except (TypeError, ValueError, RecursionError):
-            pass
-    try:
-        return repr(value)[:200]
-    except Exception:  # noqa: BLE001 - the value's own code
-        return f"<{type(value).__name__}>"

@@ -49,7 +49,7 @@ from orch_notebook.runtime.store import Lease
 if TYPE_CHECKING:
     from orch_notebook.functions.tasks import FunctionTask
 
-__all__ = ["Performance", "new_run"]
+__all__ = ["Performance", "new_run", "shown"]
 
 logger = logging.getLogger("orch_notebook")
 
@@ -591,8 +591,9 @@ def new_run(
     parameters: Mapping[str, Any] = MappingProxyType({}),
     parent_run_id: str | None = None,
     earlier: FlowRun | None = None,
+    due: bool = False,
 ) -> FlowRun:
-    """Return a run that begins now, in this process."""
+    """Return a run that begins now, in this process; or, when it is `due`, in a worker's."""
     now = home.clock.now()
     return FlowRun(
         run_id=run_id or new_run_id(now),
@@ -600,13 +601,30 @@ def new_run(
         name=name,
         tags=tags,
         about=dict(about),
-        state=State(StateType.PENDING),
+        state=State(StateType.SCHEDULED if due else StateType.PENDING),
         created_at=now,
+        due_at=now if due else None,
         attempt=earlier.attempt + 1 if earlier else 1,
         parent_run_id=parent_run_id or home.settings.parent_run_id,
         retry_of=earlier.run_id if earlier else None,
         parameters=dict(parameters),
     )
+
+
+def shown(value: Any) -> Any:
+    """Return a parameter as the store keeps it for people: what JSON knows as it is, the rest as its repr."""
+    if type(value) in PLAIN and not isinstance(value, bytes | complex):
+        return value
+    if isinstance(value, list | dict | tuple):
+        try:
+            if len(text := json.dumps(value)) <= 10_000:
+                return json.loads(text)
+        except (TypeError, ValueError, RecursionError):
+            pass
+    try:
+        return repr(value)[:200]
+    except Exception:  # noqa: BLE001 - the value's own code
+        return f"<{type(value).__name__}>"
 
 
 def _line(home: Home, run: FlowRun | None) -> list[FlowRun]:

@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from orch_notebook.model.chains import After
+from orch_notebook.model.notices import Notice
 from orch_notebook.model.policies import CatchUp, Overlap
+from orch_notebook.model.retention import Retention
 from orch_notebook.model.runs import iso
 
 __all__ = ["Deployment", "Plan", "ScheduleRow"]
@@ -44,7 +47,8 @@ class Plan:
     tags : tuple of str
         Words to find its runs by.
     entrypoint : str
-        ``module:flow`` where a flow of a module is executed; empty for a notebook.
+        ``module:flow`` where a flow of a module is executed, ``:task`` where a call of a task that was put by; empty
+        for a notebook.
     """
 
     notebook: str
@@ -135,6 +139,12 @@ class Deployment:
         Why, as somebody said.
     catch_up : CatchUp
         Which of the due times that passed while nothing looked still become runs.
+    starts_after : tuple of After
+        Which ends of other deployments' runs start one of it.
+    notices : tuple of Notice
+        Who is told what.
+    keep : Retention
+        How long its runs are kept; by default as the settings say.
     """
 
     name: str
@@ -149,6 +159,9 @@ class Deployment:
     is_paused: bool = False
     pause_reason: str = ""
     catch_up: CatchUp = field(default_factory=CatchUp)
+    starts_after: tuple[After, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    keep: Retention = field(default_factory=Retention)
 
     def to_json(self) -> dict[str, Any]:
         """Return the row that ``orch deployments --json`` prints."""
@@ -171,6 +184,9 @@ class Deployment:
             "concurrency": self.plan.concurrency,
             "overlap": self.plan.overlap.value,
             "catch_up": self.catch_up.text,
+            "starts_after": [rule.to_json() for rule in self.starts_after],
+            "notify": [notice.shown() for notice in self.notices],
+            "keep": self.keep.text,
             "tags": list(self.plan.tags),
             "retries": self.plan.retries,
             "retry_delay": self.plan.retry_delay,

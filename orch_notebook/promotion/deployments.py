@@ -18,9 +18,10 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.schedules import Schedule, schedule_from_json
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.due import close_schedules, end_waiting, run_of
+from orch_notebook.promotion.following import check_rules
 from orch_notebook.promotion.modules import plan_flow
 from orch_notebook.promotion.notebooks import check_kernel, kernel_of, parameters_of, read_notebook, snapshot
-from orch_notebook.promotion.terms import Given, Terms, Timed, read_given
+from orch_notebook.promotion.terms import Given, Terms, Timed, read_given, read_started
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
@@ -85,8 +86,11 @@ def promote(
         The notebook cannot be read, or its kernel is not installed.
     ParameterError
         A parameter is unknown, missing or ill-typed.
+    CycleError
+        Deployments would start each other for ever.
     """
     made = compose(settings, now, notebook, name, schedules=schedules, parameters=parameters, terms=terms)
+    check_rules(store, [made])
     return save(store, settings, now, made)
 
 
@@ -117,10 +121,11 @@ def compose(
     else:
         plan, schema = _plan(settings, notebook, terms)
         flow, check = notebook.stem, dict
-    given = read_given(schema, parameters or {}, taker=plan.taker)
+    given, starts_after = read_started(schema, parameters or {}, terms.starts_after, taker=plan.taker)
     timed = [each if isinstance(each, Timed) else Timed(each) for each in schedules]
     found = [(each.schedule, _check_timed(schema, each, given, plan.taker)) for each in timed]
-    for values in (given, *(own for _, own in found)):
+    # What a run before gives is known when there is one.
+    for values in (*(() if starts_after else (given,)), *(own for _, own in found)):
         check(values)
     return Deployment(
         name=name,
@@ -133,6 +138,9 @@ def compose(
         updated_at=now,
         schedules=tuple(_row(name, schedule, own, now) for schedule, own in found),
         catch_up=terms.catch_up,
+        starts_after=starts_after,
+        notices=terms.notify,
+        keep=terms.keep,
     )
 
 

@@ -16,7 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, ModuleError, OrchError, UsageError
+from orch_notebook.errors import FlowRunCancelled, ModuleError, OrchError, StoreError, UsageError
+from orch_notebook.functions.background import TaskCall
 from orch_notebook.functions.entrypoints import Entrypoint, load
 from orch_notebook.functions.flow_runs import FlowCall
 from orch_notebook.functions.flows import FunctionFlow
@@ -34,7 +35,7 @@ from orch_notebook.runtime.home import Home, close_homes, open_home
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
 
-__all__ = ["Planned", "perform_flow", "place_of", "plan_flow"]
+__all__ = ["Planned", "perform_flow", "perform_here", "place_of", "plan_flow"]
 
 logger = logging.getLogger("orch_notebook")
 
@@ -104,7 +105,7 @@ def place_of(plan: Plan) -> Entrypoint:
 
 
 def perform_flow(run: FlowRun, plan: Plan, lease: Lease, stop: Stop) -> State:
-    """Perform a claimed run of a flow of a module in this thread and process, and return its final state.
+    """Perform a claimed run of functions in this thread and process, and return its final state.
 
     Raises
     ------
@@ -117,10 +118,7 @@ def perform_flow(run: FlowRun, plan: Plan, lease: Lease, stop: Stop) -> State:
     try:
         try:
             os.chdir(plan.folder)
-            flow = load(place_of(plan), Path(plan.snapshot))
-            if plan.timeout is not None:
-                flow = flow.with_options(timeout_seconds=plan.timeout)
-            call = flow.claimed(run, lease, home.store.run(run.retry_of) if run.retry_of else None)
+            call = _call(home, run, plan, lease)
         except OSError as error:
             return _fail(home, run, lease, f"{plan.folder} cannot be entered: {error.strerror or error}.")
         except OrchError as error:
@@ -138,7 +136,26 @@ def perform_flow(run: FlowRun, plan: Plan, lease: Lease, stop: Stop) -> State:
         close_homes()
 
 
-def _give_up(call: FlowCall, stop: Stop) -> None:
+def _call(home: Home, run: FlowRun, plan: Plan, lease: Lease) -> FlowCall | TaskCall:
+    if plan.entrypoint.startswith(":"):
+        return TaskCall(home, run, lease)
+    flow: FunctionFlow[..., Any] = load(place_of(plan), Path(plan.snapshot))
+    if plan.timeout is not None:
+        flow = flow.with_options(timeout_seconds=plan.timeout)
+    return flow.claimed(run, lease, home.store.run(run.retry_of) if run.retry_of else None)
+
+
+def perform_here(home: Home, run: FlowRun, lease: Lease) -> None:
+    """Perform a claimed call of a task in this thread, beside whatever else this process does."""
+    try:
+        TaskCall(home, run, lease).run()
+    except StoreError as error:
+        logger.error("Run %s is given up: %s", run.run_id, error)
+    except OrchError as error:
+        _fail(home, run, lease, str(error))
+
+
+def _give_up(call: FlowCall | TaskCall, stop: Stop) -> None:
     """End the run, because its worker does: whoever repeats it must find nobody at work."""
     call.give_up(State(StateType.CRASHED, "Crashed", f"It was interrupted: {stop.reason}."))
 

@@ -15,18 +15,23 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orch_notebook.errors import UsageError
+from orch_notebook.functions.background import queue_of
 from orch_notebook.functions.entrypoints import Entrypoint, entrypoint_of
 from orch_notebook.functions.flows import FunctionFlow
 from orch_notebook.functions.options import seconds_of
+from orch_notebook.functions.tasks import FunctionTask
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.schedules import Interval
 from orch_notebook.promotion import deployments
+from orch_notebook.promotion.launching import Launch, Launcher, launch_process
+from orch_notebook.promotion.modules import perform_here
 from orch_notebook.promotion.terms import Terms, Timed, read_schedules
 from orch_notebook.promotion.worker import Worker
-from orch_notebook.runtime.home import open_home
+from orch_notebook.runtime.home import Home, open_home
+from orch_notebook.runtime.store import Lease
 
-__all__ = ["deploy_flow", "serve_flow"]
+__all__ = ["deploy_flow", "serve", "serve_flow"]
 
 
 def deploy_flow(
@@ -190,6 +195,59 @@ def serve_flow(
     finally:
         if pause_on_shutdown and made.schedules:
             deployments.pause(home.store, home.settings, home.clock.now(), made.name, True, "what served it has ended")
+
+
+def serve(*served: Any, limit: int = 10) -> None:
+    """Perform here what is asked of tasks and deployments elsewhere, until interrupted.
+
+    Parameters
+    ----------
+    *served : FunctionTask or Deployment
+        Tasks, whose calls with ``delay`` are performed in threads of this process; or what ``flow.deploy(…)`` returned,
+        each of whose runs has a process of its own.
+    limit : int
+        How many go on at once.
+
+    Raises
+    ------
+    UsageError
+        There is nothing to serve, or something that cannot be.
+    """
+    run_worker(serving(served, limit=limit))
+
+
+def serving(served: Sequence[Any], *, limit: int) -> Worker:
+    """Return the worker that :func:`serve` lets work."""
+    home = open_home()
+    queues = []
+    for each in served:
+        if not isinstance(each, FunctionTask | Deployment):
+            raise UsageError(f"serve() takes tasks, and what flow.deploy(…) returns, not {each!r}.")
+        queues.append(queue_of(each) if isinstance(each, FunctionTask) else each.plan.queue)
+    if not queues:
+        raise UsageError("There is nothing to serve.")
+    return Worker(home.store, home.settings, slots=limit, queues=queues, clock=home.clock, launcher=_launcher(home))
+
+
+def _launcher(home: Home) -> Launcher:
+    """Return the launcher that performs calls of tasks in threads of this process, and runs of flows in their own."""
+    elsewhere = launch_process(home.settings)
+
+    def launch(lease: Lease, told: Callable[[], None]) -> Launch:
+        run, plan = home.store.run(lease.run_id), home.store.plan(lease.run_id)
+        if run is None or plan is None or not plan.entrypoint.startswith(":"):
+            return elsewhere(lease, told)
+        found = Launch(lease, lambda: home.store.request(lease.run_id, "cancel", home.clock.now()))
+
+        def perform() -> None:
+            perform_here(home, run, lease)
+            found.ended.set()
+            told()
+
+        threading.Thread(target=perform, name=f"orch-call-{lease.run_id[-8:]}", daemon=True).start()
+        return found
+
+    return launch
 
 
 def run_worker(worker: Worker) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from orch_notebook.errors import ScheduleError, UsageError
+from orch_notebook.model.chains import After, is_taken
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.headers import is_task_name
+from orch_notebook.model.notices import Notice
 from orch_notebook.model.parameters import Parameter, check_parameters, parse_assignments
 from orch_notebook.model.policies import CatchUp, Overlap
+from orch_notebook.model.retention import Retention
 from orch_notebook.model.schedules import Cron, Interval, Once, Recurrence, Schedule
 from orch_notebook.model.zones import parse_instant
 
-__all__ = ["Given", "Terms", "Timed", "read_given", "read_schedules"]
+__all__ = ["Given", "Terms", "Timed", "read_given", "read_schedules", "read_started"]
 
 #: Parameters by name, or as the words of a command line.
 Given = Mapping[str, Any] | Sequence[str]
@@ -50,6 +53,41 @@ def read_given(
     """
     values = dict(given) if isinstance(given, Mapping) else parse_assignments(given, schema)
     return check_parameters(schema, {**(standing or {}), **values}, taker)
+
+
+def read_started(
+    schema: Sequence[Parameter], given: Given, rules: Sequence[After], *, taker: str = "notebook"
+) -> tuple[dict[str, Any], tuple[After, ...]]:
+    """Return parameters of a deployment that others start, and its rules, all checked as far as they are known.
+
+    Values that take from the run before (``{upstream.values.rows}``) belong to the rules, and are given to each.
+
+    Raises
+    ------
+    ParameterError
+        One is unknown, missing or ill-typed; what a rule gives need not be given besides.
+    UsageError
+        Something is taken from a run before, and there is no rule that says which.
+    """
+    values = dict(given) if isinstance(given, Mapping) else parse_assignments(given, schema)
+    taken = {name: value for name, value in values.items() if is_taken(value)}
+    if taken and not rules:
+        name, value = next(iter(taken.items()))
+        raise UsageError(
+            f"{name}={value} takes from a run before, but this starts after none: --after-deployment NAME."
+        )
+    rules = [replace(rule, parameters={**taken, **rule.parameters}) for rule in rules]
+    started = {name for rule in rules for name in rule.parameters}
+    relaxed = [replace(each, required=each.required and each.name not in started) for each in schema]
+    standing = check_parameters(relaxed, {name: value for name, value in values.items() if name not in taken}, taker)
+    known = {each.name for each in schema}
+    checked = []
+    for rule in rules:
+        # What is taken is known when the run before has ended; that there is such a parameter is known now.
+        plain = {name: value for name, value in rule.parameters.items() if name not in known or not is_taken(value)}
+        found = check_parameters(relaxed, {**standing, **plain}, taker)
+        checked.append(replace(rule, parameters={**rule.parameters, **{name: found[name] for name in plain}}))
+    return standing, tuple(checked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +161,12 @@ class Terms:
         Which of the due times that passed while nothing looked still become runs.
     tags : tuple of str
         Words to find its runs by.
+    starts_after : tuple of After
+        Which ends of other deployments' runs start one of it.
+    notify : tuple of Notice
+        Who is told what.
+    keep : Retention
+        How long its runs are kept; by default as the settings say.
     track : bool
         Execute the file as it stands at each run, in place of a pinned copy.
 
@@ -142,6 +186,9 @@ class Terms:
     overlap: Overlap | None = None
     catch_up: CatchUp = field(default_factory=CatchUp)
     tags: tuple[str, ...] = ()
+    starts_after: tuple[After, ...] = ()
+    notify: tuple[Notice, ...] = ()
+    keep: Retention = field(default_factory=Retention)
     track: bool = False
 
     def __post_init__(self) -> None:

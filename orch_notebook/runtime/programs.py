@@ -23,6 +23,7 @@ from orch_notebook.model.freshness import Plan, Version, before
 from orch_notebook.runtime.away import Away
 from orch_notebook.runtime.calls import describe_failure
 from orch_notebook.runtime.capture import Capture, capturing
+from orch_notebook.runtime.context import within_cell
 from orch_notebook.runtime.copies import NotCopied, check_faithful
 from orch_notebook.runtime.files import file_fingerprint
 from orch_notebook.runtime.generators import GENERATORS, put_generator, take_generator
@@ -172,7 +173,7 @@ class CellProgram:
                 retriable=False,
             )
         capture = Capture(lambda level, text: self._line(task, attempt, level, text), self._log_limit)
-        with capturing(capture):
+        with capturing(capture), within_cell(self._run_id, task):
             self._kept.clear_away()
             # Nothing is put out then, so what an earlier performance left under the cell stays.
             if task in self._plan.loads and (loaded := self._load(cell)) is not None:

@@ -123,6 +123,7 @@ FUNCTIONS: Mapping[str, Rule] = {
     "logging.getLogger": PURE,
     "logging.*": Rule(state=("state:logging",)),
     **_each("logging.debug logging.info logging.warning logging.error logging.exception", PLAIN),
+    "orch_notebook.record": Rule(gives="view"),
     "asyncio.sleep": Rule(gives="view"),
     **_each("tqdm.tqdm.pandas tqdm.auto.tqdm.pandas tqdm.notebook.tqdm.pandas", Rule(state=("state:tqdm.pandas",))),
     **_each("rich.print rich.print_json rich.inspect tqdm.tqdm.write tqdm.auto.tqdm.write", PLAIN),
