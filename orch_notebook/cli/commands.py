@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from orch_notebook.cli.app import AsJson, Name, app, columns, console, print_json, say
+from orch_notebook.cli.app import AsJson, Name, RunId, app, columns, console, print_json, say
 from orch_notebook.cli.modules import perform
 from orch_notebook.cli.promoting import AfterDeployment, Keep, Notify, OnEnding, say_promoted
 from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table
-from orch_notebook.cli.watching import follow
+from orch_notebook.cli.watching import see_through
 from orch_notebook.errors import UsageError
 from orch_notebook.functions.entrypoints import is_entrypoint
 from orch_notebook.model.chains import After
@@ -23,19 +23,19 @@ from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.retention import Retention
 from orch_notebook.model.runs import iso, short_id
 from orch_notebook.model.schedules import schedule_from_json
+from orch_notebook.model.sizes import parse_size
 from orch_notebook.model.states import NAMES, StateType
 from orch_notebook.model.views import dot, explanation_text, paint
 from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.reading import read_flow
 from orch_notebook.promotion.taskify import taskify as make_tasks
 from orch_notebook.promotion.taskify import write_taskified
-from orch_notebook.promotion.terms import Terms, read_schedules
+from orch_notebook.promotion.terms import Terms, read_schedules, read_variables
 from orch_notebook.runtime.layout import layout
 
 __all__ = ["app"]
 
 Notebook = Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="Path of the notebook.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or enough of its beginning.")]
 Parameters = Annotated[
     list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
 ]
@@ -64,26 +64,8 @@ def run(
             raise UsageError("A kernel executes notebooks; a flow of a module runs in Python itself.")
         raise typer.Exit(perform(str(notebook), parameter or (), seconds(timeout), as_json))
     with open_orchestrator() as orchestrator:
-        given, is_interrupted = parameter or (), False
-        execution = orchestrator.execute(notebook, given, kernel=kernel, timeout=seconds(timeout))
-        try:
-            if not as_json:
-                follow(orchestrator, execution.run_id, lambda _: execution.is_over)
-            execution.wait()
-        except KeyboardInterrupt:
-            is_interrupted = True
-            sys.stderr.write("Cancelling; interrupt again to leave at once.\n")
-            execution.cancel()
-            execution.wait()
-        ended = orchestrator.show(execution.run_id)
-        if as_json:
-            print_json(ended.to_json(with_tasks=True))
-        else:
-            console.print(run_view(ended, orchestrator.clock.now(), columns()))
-            if ended.executed_notebook:
-                say(f"\nExecuted notebook: {ended.executed_notebook}")
-    if ended.state.type is not StateType.COMPLETED:
-        raise typer.Exit(130 if is_interrupted else 1)
+        execution = orchestrator.execute(notebook, parameter or (), kernel=kernel, timeout=seconds(timeout))
+        see_through(orchestrator, execution, as_json)
 
 
 @app.command()
@@ -120,6 +102,10 @@ def promote(
         typer.Option(metavar="POLICY", help="Due times nobody saw: latest, all, skip, limit:N or window:LENGTH."),
     ] = "latest",
     tag: Annotated[list[str] | None, typer.Option(metavar="WORD", help="Word to find its runs by.")] = None,
+    memory_limit: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory a run may take: 512MB, 2GB.")] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Environment variable of its runs; nothing secret.")
+    ] = None,
     after: AfterDeployment = None,
     on: OnEnding = "completed",
     notify: Notify = None,
@@ -146,6 +132,8 @@ def promote(
             overlap=None if overlap is None else Overlap.parse(overlap),
             catch_up=CatchUp.parse(catch_up),
             tags=tuple(tag or ()),
+            memory=parse_size(memory_limit) if memory_limit else None,
+            env=read_variables(env or ()),
             starts_after=tuple(After(each, on) for each in after or ()),
             notify=tuple(map(Notice.parse, notify or ())),
             keep=Retention.parse(keep),

@@ -46,6 +46,12 @@ class Plan:
         What a due run does while as many go on.
     tags : tuple of str
         Words to find its runs by.
+    again : tuple of str
+        Tasks that run once more though an earlier attempt has completed them, and with them what comes from them.
+    memory : int or None
+        Bytes the kernel and what it starts may take; None for what the worker allows.
+    env : mapping
+        Environment variables of the kernel.
     entrypoint : str
         ``module:flow`` where a flow of a module is executed, ``:task`` where a call of a task that was put by; empty
         for a notebook.
@@ -63,7 +69,15 @@ class Plan:
     concurrency: int | None = None
     overlap: Overlap = Overlap.QUEUE
     tags: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+    memory: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
     entrypoint: str = ""
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether the file is executed as it then stands, in place of a pinned copy."""
+        return self.snapshot == self.notebook
 
     @property
     def taker(self) -> str:
@@ -85,6 +99,7 @@ class Plan:
         known = dict(data)
         known["overlap"] = Overlap(known.get("overlap", Overlap.QUEUE))
         known["tags"] = tuple(known.get("tags", ()))
+        known["again"] = tuple(known.get("again", ()))
         return cls(**known)
 
 
@@ -191,6 +206,9 @@ class Deployment:
             "retries": self.plan.retries,
             "retry_delay": self.plan.retry_delay,
             "timeout": self.plan.timeout,
+            "memory": self.plan.memory,
+            "env": dict(self.plan.env),
+            "is_tracked": self.plan.is_tracked,
             "created_at": iso(self.created_at),
             "updated_at": iso(self.updated_at),
         }

@@ -22,6 +22,7 @@ from orch_notebook.model.notices import Notice, hide
 from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.retention import Retention
 from orch_notebook.model.schedules import Cron, Interval, Once, Recurrence, Schedule, schedule_from_json
+from orch_notebook.model.sizes import parse_size
 from orch_notebook.model.zones import parse_instant
 from orch_notebook.promotion.deployments import compose
 from orch_notebook.promotion.following import check_rules
@@ -42,7 +43,7 @@ __all__ = [
 FILES = ("orch.toml", "pyproject.toml")
 KEYS = (
     "notebook", "schedules", "parameters", "retries", "retry_delay", "timeout", "kernel", "queue", "priority", "limit",
-    "overlap", "catch_up", "tags", "starts_after", "notify", "keep",
+    "overlap", "catch_up", "tags", "memory", "env", "track", "starts_after", "notify", "keep",
 )  # fmt: skip
 AFTER_KEYS = ("deployment", "on", "parameters")
 NOTICE_KEYS = ("on", "to", "title", "body")
@@ -163,6 +164,9 @@ def _read(folder: Path, name: str, table: Mapping[str, Any], where: str, now: da
         overlap=None if overlap is None else Overlap.parse(str(overlap)),
         catch_up=CatchUp.parse(str(table.get("catch_up", "latest"))),
         tags=tuple(map(str, table.get("tags", ()))),
+        memory=parse_size(table["memory"]) if "memory" in table else None,
+        env={name: str(value) for name, value in table.get("env", {}).items()},
+        track=bool(table.get("track", False)),
         starts_after=tuple(_after(rule, where) for rule in _listed(table.get("starts_after", ()))),
         notify=tuple(_notice(rule, where) for rule in _listed(table.get("notify", ()))),
         keep=Retention.parse(str(table.get("keep", ""))),
@@ -301,6 +305,8 @@ def _table(deployment: Deployment, folder: Path, with_secrets: bool) -> dict[str
         table["overlap"] = plan.overlap.value
     if deployment.catch_up != CatchUp():
         table["catch_up"] = deployment.catch_up.text
+    more: Mapping[str, Any] = {"memory": plan.memory, "env": dict(plan.env), "track": plan.is_tracked}
+    table.update((key, value) for key, value in more.items() if value)
     if plan.tags:
         table["tags"] = list(plan.tags)
     if given := {name: value for name, value in deployment.parameters.items() if value is not None}:

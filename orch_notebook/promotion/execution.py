@@ -53,6 +53,7 @@ def execute(
     progress: Progress | None = None,
     kernel: str | None = None,
     timeout: float | None = None,
+    memory: int | None = None,
     env: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
     stop: Stop | None = None,
@@ -79,6 +80,8 @@ def execute(
         Instead of the one the notebook names.
     timeout : float, optional
         Seconds for the whole notebook; then the running cell is interrupted, and the kernel killed 5 s later.
+    memory : int, optional
+        Bytes that the kernel and what it starts may take; beyond that it is killed.
     env : mapping, optional
         Environment variables of the kernel besides those of this process.
     metadata : mapping, optional

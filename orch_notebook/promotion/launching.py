@@ -14,10 +14,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from orch_notebook.promotion.spares import Environment, Spare, Spares
+from orch_notebook.promotion.spares import Spare, Spares, environment_of_run
 from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.settings import Settings
-from orch_notebook.runtime.store import Lease
+from orch_notebook.runtime.store import Lease, Store
 
 __all__ = ["Launch", "Launcher", "end_processes", "launch_process"]
 
@@ -47,17 +47,15 @@ class Launch:
 Launcher = Callable[[Lease, Callable[[], None]], Launch]
 
 
-def launch_process(
-    settings: Settings, environment_of: Callable[[str], Environment], spares: Spares | None = None
-) -> Launcher:
+def launch_process(settings: Settings, store: Store, spares: Spares | None = None) -> Launcher:
     """Return the launcher that executes each run in a process group of its own.
 
     Parameters
     ----------
     settings : Settings
         Those of the runs.
-    environment_of : callable
-        What executing a run takes, by its id.
+    store : Store
+        Knows what executing them takes.
     spares : Spares, optional
         Processes that wait for runs already.
     """
@@ -65,7 +63,7 @@ def launch_process(
     def launch(lease: Lease, told: Callable[[], None]) -> Launch:
         folder = settings.folder("runs", lease.run_id)
         log_path = folder / "process.log"
-        environment = environment_of(lease.run_id)
+        environment = environment_of_run(store, lease.run_id)
         reach("launch.ready")
         spare = spares.take(environment) if spares is not None else None
         if spare is None or not spare.tell(lease, log_path):

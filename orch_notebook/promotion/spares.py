@@ -25,7 +25,7 @@ from orch_notebook.promotion.notebooks import peek
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
 
-__all__ = ["Environment", "Spare", "Spares", "due_soon", "environment_of"]
+__all__ = ["Environment", "Spare", "Spares", "due_soon", "environment_of", "environment_of_run"]
 
 #: Seconds that a spare process is kept unused, and before a due time that one is started.
 KEEP = 900.0
@@ -69,6 +69,12 @@ def environment_of(notebook: str | Path, kernel: str | None = None) -> Environme
         return _environment(Path(notebook), Path(notebook).stat().st_mtime_ns, kernel)
     except OSError:  # whoever executes it will say so
         return Environment("")
+
+
+def environment_of_run(store: Store, run_id: str) -> Environment:
+    """Return what executing a run takes."""
+    plan = store.plan(run_id)
+    return Environment("") if plan is None else environment_of(plan.snapshot, plan.kernel)
 
 
 @lru_cache(maxsize=256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,7 +21,10 @@ from orch_notebook.model.retention import Retention
 from orch_notebook.model.schedules import Cron, Interval, Once, Recurrence, Schedule
 from orch_notebook.model.zones import parse_instant
 
-__all__ = ["Given", "Terms", "Timed", "read_given", "read_schedules", "read_started"]
+__all__ = ["Given", "Terms", "Timed", "read_given", "read_schedules", "read_started", "read_variables"]
+
+#: What the names of variables have whose values are nobody's business.
+SECRET = re.compile(r"passw|secret|token|credential|api_?key|private_?key|access_?key", re.IGNORECASE)
 
 #: Parameters by name, or as the words of a command line.
 Given = Mapping[str, Any] | Sequence[str]
@@ -135,6 +139,32 @@ def read_schedules(
     return found
 
 
+def read_variables(words: Sequence[str]) -> dict[str, str]:
+    """Return environment variables from the ``NAME=VALUE`` words of a command line.
+
+    Raises
+    ------
+    UsageError
+        A word has no ``=``.
+    """
+    for word in words:
+        if "=" not in word:
+            raise UsageError(f"{word!r} sets no environment variable. Write NAME=VALUE.")
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
+
+
+def _check_variable(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name.startswith("ORCH_"):
+        raise UsageError(
+            f"{name!r} is no name for a variable of a deployment: letters, digits and '_' are, and ORCH_ is ours."
+        )
+    if SECRET.search(name):
+        raise UsageError(
+            f"{name} looks like a secret, which a deployment would show to everybody who can read the store. "
+            "Set it in the environment of the worker: its runs see that."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """How the runs of a deployment are made and executed.
@@ -161,6 +191,10 @@ class Terms:
         Which of the due times that passed while nothing looked still become runs.
     tags : tuple of str
         Words to find its runs by.
+    memory : int or None
+        Bytes the kernel and what it starts may take.
+    env : mapping
+        Environment variables of the kernel; nothing secret, since everybody who reads the store can read them.
     starts_after : tuple of After
         Which ends of other deployments' runs start one of it.
     notify : tuple of Notice
@@ -186,6 +220,8 @@ class Terms:
     overlap: Overlap | None = None
     catch_up: CatchUp = field(default_factory=CatchUp)
     tags: tuple[str, ...] = ()
+    memory: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
     starts_after: tuple[After, ...] = ()
     notify: tuple[Notice, ...] = ()
     keep: Retention = field(default_factory=Retention)
@@ -196,6 +232,8 @@ class Terms:
             raise UsageError("Retries and their delay must not be negative, and a timeout must be more than 0 seconds.")
         if self.concurrency is not None and self.concurrency < 1:
             raise UsageError("At least one run at a time must be allowed; 'orch pause' lets a deployment rest.")
+        for name in self.env:
+            _check_variable(name)
         for word in (self.queue, *self.tags):
             if not is_task_name(word):
                 raise UsageError(f"A queue or a tag may hold letters, digits, '_', '-' and '.', so not {word!r}.")
@@ -216,5 +254,7 @@ class Terms:
             concurrency=limit,
             overlap=self.overlap or Overlap.QUEUE,
             tags=self.tags,
+            memory=self.memory,
+            env=dict(self.env),
             entrypoint=entrypoint,
         )

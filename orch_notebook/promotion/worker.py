@@ -22,7 +22,7 @@ from orch_notebook.promotion.following import follow_ends, watch_runs
 from orch_notebook.promotion.launching import Launch, Launcher, launch_process
 from orch_notebook.promotion.messages import Messenger
 from orch_notebook.promotion.monitoring import Tally
-from orch_notebook.promotion.spares import Environment, Spares, due_soon, environment_of
+from orch_notebook.promotion.spares import Spares, due_soon
 from orch_notebook.promotion.upkeep import make_way, name_late, settle, sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
 from orch_notebook.runtime.crashpoints import reach
@@ -92,7 +92,7 @@ class Worker:
         self._queues = queues
         self._clock = clock or SystemClock()
         self._spares = Spares(settings, warm, preload, lambda: due_soon(store, self._clock.now()))
-        self._launcher = launcher or launch_process(settings, self._environment_of, self._spares)
+        self._launcher = launcher or launch_process(settings, store, self._spares)
         self._launches: dict[str, Launch] = {}
         self._stalled: dict[str, tuple[datetime, datetime]] = {}
         self._starting: dict[str, datetime] = {}
@@ -146,10 +146,6 @@ class Worker:
             self._messenger.close()
             with suppress(StoreError):
                 self._store.remove_worker(self.owner)
-
-    def _environment_of(self, run_id: str) -> Environment:
-        plan = self._store.plan(run_id)
-        return Environment("") if plan is None else environment_of(plan.snapshot, plan.kernel)
 
     def _is_idle(self) -> bool:
         try:

@@ -27,6 +27,8 @@ limit = 1
 overlap = "skip"
 catch_up = "limit:3"
 tags = ["etl", "daily"]
+memory = "2GB"
+env = { MODE = "full" }
 keep = "30d"
 starts_after = ["by-hand", { deployment = "by-hand", on = "failed", parameters = { n = "{upstream.values.k}" } }]
 notify = ["on=late,to=$TEAM", { on = ["failed"], to = "slack://secret/word", title = "{deployment} {what}" }]
@@ -45,6 +47,7 @@ at = 2026-12-24T12:00:00Z
 
 [deployments.by-hand]
 notebook = "report.ipynb"
+track = true
 """
 
 
@@ -78,6 +81,7 @@ def test_a_file_says_everything(orchestrator, declare):
     assert (made.parameters, plan.retries, plan.retry_delay, plan.timeout) == ({"n": 7}, 2, 60.0, 7200.0)
     assert (plan.queue, plan.priority, plan.concurrency, plan.overlap) == ("big", 5, 1, Overlap.SKIP)
     assert (made.catch_up, plan.tags) == (CatchUp(3), ("etl", "daily"))
+    assert (plan.memory, plan.env, plan.is_tracked) == (2 * 10**9, {"MODE": "full"}, False)
     given = {"n": "{upstream.values.k}"}
     assert made.starts_after == (After("by-hand"), After("by-hand", "failed", given))
     assert [(each.on, each.to) for each in made.notices] == [(("late",), "$TEAM"), (("failed",), "slack://secret/word")]
@@ -105,7 +109,7 @@ def test_what_is_in_line_stays_as_it_is(orchestrator, declare, book):
         1,
     )
     write_book(book, ("n: int = 3  # rows", ["parameters"]), "print(n + 1)")
-    assert {change.kind for change in orchestrator.deployments.compare(path)} == {"changed"}
+    assert [change.kind for change in orchestrator.deployments.compare(path)] == ["changed", "same"]  # a tracked file
 
 
 def test_what_is_no_longer_declared_goes_when_asked(orchestrator, declare, tmp_path, book):
@@ -113,7 +117,7 @@ def test_what_is_no_longer_declared_goes_when_asked(orchestrator, declare, tmp_p
     orchestrator.deployments.apply(orchestrator.deployments.compare(declare(FULL)))
     elsewhere = write_book(tmp_path / "elsewhere" / "other.ipynb", "x = 1")
     orchestrator.deployments.promote(elsewhere, "other")
-    path = declare('[deployments.by-hand]\nnotebook = "report.ipynb"\n')
+    path = declare('[deployments.by-hand]\nnotebook = "report.ipynb"\ntrack = true\n')
     assert [change.kind for change in orchestrator.deployments.compare(path)] == ["same"]
     waiting = orchestrator.deployments.trigger("nightly")
     orchestrator.deployments.apply(orchestrator.deployments.compare(path, prune=True))

@@ -205,7 +205,7 @@ def test_nothing_of_one_run_or_of_waiting_is_found_in_another(tmp_path):
     orchestrator.deployments.promote(book, "tell")
     run_id = orchestrator.deployments.trigger("tell").run_id
     lease = orchestrator.store.claim_run(run_id, "me", "me", SystemClock().now() + timedelta(seconds=60))
-    launch = launch_process(settings, lambda _: PYTHON, spares)(lease, lambda: None)
+    launch = launch_process(settings, orchestrator.store, spares)(lease, lambda: None)
     assert launch.ended.wait(60)
     assert launch.said == "ended with code 0", (home / "runs" / run_id / "process.log").read_text()
     assert not list((home / "runs" / run_id).glob("*.kernel.log"))
