@@ -173,7 +173,7 @@ def test_a_killed_workers_run_is_ended_and_repeated_by_another(house):
     house.go()
     again = house.repeated(run_id)
     assert (again.state.name, again.attempt, again.retry_of) == ("Completed", 2, run_id)
-    assert states(again) == {"before": "Completed", "hold": "Completed", "after": "Completed"}
+    assert states(again) == {"before": "Cached", "hold": "Completed", "after": "Completed"}
     assert house.workers[1].wait(30) == 0
 
 
