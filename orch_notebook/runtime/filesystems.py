@@ -34,8 +34,8 @@ def network_kind(path: Path, mounts: str | None = None) -> str:
 
     Examples
     --------
-    >>> mounts = "21 1 8:1 / / rw - ext4 /dev/sda1 rw\\n35 21 0:44 / /home rw shared:1 - nfs4 server:/home rw"
-    >>> network_kind(Path("/home/ann/.orch"), mounts), network_kind(Path("/homework"), mounts)
+    >>> mounts = "21 1 8:1 / / rw - ext4 /dev/sda1 rw\\n35 21 0:44 / /nets rw shared:1 - nfs4 server:/nets rw"
+    >>> network_kind(Path("/nets/ann/.orch"), mounts), network_kind(Path("/netsuke"), mounts)
     ('nfs4', '')
     """
     if str(path).startswith("\\\\"):  # a share, as Windows names it

@@ -14,8 +14,8 @@ from orch_notebook.runtime.store.sqlite import SqliteStore
 MOUNTS = """\
 21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 22 21 0:5 / /proc rw - proc proc rw
-35 21 0:44 / /home rw shared:7 - nfs4 server:/export/home rw,vers=4.2
-36 35 8:3 / /home/local rw - xfs /dev/sdb rw
+35 21 0:44 / /nets rw shared:7 - nfs4 server:/export/nets rw,vers=4.2
+36 35 8:3 / /nets/local rw - xfs /dev/sdb rw
 37 21 0:50 / /mnt/two\\040words rw - cifs //server/share rw
 38 21 0:51 / /data rw - ext4 /dev/sdc rw
 39 38 0:52 / /data rw - fuse.sshfs ann@host: rw
@@ -24,9 +24,9 @@ a line that says nothing
 
 PLACES = [
     ("/var/lib/orch", ""),
-    ("/home/ann/.orch/orch.db", "nfs4"),
-    ("/home/local/ann", ""),
-    ("/homeless", ""),
+    ("/nets/ann/.orch/orch.db", "nfs4"),
+    ("/nets/local/ann", ""),
+    ("/netless", ""),
     ("/mnt/two words/orch", "cifs"),
     ("/data/orch", "fuse.sshfs"),
     ("\\\\server\\share\\orch", "a Windows share"),
