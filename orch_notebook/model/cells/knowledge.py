@@ -339,7 +339,9 @@ FUNCTIONS: Mapping[str, Rule] = {
     # SymPy's expressions never change.
     "sympy.*": PLAIN,
     **_each("Matrix zeros ones eye diag MutableDenseMatrix SparseMatrix", PURE, "sympy."),
-    **_each("init_printing init_session interactive.*", Rule(state=("state:display",)), "sympy."),
+    **_each("init_printing interactive.*", Rule(state=("state:display",)), "sympy."),
+    "sympy.var": Rule(binds=True),
+    **_each("init_session interactive.init_session", Rule(binds=True, state=("state:display",)), "sympy."),
     **_each("lambdify Function symbols Symbol", PURE, "sympy."),
     **_each("plot plotting.*", Rule(gives="drawing", kind=FIGURE, exclusive="pyplot", sees=(STYLE,)), "sympy."),
     **_each("joblib.dump", Rule(gives="plain", writes_file=1)),

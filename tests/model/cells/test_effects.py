@@ -170,6 +170,8 @@ setattr(a, 'b', c)                                 | a c            |           
 k = d.keys()¶v = k                                 | d              | k v          |
 for v in d.values(): v.append(1)                   | d              | v            | d
 m = memoryview(b)¶m[0] = 1                         | b              | m            | b
+import sympy¶sympy.var('u, v')¶print(u)            |                | sympy u v    |
+def f():¶    from sympy import var¶    var('u v')¶f() |             | f u v        |
 import heapq as h¶x = h.heapreplace(q, 1)          | q              | h x          | q
 import bisect¶bisect.insort_left(xs, 1)            | xs             | bisect       | xs
 import xml.etree.ElementTree as E¶c = E.SubElement(r, 'c')¶c.text = x | r x | E c | r
@@ -337,6 +339,7 @@ print(_)                                               | '_'
 def f(): exec(code)¶f()                                | exec()
 print(dir())                                           | dir()
 print(A.__subclasses__())                              | subclasses
+import sympy¶sympy.init_session()                      | binds names
 """
 
 
