@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from orch_notebook.model.backfills import BackfillProgress
 from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.events import Event
 from orch_notebook.model.notices import Message
@@ -182,6 +183,12 @@ class Store(Protocol):
         """Return whether this has been asked of a run already, taken or not."""
         ...
 
+    def expired_pauses(self, now: datetime) -> list[str]:
+        """Return the ids of suspended runs that nobody has answered in time."""
+
+    def wake_run(self, run_id: str, now: datetime) -> bool:
+        """Have a suspended run go on: it is due now; False if it is not suspended."""
+
     def take_requests(self, run_id: str, now: datetime) -> list[str]:
         """Return the open requests of a run, once."""
         ...
@@ -298,6 +305,14 @@ class Store(Protocol):
 
     def messages(self, deployment: str | None = None, limit: int = 100) -> list[Message]:
         """Return the newest messages, waiting, sent and given up."""
+        ...
+
+    def backfills(self, backfill: str | None = None) -> list[BackfillProgress]:
+        """Return how far every backfill is, or one of them, newest first."""
+        ...
+
+    def backfills_like(self, part: str) -> list[str]:
+        """Return up to two ids of backfills that begin or end with `part`."""
         ...
 
     def record_value(self, run_id: str, name: str, value: Any, now: datetime, task: str | None = None) -> None:
