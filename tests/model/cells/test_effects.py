@@ -157,6 +157,8 @@ import numpy as np¶b = np.asarray(a)¶b[0] = 1      | a              | b np    
 import numpy as np¶b = np.array(a)¶b[0] = 1        | a              | b np         |
 import numpy as np¶b = a.reshape(2, 2)¶b[0] = 1    | a              | b np         | a
 import numpy as np¶np.add(a, b, out=c)             | a b c          | np           | c
+import numpy as np¶np.add(a, b, c)                 | a b c          | np           | c
+import numpy as np¶d = np.diag(a)¶d[0] = 1         | a              | d np         | a
 import random¶random.shuffle(xs)                   | xs             | random       | xs
 import numpy as np¶r = np.random.default_rng(0)¶y = r.normal() | |    np r y       |
 import numpy as np¶r = np.random.default_rng(0)¶x = r.normal(size=3)¶x[0] = 1 | | np r x |
