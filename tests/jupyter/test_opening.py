@@ -1,6 +1,7 @@
 """``%flow open`` and ``%flow resume`` in a real kernel: a run that failed by itself is mended and finished there."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -13,21 +14,25 @@ from tests.kernels import Kernel
 
 pytestmark = [pytest.mark.kernel, pytest.mark.processes]
 
-#: Every task notes in the file `log` that its code runs.
-CELLS = (
-    ("n: int = 2", ["parameters"]),
-    """
-    %load_ext orch_notebook
-    import numpy as np
-    from noting import note
-    """,
-    "%%task load\nnoted = note('load')\nrows = np.arange(n * 1000.0).reshape(-1, 2)",
-    "%%task clean\nnoted = note('clean')\nrows[0, 0] = -1\nimport threading\nlock = threading.Lock()",
-    "%%task size\nnoted = note('size')\ncount = len(rows)",
-    "%%task fit\nnoted = note('fit')\nmean = rows.mean() / (count - count)\nassert mean < 1e9, 'no mean'",
-    "%%task tell\nnoted = note('tell')\nprint(round(float(mean), 2))",
-)
+PAGE = (Path(__file__).parents[2] / "docs" / "failures.md").read_text("utf-8")
+
+
+def noted(cell: str) -> str:
+    """Return a cell that notes in the file `log` that its code runs, if it is a task."""
+    head, _, body = cell.partition("\n")
+    if not head.startswith("%%task"):
+        return cell.replace("numpy as np", "numpy as np\nfrom noting import note").strip()
+    return f"{head}\nnoted = note({head.split()[1]!r})\n{body}".strip()
+
+
+#: The notebook that the documentation shows; its first cell declares the parameters.
+CELLS = [noted(cell) for cell in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)]
 MENDED = "%%task fit\nnoted = note('fit')\nmean = rows.mean() / count"
+
+
+def write(path: Path, cells: list[str]) -> Path:
+    """Write the notebook."""
+    return write_book(path, (cells[0], ["parameters"]), *cells[1:])
 
 
 @pytest.fixture
@@ -35,7 +40,7 @@ def failed(tmp_path: Path, monkeypatch):
     """A run of a notebook that failed, by itself: its home, its path and its id."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "noting.py").write_text("def note(task):\n    with open('log', 'a') as file: file.write(task + ' ')\n")
-    path = write_book(tmp_path / "nb.ipynb", *CELLS)
+    path = write(tmp_path / "nb.ipynb", CELLS)
     orchestrator = Orchestrator(Settings(tmp_path / "home"))
     execution = orchestrator.execute(path, {"n": 3})
     execution.wait()
@@ -49,17 +54,20 @@ def test_a_failed_run_is_opened_mended_and_finished(failed, tmp_path):
     environment = {**os.environ, "ORCH_HOME": str(tmp_path / "home"), "JPY_SESSION_NAME": str(path)}
     log = tmp_path / "log"
     assert log.read_text().split() == ["load", "clean", "size", "fit"]
+    for fate in orchestrator.foresee_retry(run_id):
+        line = f"{'runs  ' if fate.runs else 'loaded'}  {fate.task:<5}  {fate.reason}"
+        assert f"  {line.replace(run_id[-8:], '1a2b3c4d')}\n" in PAGE
     with Kernel(tmp_path, environment) as kernel:
         kernel.run("%load_ext orch_notebook")
         # Another notebook than the run's: it says so, and touches nothing.
-        write_book(path, *CELLS[:4], CELLS[4].replace("len(rows)", "rows.size"), *CELLS[5:])
+        write(path, [cell.replace("len(rows)", "rows.size") for cell in CELLS])
         refused = kernel.run(f"%flow open {run_id[-8:]}")
         assert "differs from what run" in refused.error
         assert "cell 5" in refused.error
         assert "+count = rows.size" in refused.error
         assert kernel.run("'np' in globals(), 'rows' in globals()").data() == ["(False, False)"]
 
-        write_book(path, *CELLS)
+        write(path, CELLS)
         opened = kernel.run(f"%flow open {run_id[-8:]}")
         assert opened.status == "ok", opened.traceback
         (text,) = opened.data()
