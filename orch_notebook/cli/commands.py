@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from orch_notebook.cli.app import AsJson, Name, app, columns, console, print_json, say
+from orch_notebook.cli.app import AsJson, Name, RunId, app, columns, console, print_json, say
 from orch_notebook.cli.modules import perform
 from orch_notebook.cli.promoting import AfterDeployment, Keep, Notify, OnEnding, say_promoted
 from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table
-from orch_notebook.cli.watching import follow
+from orch_notebook.cli.watching import see_through
 from orch_notebook.errors import UsageError
 from orch_notebook.functions.entrypoints import is_entrypoint
 from orch_notebook.model.chains import After
@@ -36,7 +36,6 @@ from orch_notebook.runtime.layout import layout
 __all__ = ["app"]
 
 Notebook = Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="Path of the notebook.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or enough of its beginning.")]
 Parameters = Annotated[
     list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
 ]
@@ -65,26 +64,8 @@ def run(
             raise UsageError("A kernel executes notebooks; a flow of a module runs in Python itself.")
         raise typer.Exit(perform(str(notebook), parameter or (), seconds(timeout), as_json))
     with open_orchestrator() as orchestrator:
-        given, is_interrupted = parameter or (), False
-        execution = orchestrator.execute(notebook, given, kernel=kernel, timeout=seconds(timeout))
-        try:
-            if not as_json:
-                follow(orchestrator, execution.run_id, lambda _: execution.is_over)
-            execution.wait()
-        except KeyboardInterrupt:
-            is_interrupted = True
-            sys.stderr.write("Cancelling; interrupt again to leave at once.\n")
-            execution.cancel()
-            execution.wait()
-        ended = orchestrator.show(execution.run_id)
-        if as_json:
-            print_json(ended.to_json(with_tasks=True))
-        else:
-            console.print(run_view(ended, orchestrator.clock.now(), columns()))
-            if ended.executed_notebook:
-                say(f"\nExecuted notebook: {ended.executed_notebook}")
-    if ended.state.type is not StateType.COMPLETED:
-        raise typer.Exit(130 if is_interrupted else 1)
+        execution = orchestrator.execute(notebook, parameter or (), kernel=kernel, timeout=seconds(timeout))
+        see_through(orchestrator, execution, as_json)
 
 
 @app.command()

@@ -253,6 +253,7 @@ class FlowCall:
                 task_scope.reset(tokens[1])
             self._close(performance, outcome)
             performance.join(0.0 if self.is_stuck else None)
+        __tracebackhide__ = True
         return self._give(performance, outcome)
 
     async def perform_async(self) -> Any:
@@ -411,4 +412,5 @@ class FlowCall:
     def _give(self, performance: Performance, outcome: Outcome) -> Any:
         if self.return_state and not isinstance(outcome.data, KeyboardInterrupt):
             return outcome
+        __tracebackhide__ = True
         return outcome.result()

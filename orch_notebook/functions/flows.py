@@ -104,6 +104,7 @@ class FunctionFlow(Wrapped[P, R]):
         if self.is_async:
             begin = (lambda: run.as_part_async(wait_for)) if is_part else run.perform_async
             return AsyncCall(begin, f"flow {self.name!r}")
+        __tracebackhide__ = True
         return run.as_part(wait_for) if is_part else run.perform()
 
     def _parameters(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:

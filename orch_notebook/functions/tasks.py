@@ -102,6 +102,7 @@ class FunctionTask(Wrapped[P, R]):
             future = performance.call(self, args, kwargs, wait_for)
         if return_state:
             return future.outcome()
+        __tracebackhide__ = True
         return future.take()
 
     async def _call_async(self, args: Any, kwargs: Any, wait_for: Any, return_state: bool) -> Any:

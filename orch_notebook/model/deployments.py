@@ -46,6 +46,8 @@ class Plan:
         What a due run does while as many go on.
     tags : tuple of str
         Words to find its runs by.
+    again : tuple of str
+        Tasks that run once more though an earlier attempt has completed them, and with them what comes from them.
     memory : int or None
         Bytes the kernel and what it starts may take; None for what the worker allows.
     env : mapping
@@ -67,6 +69,7 @@ class Plan:
     concurrency: int | None = None
     overlap: Overlap = Overlap.QUEUE
     tags: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
     memory: int | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     entrypoint: str = ""
@@ -96,6 +99,7 @@ class Plan:
         known = dict(data)
         known["overlap"] = Overlap(known.get("overlap", Overlap.QUEUE))
         known["tags"] = tuple(known.get("tags", ()))
+        known["again"] = tuple(known.get("again", ()))
         return cls(**known)
 
 

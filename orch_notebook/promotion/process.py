@@ -37,6 +37,7 @@ from orch_notebook.promotion.mending import mend_notebook
 from orch_notebook.promotion.modules import perform_flow
 from orch_notebook.promotion.notebooks import code_cells, has_tasks, read_notebook
 from orch_notebook.promotion.upkeep import sweep
+from orch_notebook.runtime.attempts import forget_attempts
 from orch_notebook.runtime.clock import Clock, SystemClock
 from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.ledger import Journal, Ledger
@@ -265,7 +266,9 @@ def perform_run(
     reach("execute.recorded")
     # The kernel's own runs end with it; those it left unfinished are ended before anybody looks.
     sweep(store, this_owner(), clock.now())
-    if state.type is not StateType.COMPLETED and (found := store.run(run.run_id)) is not None:
+    if state.type is StateType.COMPLETED:
+        forget_attempts(store, settings, run)
+    elif (found := store.run(run.run_id)) is not None:
         mend_notebook(store, found, clock.now())
     return state
 
