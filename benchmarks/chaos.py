@@ -1,9 +1,10 @@
 """Three workers under fire: ``python benchmarks/chaos.py [--minutes M] [--store sqlite|postgres] [--rate R]``.
 
 Two hundred deployments are due at `R` per second in sum, while workers, run processes and kernels are killed, or
-stopped for longer than their leases last, the store is restarted and the disk is full for a while.  When it is over every due
-time must have exactly one row, nothing may have been executed twice at once, every orphan must have been ended, every
-retry rule obeyed and every slot be free.  It prints what it did and the delays, and returns 1 if a promise was broken.
+stopped for longer than their leases last, the store is restarted and the disk is full for a while.  When it is over
+every due time must have exactly one row, nothing may have been executed twice at once, every orphan must have been
+ended, every retry rule obeyed and every slot be free.  It prints what it did and the delays, and returns 1 if a promise
+was broken.
 
 A full disk needs the right to mount (it is a small file system in memory) and is left out without it.
 """
