@@ -204,7 +204,7 @@ class Chaos:
 
     def run(self) -> int:
         orchestrator = Orchestrator(self.settings)
-        began_at = self.promote(orchestrator)
+        self.promote(orchestrator)
         for _ in range(WORKERS):
             self.work()
         acts: list[Callable[[], None]] = [
@@ -232,11 +232,11 @@ class Chaos:
                 worker.terminate()
         for worker in self.workers:
             worker.wait(120)
-        broken = self.judge(orchestrator, began_at)
+        broken = self.judge(orchestrator)
         orchestrator.close()
         return int(bool(broken))
 
-    def promote(self, orchestrator: Orchestrator) -> datetime:
+    def promote(self, orchestrator: Orchestrator) -> None:
         (self.folder / "alive").mkdir()
         books = [write_book(self.folder / "plain.ipynb", *PLAIN), write_book(self.folder / "tasks.ipynb", *TASKS)]
         self.names = [f"d{place:03}" for place in range(DEPLOYMENTS)]
@@ -252,7 +252,6 @@ class Chaos:
                 parameters={"name": name},
                 terms=terms,
             )
-        return began_at
 
     def is_quiet(self, orchestrator: Orchestrator) -> bool:
         try:
@@ -261,7 +260,7 @@ class Chaos:
         except StoreError:
             return False
 
-    def judge(self, orchestrator: Orchestrator, began_at: datetime) -> list[str]:
+    def judge(self, orchestrator: Orchestrator) -> list[str]:
         """Print the account and return the promises that were broken."""
         store, broken = orchestrator.store, []
         runs = [store.run(run.run_id) for run in store.runs(limit=1_000_000)]
@@ -270,7 +269,7 @@ class Chaos:
         for name in self.names:
             deployment = orchestrator.deployments.find(name)
             schedule = schedule_from_json(deployment.schedules[0].rule)
-            expected = Counter(schedule.due(began_at, deployment.updated_at))
+            expected = Counter(schedule.due(deployment.created_at, deployment.updated_at))
             found = Counter(run.due_at for run in first if run.deployment == name)
             if found != expected:
                 broken.append(f"{name}: due {sum(expected.values())}, rows {sum(found.values())}: {found - expected}")

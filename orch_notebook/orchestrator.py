@@ -27,11 +27,11 @@ from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion import upkeep
 from orch_notebook.promotion.checks import read_report, write_check
 from orch_notebook.promotion.deploying import Deployments
-from orch_notebook.promotion.deployments import STARTING, submit
+from orch_notebook.promotion.deployments import submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.following import values_of
 from orch_notebook.promotion.html import write_html
-from orch_notebook.promotion.launching import Launch, Spare, launch_process
+from orch_notebook.promotion.launching import STARTING, Launch, Spare, launch_process
 from orch_notebook.promotion.retrying import foresee_retry, retry
 from orch_notebook.promotion.terms import Given, read_given
 from orch_notebook.runtime.attempts import Attempts, open_attempts
