@@ -64,6 +64,9 @@ GAP = 2
 #: Failed tasks whose traceback is shown, and lines of each.
 TRACEBACKS, LINES = 3, 12
 
+#: Tasks that a terminal shows of a run, the most urgent ones; what is piped has all of them.
+TASKS = 100
+
 
 def state_text(state_name: str, words: str = "") -> Text:
     """Return a state as shape, word and colour."""
@@ -156,7 +159,7 @@ def tasks_table(run: FlowRun, now: datetime, width: int | None = None) -> Table:
     """Return a run's tasks, one a row."""
     by_name: dict[str, TaskRun] = {task.name: task for task in run.tasks}
     rows = []
-    for row in task_rows(run, now):
+    for row in task_rows(run, now, None if width is None else TASKS):
         task = by_name[row.name]
         names = " → ".join(part for part in (", ".join(row.reads), ", ".join((*row.writes, *row.mutates))) if part)
         rows.append(
@@ -189,6 +192,8 @@ def run_view(run: FlowRun, now: datetime, width: int | None = None) -> Group:
         lines.append(Text(plain(f"recorded {values(run.values)}")))
     if run.tasks:
         lines += [Text(""), tasks_table(run, now, width)]
+        if width is not None and (left := len(run.tasks) - TASKS) > 0:
+            lines.append(Text(f"… and {left:,} tasks more; 'orch show {short_id(run.run_id)} | less' has all.", FAINT))
     if run.state.is_final:
         lines += _tracebacks(run)
         if run.tasks and (words := outcome_words(run)):

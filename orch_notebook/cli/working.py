@@ -33,6 +33,10 @@ def worker(
     launcher: Annotated[
         str, typer.Option(metavar="WHERE", help="Where runs execute: local, dask:ADDRESS or kubernetes:MANIFEST.")
     ] = "local",
+    warm: Annotated[int, typer.Option(min=0, metavar="N", help="Kernels kept started for what is due soon.")] = 0,
+    preload: Annotated[
+        list[str] | None, typer.Option(metavar="MODULE", help="Have warm kernels import it; may be repeated.")
+    ] = None,
     memory_limit: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Memory a run may take whose deployment sets no limit: 2GB.")
     ] = None,
@@ -67,6 +71,8 @@ def worker(
             name=name,
             clock=orchestrator.clock,
             launcher=find_launcher(launcher, settings, name),
+            warm=warm,
+            preload=preload or (),
             grace=None if grace is None else parse_interval(grace),
         )
         if http is not None:

@@ -10,12 +10,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from orch_notebook.promotion.launching import launch_process
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
+from orch_notebook.runtime.store.opening import open_store
 
 __all__ = ["main", "perform_here"]
 
@@ -35,7 +37,8 @@ def perform_here(
     settings = Settings.from_environment(environment)
     ended = Event()
     expires_at = datetime.now(UTC) + timedelta(seconds=settings.lease)
-    launch = launch_process(settings)(Lease(run_id, owner, token, expires_at), ended.set)
+    with closing(open_store(settings)) as store:
+        launch = launch_process(settings, store)(Lease(run_id, owner, token, expires_at), ended.set)
     is_told = False
     while not ended.wait(0.5):
         if not is_told and is_stopped():
