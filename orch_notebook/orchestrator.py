@@ -55,6 +55,7 @@ from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
 from orch_notebook.runtime.store.opening import clock_of, open_store
 from orch_notebook.runtime.surroundings import Surrounding
+from orch_notebook.runtime.vault import learn_secrets
 from orch_notebook.runtime.versions import Kept
 
 __all__ = ["Execution", "Orchestrator", "open_orchestrator"]
@@ -240,6 +241,7 @@ class Orchestrator:
             parameters=dict(parameters or {}),
             graph=graph,
         )
+        learn_secrets(self.store, self.settings)
         lease = self._create(run)
         program = CellProgram(
             flow,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from orch_notebook.errors import HeaderError, UsageError
 from orch_notebook.jupyter.commands import command_help, read_command
 from orch_notebook.jupyter.display import diagram_svg, summary_bundle
+from orch_notebook.jupyter.secrecy import guard
 from orch_notebook.jupyter.session import NotebookSession
 from orch_notebook.jupyter.source import FlowSource
 from orch_notebook.jupyter.widgets import FlowPanel
@@ -215,6 +217,8 @@ def with_a_body(lines: list[str]) -> list[str]:
 
 
 _sessions: dict[int, NotebookSession] = {}
+#: How to end that their kernels keep secrets out of what they send.
+_guards: dict[int, Callable[[], None]] = {}
 
 
 def load(shell: Any) -> None:
@@ -223,6 +227,7 @@ def load(shell: Any) -> None:
     session = NotebookSession(shell, Orchestrator())
     session.open()
     _sessions[id(shell)] = session
+    _guards[id(shell)] = guard(getattr(shell, "kernel", None))
     shell.register_magics(OrchMagics(shell, session))
     shell.input_transformers_cleanup.append(with_a_body)
 
@@ -233,6 +238,7 @@ def unload(shell: Any) -> None:
     if session is None:
         return
     session.close()
+    _guards.pop(id(shell))()
     shell.input_transformers_cleanup.remove(with_a_body)
     for kind, name in (("cell", "task"), ("line", "task"), ("line", "flow")):
         shell.magics_manager.magics[kind].pop(name, None)
