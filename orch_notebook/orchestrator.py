@@ -23,7 +23,7 @@ from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.retries import Fate
-from orch_notebook.model.runs import FlowRun, short_id
+from orch_notebook.model.runs import FlowRun, TaskRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion import upkeep
 from orch_notebook.promotion.checks import read_report, write_check
@@ -32,8 +32,9 @@ from orch_notebook.promotion.deployments import STARTING, submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.following import values_of
 from orch_notebook.promotion.html import write_html
-from orch_notebook.promotion.launching import Launch, Spare, launch_process
+from orch_notebook.promotion.launching import Launch, launch_process
 from orch_notebook.promotion.retrying import foresee_retry, retry
+from orch_notebook.promotion.spares import Environment, Spares, environment_of, environment_of_run
 from orch_notebook.promotion.terms import Given, read_given
 from orch_notebook.runtime.attempts import Attempts, open_attempts
 from orch_notebook.runtime.capture import Routes
@@ -54,6 +55,7 @@ from orch_notebook.runtime.runners.pools import Pools
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
 from orch_notebook.runtime.store.opening import clock_of, open_store
+from orch_notebook.runtime.store.shelves import Artifact, Shelves
 from orch_notebook.runtime.surroundings import Surrounding
 from orch_notebook.runtime.vault import learn_secrets
 from orch_notebook.runtime.versions import Kept
@@ -567,6 +569,20 @@ class Orchestrator:
             deployment=deployment, state=state, parent_run_id=parent_run_id, backfill=backfill, limit=limit
         )
 
+    def flow_runs(self, flow: str, limit: int = 20) -> list[FlowRun]:
+        """Return a flow's newest runs, without their tasks; those of a notebook that a worker executed among them."""
+        upkeep.sweep(self.store, this_owner(), self.clock.now())
+        return self.store.runs(flow=flow, limit=limit)
+
+    def task_history(self, flow: str, limit: int = 20) -> list[TaskRun]:
+        """Return the task runs of a flow's newest runs, for what they say about times and ends."""
+        return self.store.task_history(flow, limit)
+
+    def artifacts(self, run_id: str) -> list[Artifact]:
+        """Return what a run has published for people, oldest first."""
+        store = self.store
+        return store.artifacts(run_id=run_id) if isinstance(store, Shelves) else []
+
     def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
         """Return the recorded events of a run, numbered, in order."""
         return self.store.events(run_id, after)
@@ -630,7 +646,7 @@ class Orchestrator:
         ParameterError
             A parameter is unknown, missing or ill-typed.
         """
-        with closing(Spare(self.settings)) as spare:
+        with self._spare(environment_of(instead or notebook, kernel)) as spares:
             run = submit(
                 self.store,
                 self.settings,
@@ -642,13 +658,20 @@ class Orchestrator:
                 kernel=kernel,
                 instead=instead,
             )
-            return self._launch(run, str(notebook), spare)
+            return self._launch(run, str(notebook), spares)
 
-    def _launch(self, run: FlowRun, called: str, spare: Spare) -> Execution:
+    @contextmanager
+    def _spare(self, environment: Environment) -> Iterator[Spares]:
+        """Have a process load what an execution takes while it is made out what it will be."""
+        with closing(Spares(self.settings)) as spares:
+            spares.start(environment)
+            yield spares
+
+    def _launch(self, run: FlowRun, called: str, spares: Spares) -> Execution:
         """Execute a run that this process has claimed, in a process of its own."""
         lease = Lease(run.run_id, this_owner(), 1, run.created_at + timedelta(seconds=STARTING))
         try:
-            launch = launch_process(self.settings, spare)(lease, lambda: None)
+            launch = launch_process(self.settings, self.store, spares)(lease, lambda: None)
         except OSError as error:  # no memory, no room on the disk, too many processes
             why = f"could not be started ({error.strerror or error})"
             upkeep.settle(self.store, lease, why, self.clock.now())
@@ -689,9 +712,9 @@ class Orchestrator:
         here = run.deployment is None if here is None else here
         if not here:
             return retry(self.store, run, self.clock.now(), again)
-        with closing(Spare(self.settings)) as spare:
+        with self._spare(environment_of_run(self.store, run.run_id)) as spares:
             repeated = retry(self.store, run, self.clock.now(), again, owner=this_owner())
-            return self._launch(repeated, repeated.notebook or repeated.flow, spare)
+            return self._launch(repeated, repeated.notebook or repeated.flow, spares)
 
     def foresee_retry(self, run_id: str, *, again: Sequence[str] = ()) -> list[Fate]:
         """Return what :meth:`retry` would do with each task of a run."""
