@@ -37,6 +37,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ORCH_KEEP", "", "How long runs are kept: 30d, 100 (the newest of each), or 30d,100; without it, forever."),
     Setting("ORCH_COPIES", "2000000000", "Bytes of disk that a session may use for copies of versions changed since."),
     Setting("ORCH_MEMORY_LIMIT", "", "Memory that a run may take whose deployment sets no limit: 512MB, 2GB."),
+    Setting("ORCH_SECRET_KEY", "", "Key that encrypts the secrets; by default the file secret.key of the home."),
     Setting("ORCH_RUN_ID", "", "Set by a worker in the kernel it starts: the run that this notebook execution is."),
 )
 
@@ -69,6 +70,8 @@ class Settings:
         Bytes of disk that a session may use for copies of versions.
     memory : int or None
         Bytes that a run may take whose deployment sets no limit.
+    secret_key : str or None
+        Key that encrypts the secrets; None for the file of the home.
     parent_run_id : str or None
         The run a worker started this process for.
     """
@@ -84,6 +87,7 @@ class Settings:
     keep: Retention = field(default_factory=Retention)
     copies: int = 2_000_000_000
     memory: int | None = None
+    secret_key: str | None = field(default=None, repr=False)
     parent_run_id: str | None = None
 
     @classmethod
@@ -121,6 +125,7 @@ class Settings:
             keep=Retention.parse(values["ORCH_KEEP"]),
             copies=int(number("ORCH_COPIES")),
             memory=parse_size(values["ORCH_MEMORY_LIMIT"]) if values["ORCH_MEMORY_LIMIT"] else None,
+            secret_key=values["ORCH_SECRET_KEY"] or None,
             parent_run_id=values["ORCH_RUN_ID"] or None,
         )
 
