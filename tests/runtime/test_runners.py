@@ -14,7 +14,8 @@ from orch_notebook.model.cells import Cell
 from orch_notebook.model.events import TaskStateChanged
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.mixed import MixedRunner
-from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
+from orch_notebook.runtime.runners.pooling import ProcessPool
+from orch_notebook.runtime.runners.processes import ProcessRunner
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.shipping import Stayed
 from tests.late_programs import LATE

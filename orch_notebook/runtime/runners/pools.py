@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable
 
 from orch_notebook.runtime.runners import Runner
-from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
+from orch_notebook.runtime.runners.pooling import ProcessPool
+from orch_notebook.runtime.runners.processes import ProcessRunner
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.settings import Settings
 
