@@ -21,6 +21,7 @@ from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
+from orch_notebook.model.tasks import check_resources
 from orch_notebook.promotion import upkeep
 from orch_notebook.promotion.checks import read_report, write_check
 from orch_notebook.promotion.deploying import Deployments
@@ -220,6 +221,10 @@ class Orchestrator:
         prepared = self.prepare(flow, base, kept, select=select, only_stale=only_stale, everything=everything)
         check(prepared.plan)
         graph = prepared.graph
+        usual = runner if isinstance(runner, str) else self.settings.runner
+        for task in graph.tasks:
+            if (task.runner or usual) != "dask":
+                check_resources(task, self.settings.resources)
         now = self.clock.now()
         run = FlowRun(
             run_id=new_run_id(now),
@@ -247,7 +252,12 @@ class Orchestrator:
         )
         self.routes.open()
         engine = Engine(
-            RunMachine(graph, fresh={task: kept.records[task].made_by for task in prepared.plan.fresh}),
+            RunMachine(
+                graph,
+                fresh={task: kept.records[task].made_by for task in prepared.plan.fresh},
+                capacity=self.settings.resources,
+                runner=usual,
+            ),
             program.perform,
             self._runner(graph, runner),
             self.ledger,

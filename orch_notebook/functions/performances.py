@@ -35,7 +35,7 @@ from orch_notebook.model.graph import Graph
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
-from orch_notebook.model.tasks import Task
+from orch_notebook.model.tasks import Task, check_resources
 from orch_notebook.runtime.calls import Call, describe_failure
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.context import TaskScope, added_tags, task_scope
@@ -118,7 +118,9 @@ class Performance:
             lease = Lease(run.run_id, owner, 1, expires_at)
         self.runner: Runner = runner or home.pools.runner(home.settings.runner)
         self._runners: dict[str, Runner] = {}
-        self.machine = RunMachine(Graph(), is_open=True)
+        self._usual = usual = self.runner.name
+        self._capacity = home.settings.resources
+        self.machine = RunMachine(Graph(), capacity=self._capacity, runner=usual, is_open=True)
         self.engine = Engine(
             self.machine,
             self._perform,
@@ -214,7 +216,11 @@ class Performance:
         runner = task.options.runner
         if runner is not None and here is None:
             here = self._runner(runner)
-        spec = Task(name, task.retry, task.timeout, future.tags, runner=runner or "", when=task.when)
+        spec = Task(
+            name, task.retry, task.timeout, future.tags, (), task.resources, runner=runner or "", when=task.when
+        )
+        if task.resources and (runner or self._usual) != "dask":
+            check_resources(spec, self._capacity)
         with self.lock:
             self._open[name] = future
             self._unresolved += 1

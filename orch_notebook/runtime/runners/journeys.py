@@ -1,6 +1,6 @@
 """A job's way to a warm process and back.
 
-In: a job as bytes, and the parcel it works on.  Out: what came of it, and what it puts out while it runs.  A job that is
+In: a job as bytes, and the parcel it works on.  Out: what it puts out while it runs, and what came of it.  One that is
 stopped is told so; two seconds later its process is killed, with everything it has started.
 """
 

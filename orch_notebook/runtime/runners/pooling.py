@@ -108,7 +108,7 @@ class Process:
             elif os.getpgid(self.pid) == self.pid:
                 os.killpg(self.pid, signal.SIGKILL)
             else:
-                self._process.kill()  # it has not come so far as to have a group, or to start anything
+                os.kill(self.pid, signal.SIGKILL)  # it has not come so far as to have a group, or to start anything
 
 
 class ProcessPool:

@@ -38,6 +38,8 @@ class ProcessRunner:
     are.
     """
 
+    name = "processes"
+
     def __init__(self, pool: ProcessPool, workers: int | None = None) -> None:
         self._journeys = Journeys(pool)
         context = contextvars.copy_context()
