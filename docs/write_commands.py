@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from orch_notebook.cli import app
+from orch_notebook.cli import all_commands
 
 REFERENCE = Path(__file__).with_name("reference.md")
 TABLE = r"\| {head} \| (?:does|means) \|\n\|---\|---\|\n(?:\|[^\n]*\n)*"
@@ -31,7 +31,7 @@ def arguments_of(name: str, command: typer.core.TyperCommand) -> str:
 
 def main() -> None:
     """Rewrite the file."""
-    commands = typer.main.get_command(app).commands
+    commands = all_commands()
     text = REFERENCE.read_text("utf-8")
     head, marker, rest = text.partition("## `orch`: the command line")
     overview = "| command | does |\n|---|---|\n"

@@ -11,6 +11,7 @@
     │   ├── ScheduleError         a schedule, instant or time zone that does not parse
     │   ├── ParameterError        an unknown, missing or ill-typed parameter
     │   ├── NotebookError         a notebook that cannot be read or executed
+    │   ├── ModuleError           a module whose flow cannot be found or loaded
     │   ├── NotFound              no such run or deployment
     │   └── MissingContext        what can only be asked inside a run was asked outside
     ├── FlowRunError              how a flow run ended, raised where somebody waits for it
@@ -50,6 +51,7 @@ __all__ = [
     "ImpossibleEvent",
     "LeaseLost",
     "MissingContext",
+    "ModuleError",
     "NotFound",
     "NotPicklable",
     "NotebookError",
@@ -135,6 +137,10 @@ class ParameterError(UsageError):
 
 class NotebookError(UsageError):
     """A notebook that cannot be read or executed."""
+
+
+class ModuleError(UsageError):
+    """A module whose flow cannot be found or loaded."""
 
 
 class NotFound(UsageError):

@@ -14,11 +14,14 @@ from types import MappingProxyType
 from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
+from orch_notebook.functions.entrypoints import load, read_entrypoint
+from orch_notebook.functions.schemas import parameters_of
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.machine import RunMachine
+from orch_notebook.model.retries import Fate
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import check_resources
@@ -27,9 +30,12 @@ from orch_notebook.promotion.checks import read_report, write_check
 from orch_notebook.promotion.deploying import Deployments
 from orch_notebook.promotion.deployments import STARTING, submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
+from orch_notebook.promotion.following import values_of
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.launching import Launch, Spare, launch_process
-from orch_notebook.promotion.terms import Given
+from orch_notebook.promotion.retrying import foresee_retry, retry
+from orch_notebook.promotion.terms import Given, read_given
+from orch_notebook.runtime.attempts import Attempts, open_attempts
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
 from orch_notebook.runtime.clock import Clock, SystemClock, new_run_id
@@ -218,7 +224,10 @@ class Orchestrator:
         flow = flow.copy()
         base = environment if base is None else base
         kept = self.keep(is_lasting=False) if kept is None else kept
-        prepared = self.prepare(flow, base, kept, select=select, only_stale=only_stale, everything=everything)
+        attempts = self._attempts()
+        prepared = self.prepare(
+            flow, base, kept, select=select, only_stale=only_stale, everything=everything, attempts=attempts
+        )
         check(prepared.plan)
         graph = prepared.graph
         usual = runner if isinstance(runner, str) else self.settings.runner
@@ -249,6 +258,7 @@ class Orchestrator:
             results=self.results,
             log_limit=self.settings.log_limit,
             around=around,
+            attempts=attempts,
         )
         self.routes.open()
         engine = Engine(
@@ -275,6 +285,11 @@ class Orchestrator:
         handle._thread.start()
         return handle
 
+    def _attempts(self) -> Attempts | None:
+        """Return what the attempts at the run that executes this notebook leave for each other, if one does."""
+        parent = self.settings.parent_run_id
+        return None if parent is None else open_attempts(self.store, self.results, self.settings, parent)
+
     def _runner(self, graph: Graph, given: Runner | str | None) -> Runner:
         """Return what performs a run's tasks: threads alone where no task asks for more."""
         if given is not None and not isinstance(given, str):
@@ -294,6 +309,7 @@ class Orchestrator:
         select: Collection[str] = (),
         only_stale: bool = False,
         everything: bool = False,
+        attempts: Attempts | None = None,
     ) -> Prepared:
         """Say what a run would do; see :meth:`start`.
 
@@ -305,7 +321,16 @@ class Orchestrator:
         base = {**kept.missing(), **base}
         flow.know(base.keys(), flow.tools)
         flow.check()
-        return prepare(flow, base, kept, self.results, select=select, only_stale=only_stale, everything=everything)
+        return prepare(
+            flow,
+            base,
+            kept,
+            self.results,
+            select=select,
+            only_stale=only_stale,
+            everything=everything,
+            attempts=attempts,
+        )
 
     def keep(self, *, is_lasting: bool = True) -> Kept:
         """Return a place where runs leave what later runs begin from, for one flow of a session."""
@@ -510,7 +535,8 @@ class Orchestrator:
         """
         found = self.store.run(run_id) or self._by_part(run_id)
         upkeep.sweep(self.store, this_owner(), self.clock.now())
-        return upkeep.with_children(self.store, self.store.run(found.run_id) or found)
+        whole = upkeep.with_children(self.store, self.store.run(found.run_id) or found)
+        return replace(whole, values=values_of(self.store, whole))
 
     def _by_part(self, part: str) -> FlowRun:
         ids = self.store.run_ids_like(part) if part and not set(part.lower()) - set("0123456789abcdef-") else []
@@ -611,31 +637,115 @@ class Orchestrator:
         ParameterError
             A parameter is unknown, missing or ill-typed.
         """
-        owner, now = this_owner(), self.clock.now()
         with closing(Spare(self.settings)) as spare:
             run = submit(
                 self.store,
                 self.settings,
-                now,
+                self.clock.now(),
                 Path(notebook),
                 parameters or {},
-                owner,
+                this_owner(),
                 timeout=timeout,
                 kernel=kernel,
                 instead=instead,
             )
-            lease = Lease(run.run_id, owner, 1, now + timedelta(seconds=STARTING))
-            try:
-                launch = launch_process(self.settings, spare)(lease, lambda: None)
-            except OSError as error:  # no memory, no room on the disk, too many processes
-                why = f"could not be started ({error.strerror or error})"
-                upkeep.settle(self.store, lease, why, self.clock.now())
-                raise OrchError(f"The process that executes {notebook} {why}.", run_id=run.run_id) from None
+            return self._launch(run, str(notebook), spare)
+
+    def _launch(self, run: FlowRun, called: str, spare: Spare) -> Execution:
+        """Execute a run that this process has claimed, in a process of its own."""
+        lease = Lease(run.run_id, this_owner(), 1, run.created_at + timedelta(seconds=STARTING))
+        try:
+            launch = launch_process(self.settings, spare)(lease, lambda: None)
+        except OSError as error:  # no memory, no room on the disk, too many processes
+            why = f"could not be started ({error.strerror or error})"
+            upkeep.settle(self.store, lease, why, self.clock.now())
+            raise OrchError(f"The process that executes {called} {why}.", run_id=run.run_id) from None
         return Execution(
             launch,
             settle=lambda said: upkeep.settle(self.store, lease, said, self.clock.now()),
             ask=lambda: self.store.request(run.run_id, "cancel", self.clock.now()),
         )
+
+    def retry(self, run_id: str, *, again: Sequence[str] = (), here: bool | None = None) -> Execution | FlowRun:
+        """Repeat a run that has ended: what completed is loaded, what failed and what comes from it runs.
+
+        Parameters
+        ----------
+        run_id : str
+            The run.
+        again : sequence of str
+            Tasks that run once more though they have completed, and with them what comes from them.
+        here : bool, optional
+            Execute it now, in a process of its own; by default so do runs that no deployment stands for.
+
+        Returns
+        -------
+        Execution or FlowRun
+            What executes it, or the run that waits for a worker.
+
+        Raises
+        ------
+        NotFound
+            There is no such run.
+        UsageError
+            It has not ended, has completed, was repeated already, or cannot be executed.
+        UnknownTask
+            It has no such task.
+        """
+        run = self.show(run_id)
+        here = run.deployment is None if here is None else here
+        if not here:
+            return retry(self.store, run, self.clock.now(), again)
+        with closing(Spare(self.settings)) as spare:
+            repeated = retry(self.store, run, self.clock.now(), again, owner=this_owner())
+            return self._launch(repeated, repeated.notebook or repeated.flow, spare)
+
+    def foresee_retry(self, run_id: str, *, again: Sequence[str] = ()) -> list[Fate]:
+        """Return what :meth:`retry` would do with each task of a run."""
+        return foresee_retry(self.store, self.results, self.settings, self.show(run_id), again)
+
+    def perform(
+        self,
+        flow: str,
+        parameters: Given | None = None,
+        *,
+        timeout: float | None = None,
+        begun: Callable[[str], object] = lambda run_id: None,
+    ) -> FlowRun:
+        """Perform a flow of a module now, in this thread, and return its run as it ended.
+
+        Parameters
+        ----------
+        flow : str
+            Where it is: ``path/to/module.py:flow`` or ``package.module:flow``.
+        parameters : mapping or sequence of str, optional
+            By name; of a command line as ``name=value`` words.
+        timeout : float, optional
+            Seconds it may take; by default what the flow says.
+        begun : callable, optional
+            Told the run's id when it begins.
+
+        Raises
+        ------
+        ModuleError
+            There is no such flow, or its module cannot be loaded.
+        ParameterError
+            A parameter is unknown, missing or ill-typed.
+        KeyboardInterrupt
+            It was interrupted, and is cancelled.
+        """
+        found = load(read_entrypoint(flow))
+        given = read_given(parameters_of(found.fn), parameters or {}, taker="flow")
+        if timeout is not None:
+            found = found.with_options(timeout_seconds=timeout)
+        ids: list[str] = []
+
+        def tell(run_id: str) -> None:
+            ids.append(run_id)
+            begun(run_id)
+
+        found.prepared(given, tell).run()
+        return self.show(ids[0])
 
     def export_html(self, run: FlowRun, target: Path | None = None) -> Path:
         """Write a run's executed notebook as one HTML file, beside it if no target is named.

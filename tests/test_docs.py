@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from orch_notebook.cli import app
+from orch_notebook.cli import all_commands
 from orch_notebook.jupyter.commands import COMMANDS
 from orch_notebook.model.headers import OPTIONS, Option, parse_header
 from orch_notebook.model.runs import FlowRun, TaskRun
@@ -19,8 +19,7 @@ from orch_notebook.runtime.settings import SETTINGS, Setting
 from tests.test_house import ROOT
 
 #: The commands of ``orch`` by name, as typer builds them.
-ORCH = typer.main.get_command(app)
-ORCH_COMMANDS = ORCH.commands
+ORCH_COMMANDS = all_commands()
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
@@ -97,7 +96,7 @@ def test_the_reference_describes_nothing_that_is_not_there() -> None:
     assert options == [option.flag for option in OPTIONS]
     commands = re.findall(r"^\| `%flow (\w+)`", section("`%flow`"), re.MULTILINE)
     assert commands == list(COMMANDS)
-    verbs = re.findall(r"^\| `orch (\w+)`", section("`orch`"), re.MULTILINE)
+    verbs = re.findall(r"^\| `orch ([\w ]+)`", section("`orch`"), re.MULTILINE)
     assert verbs == list(ORCH_COMMANDS)
     variables = re.findall(r"^\| `(\w+)`", section("Settings"), re.MULTILINE)
     assert variables == [setting.name for setting in SETTINGS]

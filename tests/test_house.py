@@ -29,6 +29,7 @@ HEAVY = [
     "IPython",
     "aiosql",
     "anywidget",
+    "apprise",
     "asyncio",
     "cloudpickle",
     "cronsim",

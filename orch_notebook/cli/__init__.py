@@ -9,17 +9,27 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from typing import Any
 
 import typer
 
-from orch_notebook.cli import commands, demo, deploying, working
+from orch_notebook.cli import commands, demo, deploying, modules, repeating, telling, working
 from orch_notebook.cli.app import app
 from orch_notebook.errors import FlowRunError, OrchError, StoreError
 from orch_notebook.promotion.notebooks import spare_formats
 
-__all__ = ["app", "main"]
+__all__ = ["all_commands", "app", "main"]
 
-COMMANDS = (commands, working, deploying, demo)
+COMMANDS = (commands, modules, repeating, working, deploying, telling, demo)
+
+
+def all_commands() -> dict[str, Any]:
+    """Return every command by its words, those of a group with the group's name before theirs."""
+    found: dict[str, Any] = {}
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        found |= {name: command} if inner is None else {f"{name} {each}": inner[each] for each in inner}
+    return found
 
 
 def main() -> None:

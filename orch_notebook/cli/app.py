@@ -11,9 +11,10 @@ from rich.console import Console
 
 from orch_notebook import __version__
 
-__all__ = ["AsJson", "Name", "app", "columns", "console", "print_json", "say"]
+__all__ = ["AsJson", "Name", "RunId", "app", "columns", "console", "print_json", "say"]
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the deployment.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or enough of its beginning.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 app = typer.Typer(

@@ -8,29 +8,34 @@ from typing import Annotated
 
 import typer
 
-from orch_notebook.cli.app import AsJson, Name, app, columns, console, print_json, say
+from orch_notebook.cli.app import AsJson, Name, RunId, app, columns, console, print_json, say
+from orch_notebook.cli.modules import perform
+from orch_notebook.cli.promoting import AfterDeployment, Keep, Notify, OnEnding, say_promoted
 from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table
-from orch_notebook.cli.watching import follow
+from orch_notebook.cli.watching import see_through
 from orch_notebook.errors import UsageError
+from orch_notebook.functions.entrypoints import is_entrypoint
+from orch_notebook.model.chains import After
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.explanations import explain
+from orch_notebook.model.notices import Notice
 from orch_notebook.model.policies import CatchUp, Overlap
+from orch_notebook.model.retention import Retention
 from orch_notebook.model.runs import iso, short_id
-from orch_notebook.model.schedules import preview, schedule_from_json
+from orch_notebook.model.schedules import schedule_from_json
+from orch_notebook.model.sizes import parse_size
 from orch_notebook.model.states import NAMES, StateType
 from orch_notebook.model.views import dot, explanation_text, paint
-from orch_notebook.model.zones import find_zone
 from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.reading import read_flow
 from orch_notebook.promotion.taskify import taskify as make_tasks
 from orch_notebook.promotion.taskify import write_taskified
-from orch_notebook.promotion.terms import Terms, read_schedules
+from orch_notebook.promotion.terms import Terms, read_schedules, read_variables
 from orch_notebook.runtime.layout import layout
 
 __all__ = ["app"]
 
 Notebook = Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="Path of the notebook.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or enough of its beginning.")]
 Parameters = Annotated[
     list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
 ]
@@ -45,34 +50,22 @@ def seconds(length: str | None) -> float | None:
 
 @app.command()
 def run(
-    notebook: Notebook,
+    notebook: Annotated[
+        Path, typer.Argument(metavar="NOTEBOOK", help="Path of the notebook, or a flow: etl.py:nightly.")
+    ],
     parameter: Parameters = None,
     kernel: Kernel = None,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> None:
-    """Execute a notebook now, and show its tasks as they go."""
+    """Execute a notebook, or a flow of a module, now, and show its tasks as they go."""
+    if is_entrypoint(str(notebook)):
+        if kernel is not None:
+            raise UsageError("A kernel executes notebooks; a flow of a module runs in Python itself.")
+        raise typer.Exit(perform(str(notebook), parameter or (), seconds(timeout), as_json))
     with open_orchestrator() as orchestrator:
-        given, is_interrupted = parameter or (), False
-        execution = orchestrator.execute(notebook, given, kernel=kernel, timeout=seconds(timeout))
-        try:
-            if not as_json:
-                follow(orchestrator, execution.run_id, lambda _: execution.is_over)
-            execution.wait()
-        except KeyboardInterrupt:
-            is_interrupted = True
-            sys.stderr.write("Cancelling; interrupt again to leave at once.\n")
-            execution.cancel()
-            execution.wait()
-        ended = orchestrator.show(execution.run_id)
-        if as_json:
-            print_json(ended.to_json(with_tasks=True))
-        else:
-            console.print(run_view(ended, orchestrator.clock.now(), columns()))
-            if ended.executed_notebook:
-                say(f"\nExecuted notebook: {ended.executed_notebook}")
-    if ended.state.type is not StateType.COMPLETED:
-        raise typer.Exit(130 if is_interrupted else 1)
+        execution = orchestrator.execute(notebook, parameter or (), kernel=kernel, timeout=seconds(timeout))
+        see_through(orchestrator, execution, as_json)
 
 
 @app.command()
@@ -109,12 +102,21 @@ def promote(
         typer.Option(metavar="POLICY", help="Due times nobody saw: latest, all, skip, limit:N or window:LENGTH."),
     ] = "latest",
     tag: Annotated[list[str] | None, typer.Option(metavar="WORD", help="Word to find its runs by.")] = None,
+    memory_limit: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory a run may take: 512MB, 2GB.")] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Environment variable of its runs; nothing secret.")
+    ] = None,
+    after: AfterDeployment = None,
+    on: OnEnding = "completed",
+    notify: Notify = None,
+    keep: Keep = "",
+    track: Annotated[bool, typer.Option("--track", help="Execute the file as it stands at each run.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a notebook run by itself, on a schedule or on request.
 
-    What is promoted is the notebook as it stands in the file now; workers execute it. Promoting it again under the
-    same name makes a new version.
+    What is promoted is the notebook as it stands in the file now, or with --track as it stands at each run; workers
+    execute it. Promoting it again under the same name makes a new version.
     """
     with open_orchestrator() as orchestrator:
         now = orchestrator.clock.now()
@@ -130,25 +132,17 @@ def promote(
             overlap=None if overlap is None else Overlap.parse(overlap),
             catch_up=CatchUp.parse(catch_up),
             tags=tuple(tag or ()),
+            memory=parse_size(memory_limit) if memory_limit else None,
+            env=read_variables(env or ()),
+            starts_after=tuple(After(each, on) for each in after or ()),
+            notify=tuple(map(Notice.parse, notify or ())),
+            keep=Retention.parse(keep),
+            track=track,
         )
         deployment = orchestrator.deployments.promote(
             notebook, name or notebook.stem, schedules=schedules, parameters=parameter or (), terms=terms
         )
-        if as_json:
-            print_json(deployment.to_json())
-            return
-        say(f"Promoted {notebook.name}: deployment {deployment.name!r}, version {deployment.version}.")
-        if deployment.is_paused:
-            say(f"  It is paused. Wake it: orch unpause {deployment.name}")
-        for schedule in schedules:
-            say(f"  {schedule.words()}; next {local(schedule.next(now))}")
-        zone = find_zone(tz or "UTC")
-        for due in preview(schedules, now, zone) if schedules else ():
-            say(f"    {due.local:%a %d %b %Y %H:%M:%S %Z}{'  ' + due.note if due.note else ''}")
-        if not schedules:
-            say(f"  It runs when asked: orch trigger {deployment.name}")
-        if not orchestrator.workers():
-            say("No worker is running. Start one: orch worker")
+        say_promoted(orchestrator, deployment, schedules, tz, as_json)
 
 
 @app.command()

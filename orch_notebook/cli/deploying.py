@@ -13,7 +13,7 @@ from orch_notebook.cli.app import AsJson, Name, app, columns, console, print_jso
 from orch_notebook.cli.tables import runs_table, versions_table
 from orch_notebook.errors import UsageError
 from orch_notebook.orchestrator import open_orchestrator
-from orch_notebook.promotion.declarations import find_declarations, write_declarations
+from orch_notebook.promotion.declarations import find_declarations, variable_for, write_declarations
 
 __all__ = ["app"]
 
@@ -83,12 +83,19 @@ def apply(
 def export(
     name: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Deployments; all by default.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it there.")] = None,
+    secrets: Annotated[
+        bool, typer.Option("--secrets", help="With the secrets in addresses of people to tell.")
+    ] = False,
 ) -> None:
     """Print the deployments as a file that declares them."""
     with open_orchestrator() as orchestrator:
         found = [orchestrator.deployments.find(each) for each in name] if name else orchestrator.deployments.all()
         folder = (output.absolute().parent if output else Path.cwd()).absolute()
-        text = write_declarations(found, folder)
+        text = write_declarations(found, folder, with_secrets=secrets)
+        names = {variable_for(notice) for each in found for notice in each.notices if variable_for(notice) != notice.to}
+        if names and not secrets:
+            listed = ", ".join(sorted(name.removeprefix("$") for name in names))
+            sys.stderr.write(f"Addresses are left out; set {listed} where workers run, or say --secrets.\n")
         if output is None:
             say(text.rstrip())
         else:

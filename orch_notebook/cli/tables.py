@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orch_notebook.model.deployments import Deployment
+from orch_notebook.model.notices import Message, hide
 from orch_notebook.model.runs import FlowRun, TaskRun, short_id
 from orch_notebook.model.schedules import schedule_from_json
 from orch_notebook.model.states import StateType
@@ -30,7 +31,7 @@ from orch_notebook.model.views import (
     task_rows,
 )
 
-__all__ = ["deployments_table", "local", "run_view", "runs_table", "versions_table"]
+__all__ = ["deployments_table", "local", "messages_table", "run_view", "runs_table", "versions_table"]
 
 COLOURS = {
     "pending": "bright_black",
@@ -174,6 +175,8 @@ def run_view(run: FlowRun, now: datetime, width: int | None = None) -> Group:
         lines.append(Text(about, style=FAINT))
     if run.state.message:
         lines.append(Text(plain(run.state.message)))
+    if run.values:
+        lines.append(Text(plain(f"recorded {values(run.values)}")))
     if run.tasks:
         lines += [Text(""), tasks_table(run, now, width)]
     if run.state.is_final:
@@ -193,6 +196,8 @@ def _about(run: FlowRun, now: datetime, width: int | None) -> str:
         said.append(f"deployment {run.deployment}")
     if run.attempt > 1:
         said.append(f"attempt {run.attempt}")
+    if run.upstream_run_id:
+        said.append(f"after run {run.upstream_run_id if width is None else short_id(run.upstream_run_id)}")
     if run.retry_of:
         said.append(f"repeats {run.retry_of if width is None else short_id(run.retry_of)}")
     if run.due_at and run.deployment and run.started_at is None:
@@ -224,13 +229,13 @@ def deployments_table(deployments: Iterable[Deployment], now: datetime, width: i
     for deployment in deployments:
         rules = [schedule_from_json(schedule.rule) for schedule in deployment.schedules]
         following = [due_at for rule in rules if (due_at := rule.next(now)) is not None]
-        path = deployment.plan.notebook
+        path = deployment.plan.words
         rows.append(
             (
                 deployment.name,
                 str(deployment.version),
                 path if width is None else path.rpartition("/")[2],
-                "; ".join(rule.words() for rule in rules) or "on request",
+                "; ".join(rule.words() for rule in (*rules, *deployment.starts_after)) or "on request",
                 _resting(deployment) if deployment.is_paused else moment(min(following, default=None), now, width),
                 values(deployment.parameters),
             )
@@ -254,3 +259,19 @@ def versions_table(versions: Iterable[Deployment], width: int | None = None) -> 
         for version in versions
     ]
     return fit(("Version", "Promoted", "Schedule…", "Parameters…"), rows, width)
+
+
+def messages_table(messages: Iterable[Message], now: datetime, width: int | None = None) -> Table:
+    """Return messages to people, one a row; addresses without their secrets."""
+    rows = [
+        (
+            moment(message.created_at, now, width),
+            message.title,
+            hide(message.to),
+            message.state,
+            str(message.attempts),
+            message.error,
+        )
+        for message in messages
+    ]
+    return fit(("When", "What…", "To…", "State", "Tries", "Problem…"), rows, width)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 
+import typer
 from rich.live import Live
 
-from orch_notebook.cli.app import columns, console, say
+from orch_notebook.cli.app import columns, console, print_json, say
 from orch_notebook.cli.tables import run_view
 from orch_notebook.model.runs import FlowRun
-from orch_notebook.orchestrator import Orchestrator
+from orch_notebook.model.states import StateType
+from orch_notebook.orchestrator import Execution, Orchestrator
 
-__all__ = ["follow"]
+__all__ = ["follow", "see_through"]
 
 EVERY = 0.25
 
@@ -39,3 +42,26 @@ def follow(orchestrator: Orchestrator, run_id: str, is_over: Callable[[FlowRun],
         if is_over(run):
             return run
         pause.wait(EVERY)
+
+
+def see_through(orchestrator: Orchestrator, execution: Execution, as_json: bool) -> None:
+    """Follow an execution to its end, show how it ended, and leave with the exit code that tells so."""
+    is_interrupted = False
+    try:
+        if not as_json:
+            follow(orchestrator, execution.run_id, lambda _: execution.is_over)
+        execution.wait()
+    except KeyboardInterrupt:
+        is_interrupted = True
+        sys.stderr.write("Cancelling; interrupt again to leave at once.\n")
+        execution.cancel()
+        execution.wait()
+    ended = orchestrator.show(execution.run_id)
+    if as_json:
+        print_json(ended.to_json(with_tasks=True))
+    else:
+        console.print(run_view(ended, orchestrator.clock.now(), columns()))
+        if ended.executed_notebook:
+            say(f"\nExecuted notebook: {ended.executed_notebook}")
+    if ended.state.type is not StateType.COMPLETED:
+        raise typer.Exit(130 if is_interrupted else 1)

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ import typer
 from orch_notebook.cli.app import app
 from orch_notebook.cli.lines import LogFormat, begin_log
 from orch_notebook.model.durations import parse_interval
+from orch_notebook.model.sizes import parse_size
 from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.monitoring import Monitor
 from orch_notebook.promotion.worker import Worker
@@ -26,6 +28,9 @@ def worker(
     slots: Annotated[int, typer.Option(min=1, metavar="N", help="Runs executed at once.")] = 2,
     queue: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Queue to serve; all by default.")] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name shown to people.")] = None,
+    memory_limit: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory a run may take whose deployment sets no limit: 2GB.")
+    ] = None,
     grace: Annotated[
         str | None,
         typer.Option(metavar="LENGTH", help="When asked to end, hand back what takes longer; by default it finishes."),
@@ -45,9 +50,12 @@ def worker(
     logger = logging.getLogger("orch_notebook.worker")
     with ExitStack() as stack:
         orchestrator = stack.enter_context(open_orchestrator())
+        settings = orchestrator.settings
+        if memory_limit is not None:
+            settings = replace(settings, memory=parse_size(memory_limit))
         found = Worker(
             orchestrator.store,
-            orchestrator.settings,
+            settings,
             slots=slots,
             queues=queue or None,
             name=name,

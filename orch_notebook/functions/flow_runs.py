@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, FlowRunTimedOut, ReturnedFailure
-from orch_notebook.functions.arguments import PLAIN
 from orch_notebook.functions.futures import Future
 from orch_notebook.functions.logs import logging_prints
 from orch_notebook.functions.loops import loops
 from orch_notebook.functions.options import TaskOptions
 from orch_notebook.functions.outcomes import Outcome
-from orch_notebook.functions.performances import Performance, new_run
+from orch_notebook.functions.performances import Performance, new_run, shown
 from orch_notebook.functions.tasks import FunctionTask
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
@@ -29,6 +28,7 @@ from orch_notebook.runtime.calls import Call, TaskStopped
 from orch_notebook.runtime.context import FlowScope, added_tags, flow_scope, task_scope
 from orch_notebook.runtime.home import open_home
 from orch_notebook.runtime.places import main_thread_signals, this_place
+from orch_notebook.runtime.store import Lease
 
 if TYPE_CHECKING:
     from orch_notebook.functions.flows import FunctionFlow
@@ -79,9 +79,15 @@ class FlowCall:
         bound: inspect.BoundArguments,
         return_state: bool,
         earlier: FlowRun | None = None,
+        *,
+        claimed: tuple[FlowRun, Lease] | None = None,
+        begun: Callable[[str], object] = lambda run_id: None,
     ) -> None:
         self.flow = flow
         self.earlier = earlier  # the run that it repeats
+        self.claimed = claimed  # the run that it performs, where that was made beforehand
+        self.begun = begun
+        self.given_up: State | None = None
         self.bound = bound
         self.return_state = return_state
         self.future: Future | None = None  # the task run that it is in its parent
@@ -130,16 +136,14 @@ class FlowCall:
         home = open_home()
         if isinstance(runner, type):
             runner = runner()
-        tags = tuple(dict.fromkeys((*flow.options.tags, *added_tags.get())))
-        run = new_run(
-            home,
-            flow.name,
-            tags=tags,
-            about=flow.about,
-            parameters={name: _shown(value) for name, value in self.bound.arguments.items()},
-            parent_run_id=outer.run_id if outer else None,
-            earlier=self.earlier,
-        )
+        tags = (*flow.options.tags, *added_tags.get())
+        parameters = {name: shown(value) for name, value in self.bound.arguments.items()}
+        if self.claimed is None:
+            parent = outer.run_id if outer else None
+            run = new_run(home, flow.name, parameters=parameters, parent_run_id=parent, earlier=self.earlier)
+        else:
+            run, tags = replace(self.claimed[0], parameters=parameters), (*tags, *self.claimed[0].tags)
+        run = replace(run, about=flow.about, tags=tuple(dict.fromkeys(tags)))
         self.scope = scope = FlowScope(
             run.run_id,
             f"{flow.name}-{short_id(run.run_id)}",
@@ -148,6 +152,8 @@ class FlowCall:
             run.tags,
             1,
             run.parent_run_id,
+            run.deployment,
+            run.due_at,
             is_async=flow.is_async,
         )
         if flow.options.flow_run_name is not None and (name := self._name(scope)):
@@ -156,6 +162,7 @@ class FlowCall:
         scope.performance = performance = Performance(
             home,
             run,
+            lease=self.claimed[1] if self.claimed else None,
             earlier=self.earlier,
             runner=runner.make(home) if runner is not None else None,
             log_prints=bool(flow.options.log_prints),
@@ -165,6 +172,7 @@ class FlowCall:
             performance.keeper.remember()
         if task is not None and task.future is not None:
             task.future.facts = {"child_run_id": performance.run_id}
+        self.begun(run.run_id)
         return performance, scope
 
     def _name(self, scope: FlowScope) -> str:
@@ -206,6 +214,16 @@ class FlowCall:
         self.is_timed_out = False
         return Call(self.flow.name, attempt, lambda call: True, self._call_body, lambda call, details, error: None)
 
+    def run(self) -> Any:
+        """Perform it in this thread, in an event loop of its own if need be."""
+        return loops().run_anywhere(self.perform_async()) if self.flow.is_async else self.perform()
+
+    def give_up(self, state: State) -> None:
+        """End the run in this state, whatever is being performed; called from another thread."""
+        self.given_up = state
+        if (performance := self.scope.performance) is not None:
+            performance.engine.give_up(state)
+
     def perform(self) -> Any:
         """Perform it in this thread."""
         place = this_place()
@@ -235,6 +253,7 @@ class FlowCall:
                 task_scope.reset(tokens[1])
             self._close(performance, outcome)
             performance.join(0.0 if self.is_stuck else None)
+        __tracebackhide__ = True
         return self._give(performance, outcome)
 
     async def perform_async(self) -> Any:
@@ -319,6 +338,9 @@ class FlowCall:
     # how it ends
 
     def _outcome(self, performance: Performance, error: BaseException | None) -> Outcome:
+        if self.given_up is not None:
+            said = FlowRunCancelled(self.given_up.message, run_id=performance.run_id)
+            return Outcome(self.given_up.type, message=self.given_up.message, data=said)
         if performance.engine.run_type is T.CANCELLING:
             said = FlowRunCancelled(f"Flow {self.flow.name!r} was cancelled.", run_id=performance.run_id)
             is_callers = self._is_left or isinstance(error, KeyboardInterrupt)
@@ -390,20 +412,5 @@ class FlowCall:
     def _give(self, performance: Performance, outcome: Outcome) -> Any:
         if self.return_state and not isinstance(outcome.data, KeyboardInterrupt):
             return outcome
+        __tracebackhide__ = True
         return outcome.result()
-
-
-def _shown(value: Any) -> Any:
-    """Return a parameter as the store keeps it for people: what JSON knows as it is, the rest as its repr."""
-    if type(value) in PLAIN and not isinstance(value, bytes | complex):
-        return value
-    if isinstance(value, list | dict | tuple):
-        try:
-            if len(text := json.dumps(value)) <= 10_000:
-                return json.loads(text)
-        except (TypeError, ValueError, RecursionError):
-            pass
-    try:
-        return repr(value)[:200]
-    except Exception:  # noqa: BLE001 - the value's own code
-        return f"<{type(value).__name__}>"

@@ -12,16 +12,18 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from orch_notebook.errors import NotFound, ParameterError, UsageError
 from orch_notebook.functions.arguments import validate
+from orch_notebook.functions.doors import above
 from orch_notebook.functions.flow_runs import FlowCall
 from orch_notebook.functions.loops import AsyncCall
 from orch_notebook.functions.options import FlowOptions, changed, make, retry_policy
 from orch_notebook.functions.wrapping import Wrapped
-from orch_notebook.model.runs import short_id
+from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import StateType
 from orch_notebook.runtime.context import flow_scope
 from orch_notebook.runtime.home import open_home
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.recovery import end_if_lost
+from orch_notebook.runtime.store import Lease
 
 __all__ = ["FunctionFlow", "flow"]
 
@@ -102,6 +104,7 @@ class FunctionFlow(Wrapped[P, R]):
         if self.is_async:
             begin = (lambda: run.as_part_async(wait_for)) if is_part else run.perform_async
             return AsyncCall(begin, f"flow {self.name!r}")
+        __tracebackhide__ = True
         return run.as_part(wait_for) if is_part else run.perform()
 
     def _parameters(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
@@ -141,6 +144,50 @@ class FunctionFlow(Wrapped[P, R]):
         given = self._parameters(self._prefix + args, kwargs if args or kwargs else dict(earlier.parameters))
         run = FlowCall(self, given, return_state, earlier)
         return AsyncCall(run.perform_async, f"flow {self.name!r}") if self.is_async else run.perform()
+
+    def claimed(self, run: FlowRun, lease: Lease, earlier: FlowRun | None = None) -> FlowCall:
+        """Return the call that performs a run which was made beforehand and is owned by this process.
+
+        Raises
+        ------
+        ParameterError
+            Its parameters are not what the function takes.
+        """
+        return FlowCall(self, self._parameters((), dict(run.parameters)), True, earlier, claimed=(run, lease))
+
+    def prepared(self, parameters: Mapping[str, Any], begun: Callable[[str], object]) -> FlowCall:
+        """Return the call with these parameters, which tells the id of its run when it begins.
+
+        Raises
+        ------
+        ParameterError
+            They are not what the function takes.
+        """
+        return FlowCall(self, self._parameters((), parameters), True, begun=begun)
+
+    def deploy(self, name: str, **terms: Any) -> Any:
+        """Make the flow run by itself: on a schedule or on request, performed by any ``orch worker``.
+
+        Parameters
+        ----------
+        name : str
+            The deployment's.
+        **terms
+            See :func:`orch_notebook.promotion.serving.deploy_flow`.
+        """
+        return above("deploy_flow")(self, name, **terms)
+
+    def serve(self, name: str | None = None, **terms: Any) -> None:
+        """Make the flow run by itself, and perform its runs from here until interrupted.
+
+        Parameters
+        ----------
+        name : str, optional
+            The deployment's; by default the flow's.
+        **terms
+            See :func:`orch_notebook.promotion.serving.serve_flow`.
+        """
+        above("serve_flow")(self, name, **terms)
 
     def on_completion(self, hook: Callable[..., Any]) -> Callable[..., Any]:
         """Have a function called after every run that completes; for use as a decorator."""

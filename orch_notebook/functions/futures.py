@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from orch_notebook.errors import OrchError, TaskCancelled, TaskCrashed, TaskError, TaskTimedOut, UpstreamFailed
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.model.states import State, StateType
+from orch_notebook.runtime.calls import without_ours
 from orch_notebook.runtime.places import this_place
 
 if TYPE_CHECKING:
@@ -194,7 +195,8 @@ class Future:
             return self.value
         error = self.failure()
         if raise_on_failure:
-            raise error
+            __tracebackhide__ = True
+            raise without_ours(error)
         return error
 
     def __await__(self) -> Generator[Any, None, Any]:

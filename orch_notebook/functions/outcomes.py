@@ -10,6 +10,7 @@ from typing import Any
 
 from orch_notebook.errors import ReturnedFailure, TaskError
 from orch_notebook.model.states import NAMES, State, StateType
+from orch_notebook.runtime.calls import without_ours
 
 __all__ = ["Cancelled", "Completed", "Crashed", "Failed", "Outcome"]
 
@@ -63,7 +64,8 @@ class Outcome:
             kind = ReturnedFailure if error is not None or self.type is not T.CANCELLED else TaskError
             error = kind(self.message or f"It ended {self.name}.")
         if raise_on_failure:
-            raise error
+            __tracebackhide__ = True  # IPython leaves out the frames that say so
+            raise without_ours(error)
         return error
 
     def is_scheduled(self) -> bool:

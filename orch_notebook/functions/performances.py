@@ -49,7 +49,7 @@ from orch_notebook.runtime.store import Lease
 if TYPE_CHECKING:
     from orch_notebook.functions.tasks import FunctionTask
 
-__all__ = ["Performance", "new_run"]
+__all__ = ["Performance", "new_run", "shown"]
 
 logger = logging.getLogger("orch_notebook")
 
@@ -69,7 +69,7 @@ class Performance:
     run : FlowRun
         The run, as it begins.
     lease : Lease, optional
-        The right to write its history, where it was claimed; by default the run is new, and made here.
+        The right to write its history, where a worker claimed it; by default the run is new, and made here.
     earlier : FlowRun, optional
         The run that it repeats: what completed in it, or in what that repeated, is not run again.
     runner : Runner, optional
@@ -111,7 +111,11 @@ class Performance:
         self.failed: dict[str, Future] = {}
         self._origins: dict[int, tuple[Any, str]] = {}
         self._remembered: OrderedDict[int, Any] = OrderedDict()
-        if lease is None:
+        seq: int | None = None
+        if lease is not None:
+            seq = home.store.last_seq(run.run_id)
+            home.store.name_run(lease, run)
+        else:
             owner, expires_at = this_owner(), run.created_at + timedelta(seconds=home.settings.lease)
             if not home.store.create_run(run, owner=owner, lease_expires_at=expires_at):
                 raise UsageError(f"Run {short_id(run.retry_of or '')} was repeated already.", run_id=run.retry_of)
@@ -128,10 +132,12 @@ class Performance:
             home.ledger,
             lease,
             home.clock,
+            seq=seq or 0,
             ask=self._take_requests,
             settled=self._take_end,
             freed=self._resolve,
             describe=self._describe,
+            is_lent=seq is not None,
         )
         chain = _line(home, earlier)
         self.keeper = Keeper(home, self.run, chain[-1].run_id if chain else self.run.run_id)
@@ -591,8 +597,9 @@ def new_run(
     parameters: Mapping[str, Any] = MappingProxyType({}),
     parent_run_id: str | None = None,
     earlier: FlowRun | None = None,
+    due: bool = False,
 ) -> FlowRun:
-    """Return a run that begins now, in this process."""
+    """Return a run that begins now, in this process; or, when it is `due`, in a worker's."""
     now = home.clock.now()
     return FlowRun(
         run_id=run_id or new_run_id(now),
@@ -600,13 +607,30 @@ def new_run(
         name=name,
         tags=tags,
         about=dict(about),
-        state=State(StateType.PENDING),
+        state=State(StateType.SCHEDULED if due else StateType.PENDING),
         created_at=now,
+        due_at=now if due else None,
         attempt=earlier.attempt + 1 if earlier else 1,
         parent_run_id=parent_run_id or home.settings.parent_run_id,
         retry_of=earlier.run_id if earlier else None,
         parameters=dict(parameters),
     )
+
+
+def shown(value: Any) -> Any:
+    """Return a parameter as the store keeps it for people: what JSON knows as it is, the rest as its repr."""
+    if type(value) in PLAIN and not isinstance(value, bytes | complex):
+        return value
+    if isinstance(value, list | dict | tuple):
+        try:
+            if len(text := json.dumps(value)) <= 10_000:
+                return json.loads(text)
+        except (TypeError, ValueError, RecursionError):
+            pass
+    try:
+        return repr(value)[:200]
+    except Exception:  # noqa: BLE001 - the value's own code
+        return f"<{type(value).__name__}>"
 
 
 def _line(home: Home, run: FlowRun | None) -> list[FlowRun]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
 from orch_notebook.errors import TaskTimedOut
 from orch_notebook.functions.arguments import bind, expand
+from orch_notebook.functions.background import BackgroundFuture, delay
+from orch_notebook.functions.doors import above
 from orch_notebook.functions.futures import Future, FutureList
 from orch_notebook.functions.implicit import performing
 from orch_notebook.functions.loops import AsyncCall, loops
@@ -101,6 +103,7 @@ class FunctionTask(Wrapped[P, R]):
             future = performance.call(self, args, kwargs, wait_for)
         if return_state:
             return future.outcome()
+        __tracebackhide__ = True
         return future.take()
 
     async def _call_async(self, args: Any, kwargs: Any, wait_for: Any, return_state: bool) -> Any:
@@ -148,6 +151,29 @@ class FunctionTask(Wrapped[P, R]):
             futures.wait()
             return [future.state for future in futures]
         return futures
+
+    def delay(self, *args: Any, **kwargs: Any) -> BackgroundFuture:
+        """Put a call by, to be performed by a worker: by ``serve(task)`` anywhere, or by ``orch worker``.
+
+        Returns
+        -------
+        BackgroundFuture
+            Waits for the end through the store, whichever process brings it.
+
+        Raises
+        ------
+        UsageError
+            An argument is a future.
+        """
+        return delay(self, self._prefix + args, kwargs)
+
+    def apply_async(self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> BackgroundFuture:
+        """Put a call by, as :meth:`delay` does."""
+        return delay(self, self._prefix + tuple(args), dict(kwargs or {}))
+
+    def serve(self, *, limit: int = 10) -> None:
+        """Perform the calls of this task that were put by, until interrupted; `limit` at once."""
+        above("serve")(self, limit=limit)
 
     # what a performance asks
 

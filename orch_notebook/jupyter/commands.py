@@ -74,6 +74,16 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
             ("--retries", {"type": int, "default": 0, "metavar": "N", "help": "repetitions of a run that fails"}),
             ("--retry-delay", {"metavar": "LENGTH", "default": "0", "help": "wait before each repetition"}),
             ("--timeout", {"metavar": "LENGTH", "help": "the longest a run may take"}),
+            ("--memory-limit", {"metavar": "SIZE", "help": "memory a run may take: 512MB, 2GB"}),
+            (
+                "--env",
+                {
+                    "action": "append",
+                    "metavar": "NAME=VALUE",
+                    "help": "environment variable of its runs; no secret",
+                },
+            ),
+            ("--track", {"action": "store_true", "help": "execute the file as it is when due, no pinned copy"}),
             ("--kernel", {"metavar": "NAME", "help": "kernel, if not the notebook's own"}),
             ("--queue", {"metavar": "NAME", "default": "default", "help": "where workers look for its runs"}),
             (

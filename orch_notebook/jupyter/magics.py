@@ -19,10 +19,11 @@ from orch_notebook.model.explanations import explain
 from orch_notebook.model.freshness import coming_words
 from orch_notebook.model.headers import header_usage, parse_header
 from orch_notebook.model.policies import CatchUp, Overlap
+from orch_notebook.model.sizes import parse_size
 from orch_notebook.model.views import check_html, dot, explanation_html, explanation_text, graph_html, graph_text
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.checks import REPORT_TYPE
-from orch_notebook.promotion.terms import Terms, read_schedules
+from orch_notebook.promotion.terms import Terms, read_schedules, read_variables
 
 __all__ = ["OrchMagics", "load", "unload"]
 
@@ -176,6 +177,9 @@ class OrchMagics(Magics):  # type: ignore[misc]
             overlap=Overlap.parse(given.overlap) if given.overlap else None,
             catch_up=CatchUp.parse(given.catch_up),
             tags=tuple(given.tags or ()),
+            memory=parse_size(given.memory_limit) if given.memory_limit else None,
+            env=read_variables(given.env or ()),
+            track=given.track,
         )
         deployment = session.orchestrator.deployments.promote(
             path, given.name, schedules=schedules, parameters=given.parameters or (), terms=terms

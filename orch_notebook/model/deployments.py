@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from orch_notebook.model.chains import After
+from orch_notebook.model.notices import Notice
 from orch_notebook.model.policies import CatchUp, Overlap
+from orch_notebook.model.retention import Retention
 from orch_notebook.model.runs import iso
 
 __all__ = ["Deployment", "Plan", "ScheduleRow"]
@@ -20,9 +23,9 @@ class Plan:
     Parameters
     ----------
     notebook : str
-        Path of the notebook a person knows.
+        Path of the notebook a person knows, or of the module.
     snapshot : str
-        Path of the pinned copy that is executed.
+        Path of what is executed: a pinned copy, or the file itself as it stands then.
     folder : str
         Working directory, so that relative data paths mean what they meant while the notebook was written.
     kernel : str or None
@@ -43,6 +46,15 @@ class Plan:
         What a due run does while as many go on.
     tags : tuple of str
         Words to find its runs by.
+    again : tuple of str
+        Tasks that run once more though an earlier attempt has completed them, and with them what comes from them.
+    memory : int or None
+        Bytes the kernel and what it starts may take; None for what the worker allows.
+    env : mapping
+        Environment variables of the kernel.
+    entrypoint : str
+        ``module:flow`` where a flow of a module is executed, ``:task`` where a call of a task that was put by; empty
+        for a notebook.
     """
 
     notebook: str
@@ -57,6 +69,25 @@ class Plan:
     concurrency: int | None = None
     overlap: Overlap = Overlap.QUEUE
     tags: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+    memory: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    entrypoint: str = ""
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether the file is executed as it then stands, in place of a pinned copy."""
+        return self.snapshot == self.notebook
+
+    @property
+    def taker(self) -> str:
+        """What is executed, in a word: ``notebook`` or ``flow``."""
+        return "flow" if self.entrypoint else "notebook"
+
+    @property
+    def words(self) -> str:
+        """What is executed, as people write it: the notebook's path, or ``path/to/module.py:flow``."""
+        return f"{self.notebook}:{self.entrypoint.rpartition(':')[2]}" if self.entrypoint else self.notebook
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -68,6 +99,7 @@ class Plan:
         known = dict(data)
         known["overlap"] = Overlap(known.get("overlap", Overlap.QUEUE))
         known["tags"] = tuple(known.get("tags", ()))
+        known["again"] = tuple(known.get("again", ()))
         return cls(**known)
 
 
@@ -122,6 +154,12 @@ class Deployment:
         Why, as somebody said.
     catch_up : CatchUp
         Which of the due times that passed while nothing looked still become runs.
+    starts_after : tuple of After
+        Which ends of other deployments' runs start one of it.
+    notices : tuple of Notice
+        Who is told what.
+    keep : Retention
+        How long its runs are kept; by default as the settings say.
     """
 
     name: str
@@ -136,6 +174,9 @@ class Deployment:
     is_paused: bool = False
     pause_reason: str = ""
     catch_up: CatchUp = field(default_factory=CatchUp)
+    starts_after: tuple[After, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    keep: Retention = field(default_factory=Retention)
 
     def to_json(self) -> dict[str, Any]:
         """Return the row that ``orch deployments --json`` prints."""
@@ -144,6 +185,7 @@ class Deployment:
             "version": self.version,
             "flow": self.flow,
             "notebook": self.plan.notebook,
+            "entrypoint": self.plan.entrypoint or None,
             "parameters": dict(self.parameters),
             "schema": [dict(parameter) for parameter in self.schema],
             "schedules": [
@@ -157,10 +199,16 @@ class Deployment:
             "concurrency": self.plan.concurrency,
             "overlap": self.plan.overlap.value,
             "catch_up": self.catch_up.text,
+            "starts_after": [rule.to_json() for rule in self.starts_after],
+            "notify": [notice.shown() for notice in self.notices],
+            "keep": self.keep.text,
             "tags": list(self.plan.tags),
             "retries": self.plan.retries,
             "retry_delay": self.plan.retry_delay,
             "timeout": self.plan.timeout,
+            "memory": self.plan.memory,
+            "env": dict(self.plan.env),
+            "is_tracked": self.plan.is_tracked,
             "created_at": iso(self.created_at),
             "updated_at": iso(self.updated_at),
         }

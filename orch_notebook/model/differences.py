@@ -35,6 +35,10 @@ def _terms(before: Deployment, after: Deployment) -> Iterator[str]:
     for name in new:
         if name == "parameters":
             yield from _parameters(old[name], new[name])
+        elif name == "starts_after":
+            was, now = ([rule.words() for rule in each.starts_after] for each in (before, after))
+            yield from (f"- starts {words}" for words in was if words not in now)
+            yield from (f"+ starts {words}" for words in now if words not in was)
         elif name not in ASIDE and old[name] != new[name]:
             yield f"{name}: {_shown(old[name])} -> {_shown(new[name])}"
 

@@ -26,6 +26,7 @@ __all__ = [
     "before",
     "coming_words",
     "decide",
+    "depending",
     "difference",
     "needs",
     "outline",
@@ -251,6 +252,7 @@ def decide(
     stock: Stock,
     flaws: Mapping[str, str] | None = None,
     stored: Collection[str] = (),
+    done: Collection[str] = (),
     select: Collection[str] | None = None,
     only_stale: bool = False,
     everything: bool = False,
@@ -269,6 +271,8 @@ def decide(
         For tasks whose outcome is not any more as they left it, what happened to it.
     stored : collection of str
         Tasks whose result is in the result store.
+    done : collection of str
+        Tasks that an earlier attempt at this run has completed: they are loaded, whatever was asked for.
     select : collection of str, optional
         The tasks somebody asked for; they run, fresh or not, and with them what they come from as far as it is stale.
     only_stale : bool
@@ -276,9 +280,23 @@ def decide(
     everything : bool
         Run all tasks (or all selected ones) anew, and load nothing.
     """
-    return _Planner(flow, recipes, records, stock, flaws or {}, frozenset(stored)).plan(
+    return _Planner(flow, recipes, records, stock, flaws or {}, frozenset(stored), frozenset(done)).plan(
         select, only_stale=only_stale, everything=everything
     )
+
+
+def depending(needs: Mapping[str, Mapping[str, str]], tasks: Collection[str]) -> frozenset[str]:
+    """Return these tasks and all that come from them.
+
+    Examples
+    --------
+    >>> sorted(depending({"load": {}, "clean": {"load": "df"}, "plot": {"clean": "df"}}, ["clean"]))
+    ['clean', 'plot']
+    """
+    found = {task for task in needs if task in tasks}
+    while more := {task for task, sources in needs.items() if task not in found and not found.isdisjoint(sources)}:
+        found |= more
+    return frozenset(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +364,7 @@ class _Planner:
         stock: Stock,
         flaws: Mapping[str, str],
         stored: frozenset[str],
+        done: frozenset[str] = frozenset(),
     ) -> None:
         self.flow = flow
         self.recipes = recipes
@@ -353,6 +372,7 @@ class _Planner:
         self.stock = stock
         self.flaws = flaws
         self.stored = stored
+        self.done = done
         self.order = {task: place for place, task in enumerate(flow.tasks)}
         self.runs: dict[str, str] = {}
         self.lacks: dict[str, str] = {}
@@ -385,6 +405,7 @@ class _Planner:
             self.runs |= {task: why for task, why in stale.items() if task in self.within}
             # What was named is performed, whatever is stored.
             self.stored -= frozenset() if only_stale else frozenset(select)
+        self.stored |= self.done
         self._close()
         runs = {task: self.runs[task] for task in self.flow.tasks if task in self.runs}
         fresh = {task: FRESH for task in self.flow.tasks if task not in runs} if select is None else {}

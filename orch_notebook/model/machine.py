@@ -18,7 +18,7 @@ from orch_notebook.model.stands import Stand, Verdict, judge
 from orch_notebook.model.states import FINAL, State, StateType, may_follow
 from orch_notebook.model.tasks import ONE, Task
 
-__all__ = ["AwaitRetry", "Command", "EndRun", "EndTask", "RunMachine", "StartTask", "StopTask"]
+__all__ = ["ORDER_ONLY", "AwaitRetry", "Command", "EndRun", "EndTask", "RunMachine", "StartTask", "StopTask"]
 
 #: Edges that only keep an order: what comes after them needs nothing from what came before.  Hidden state (a random
 #: generator, say) is there whether or not the task before has moved it.

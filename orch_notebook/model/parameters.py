@@ -211,7 +211,7 @@ def default_parameters(schema: Iterable[Parameter]) -> dict[str, Any]:
     return {each.name: each.default for each in schema if not (each.required or each.computed)}
 
 
-def check_parameters(schema: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+def check_parameters(schema: Sequence[Parameter], given: Mapping[str, Any], taker: str = "notebook") -> dict[str, Any]:
     """Check given values and return them as JSON knows them, in the order of the notebook.
 
     Parameters
@@ -220,6 +220,8 @@ def check_parameters(schema: Sequence[Parameter], given: Mapping[str, Any]) -> d
         What the notebook takes.
     given : mapping
         Values by name; text is also taken for the number, list … it spells.
+    taker : str
+        What takes them, in the words of an error.
 
     Returns
     -------
@@ -260,7 +262,8 @@ def check_parameters(schema: Sequence[Parameter], given: Mapping[str, Any]) -> d
             problems[name] = f"Parameter {name!r} takes {wanted}, not {mismatch}."
     if problems:
         takes = ", ".join(parameter.words() for parameter in schema)
-        last = f"The notebook takes {takes}." if takes else "The notebook takes none: no cell is tagged 'parameters'."
+        why = ": no cell is tagged 'parameters'" if taker == "notebook" else ""
+        last = f"The {taker} takes {takes}." if takes else f"The {taker} takes none{why}."
         raise ParameterError(" ".join([*problems.values(), last]), parameters=list(problems))
     return checked
 

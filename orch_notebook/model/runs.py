@@ -134,8 +134,8 @@ class FlowRun:
         The flow's ``version`` and ``description``, where it has them.
     attempt : int
         1, or more when it repeats a run that failed (`retry_of`).
-    deployment, backfill, parent_run_id, retry_of : str or None
-        What it came from.
+    deployment, backfill, parent_run_id, retry_of, upstream_run_id : str or None
+        What it came from; the last is the run of another deployment after whose end it was started.
     due_at, started_at, ended_at : datetime or None
         When it should start, did, and ended.
     parameters : mapping
@@ -148,6 +148,8 @@ class FlowRun:
         Its tasks and their edges.
     tasks : tuple of TaskRun
         In definition order; only filled when one run is looked at.
+    values : mapping
+        What it recorded, by name; only filled when one run, or a backfill, is looked at.
     """
 
     run_id: str
@@ -162,6 +164,7 @@ class FlowRun:
     backfill: str | None = None
     parent_run_id: str | None = None
     retry_of: str | None = None
+    upstream_run_id: str | None = None
     due_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -171,6 +174,7 @@ class FlowRun:
     executed_notebook: str | None = None
     graph: Graph = field(default_factory=Graph)
     tasks: tuple[TaskRun, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     def seconds(self, now: datetime) -> float | None:
         """Return how long the run took, or has taken until `now`."""
@@ -191,6 +195,7 @@ class FlowRun:
             "backfill": self.backfill,
             "parent_run_id": self.parent_run_id,
             "retry_of": self.retry_of,
+            "upstream_run_id": self.upstream_run_id,
             "state": self.state.to_json(),
             "due_at": iso(self.due_at),
             "created_at": iso(self.created_at),
@@ -205,5 +210,6 @@ class FlowRun:
             data["about"] = dict(self.about)
             data["notebook"] = self.notebook
             data["executed_notebook"] = self.executed_notebook
+            data["values"] = dict(self.values)
             data["tasks"] = [task.to_json() for task in self.tasks]
         return data

@@ -14,25 +14,39 @@ from pathlib import Path
 from typing import Any
 
 from orch_notebook.errors import OrchError, ScheduleError, UsageError
+from orch_notebook.model.chains import After
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.differences import compare_deployments
 from orch_notebook.model.durations import interval_words, parse_interval
+from orch_notebook.model.notices import Notice, hide
 from orch_notebook.model.policies import CatchUp, Overlap
+from orch_notebook.model.retention import Retention
 from orch_notebook.model.schedules import Cron, Interval, Once, Recurrence, Schedule, schedule_from_json
+from orch_notebook.model.sizes import parse_size
 from orch_notebook.model.zones import parse_instant
 from orch_notebook.promotion.deployments import compose
+from orch_notebook.promotion.following import check_rules
 from orch_notebook.promotion.notebooks import cells_of
 from orch_notebook.promotion.terms import Terms, Timed
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
 
-__all__ = ["Change", "compare_declarations", "find_declarations", "read_declarations", "write_declarations"]
+__all__ = [
+    "Change",
+    "compare_declarations",
+    "find_declarations",
+    "read_declarations",
+    "variable_for",
+    "write_declarations",
+]
 
 FILES = ("orch.toml", "pyproject.toml")
 KEYS = (
     "notebook", "schedules", "parameters", "retries", "retry_delay", "timeout", "kernel", "queue", "priority", "limit",
-    "overlap", "catch_up", "tags",
+    "overlap", "catch_up", "tags", "memory", "env", "track", "starts_after", "notify", "keep",
 )  # fmt: skip
+AFTER_KEYS = ("deployment", "on", "parameters")
+NOTICE_KEYS = ("on", "to", "title", "body")
 RULES = ("cron", "every", "rrule", "at")
 SCHEDULE_KEYS = (*RULES, "timezone", "start", "parameters")
 
@@ -150,6 +164,12 @@ def _read(folder: Path, name: str, table: Mapping[str, Any], where: str, now: da
         overlap=None if overlap is None else Overlap.parse(str(overlap)),
         catch_up=CatchUp.parse(str(table.get("catch_up", "latest"))),
         tags=tuple(map(str, table.get("tags", ()))),
+        memory=parse_size(table["memory"]) if "memory" in table else None,
+        env={name: str(value) for name, value in table.get("env", {}).items()},
+        track=bool(table.get("track", False)),
+        starts_after=tuple(_after(rule, where) for rule in _listed(table.get("starts_after", ()))),
+        notify=tuple(_notice(rule, where) for rule in _listed(table.get("notify", ()))),
+        keep=Retention.parse(str(table.get("keep", ""))),
     )
     schedules = []
     for place, rule in enumerate(table.get("schedules", ()), 1):
@@ -157,6 +177,29 @@ def _read(folder: Path, name: str, table: Mapping[str, Any], where: str, now: da
         _check_keys(rule, SCHEDULE_KEYS, here)
         schedules.append(Timed(_schedule(rule, here, now), _plain(rule.get("parameters", {}))))
     return Declaration(name, folder / table["notebook"], tuple(schedules), _plain(table.get("parameters", {})), terms)
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _after(rule: Any, where: str) -> After:
+    if isinstance(rule, str):
+        return After(rule)
+    _check_keys(rule, AFTER_KEYS, f"{where}, starts_after")
+    if "deployment" not in rule:
+        raise UsageError(f'{where}, starts_after: after which? deployment = "NAME".')
+    return After.from_json({**rule, "parameters": _plain(rule.get("parameters", {}))})
+
+
+def _notice(rule: Any, where: str) -> Notice:
+    if isinstance(rule, str):
+        return Notice.parse(rule)
+    _check_keys(rule, NOTICE_KEYS, f"{where}, notify")
+    if not isinstance(rule.get("to"), str):
+        raise UsageError(f'{where}, notify: nobody to tell: to = "ADDRESS".')
+    on = {} if "on" not in rule else {"on": tuple(map(str, _listed(rule["on"])))}
+    return Notice(**{**rule, **on})
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,6 +268,7 @@ def compare_declarations(
             continue
         lines = compare_deployments(old, wanted, cells_of(old), cells_of(wanted))
         changes.append(Change(each.name, "changed" if lines else "same", wanted, tuple(lines)))
+    check_rules(store, [change.wanted for change in changes if change.wanted is not None])
     if prune:
         names = {each.name for each in declared}
         below = [old for old in store.deployments() if Path(old.plan.notebook).is_relative_to(path.parent.absolute())]
@@ -232,15 +276,19 @@ def compare_declarations(
     return changes
 
 
-def write_declarations(deployments: Sequence[Deployment], folder: Path) -> str:
-    """Return a file that declares these deployments; notebooks below `folder` are named relative to it."""
+def write_declarations(deployments: Sequence[Deployment], folder: Path, *, with_secrets: bool = False) -> str:
+    """Return a file that declares these deployments; notebooks below `folder` are named relative to it.
+
+    Addresses of people to tell hold secrets: unless these are asked for, the file says in which environment variable
+    of the worker each stands.
+    """
     # The one place where the writer is imported: reading, which is common, needs only the standard library.
     import tomli_w
 
-    return tomli_w.dumps({"deployments": {each.name: _table(each, folder) for each in deployments}})
+    return tomli_w.dumps({"deployments": {each.name: _table(each, folder, with_secrets) for each in deployments}})
 
 
-def _table(deployment: Deployment, folder: Path) -> dict[str, Any]:
+def _table(deployment: Deployment, folder: Path, with_secrets: bool) -> dict[str, Any]:
     plan = deployment.plan
     notebook = Path(plan.notebook)
     bare = replace(plan, retries=0, retry_delay=0.0, timeout=None, queue="default", priority=0, concurrency=None)
@@ -257,13 +305,31 @@ def _table(deployment: Deployment, folder: Path) -> dict[str, Any]:
         table["overlap"] = plan.overlap.value
     if deployment.catch_up != CatchUp():
         table["catch_up"] = deployment.catch_up.text
+    more: Mapping[str, Any] = {"memory": plan.memory, "env": dict(plan.env), "track": plan.is_tracked}
+    table.update((key, value) for key, value in more.items() if value)
     if plan.tags:
         table["tags"] = list(plan.tags)
     if given := {name: value for name, value in deployment.parameters.items() if value is not None}:
         table["parameters"] = given
+    if deployment.keep != Retention():
+        table["keep"] = deployment.keep.text
+    if deployment.starts_after:
+        table["starts_after"] = [
+            {key: value for key, value in rule.to_json().items() if value} for rule in deployment.starts_after
+        ]
+    if deployment.notices:
+        table["notify"] = [
+            (notice if with_secrets else replace(notice, to=variable_for(notice))).to_json()
+            for notice in deployment.notices
+        ]
     if deployment.schedules:
         table["schedules"] = [_rule(row.rule, row.parameters) for row in deployment.schedules]
     return table
+
+
+def variable_for(notice: Notice) -> str:
+    """Return an address that may stand in a file: itself, or the variable that takes the place of one with secrets."""
+    return notice.to if hide(notice.to) == notice.to else f"$ORCH_NOTIFY_{notice.mark.upper()}"
 
 
 def _rule(rule: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:

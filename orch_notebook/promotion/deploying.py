@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from orch_notebook.functions.entrypoints import Entrypoint, is_entrypoint, read_entrypoint
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.differences import compare_deployments
+from orch_notebook.model.notices import Message, Notice
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.schedules import Schedule
 from orch_notebook.promotion import backfills, deployments
 from orch_notebook.promotion.backfills import Backfill
 from orch_notebook.promotion.declarations import Change, compare_declarations
+from orch_notebook.promotion.messages import try_notice
 from orch_notebook.promotion.notebooks import cells_of
 from orch_notebook.promotion.terms import Given, Terms, Timed
 from orch_notebook.promotion.upkeep import sweep
@@ -43,19 +46,24 @@ class Deployments:
 
     def promote(
         self,
-        notebook: str | Path,
+        notebook: str | Path | Entrypoint,
         name: str,
         *,
         schedules: Sequence[Schedule | Timed] = (),
         parameters: Given | None = None,
         terms: Terms | None = None,
     ) -> Deployment:
-        """Make a notebook runnable by itself; see :func:`orch_notebook.promotion.deployments.promote`."""
+        """Make a notebook runnable by itself; see :func:`orch_notebook.promotion.deployments.promote`.
+
+        A flow of a module is written ``path/to/module.py:flow`` or ``package.module:flow``.
+        """
+        if isinstance(notebook, str) and is_entrypoint(notebook):
+            notebook = read_entrypoint(notebook)
         return deployments.promote(
             self._store,
             self._settings,
             self._clock.now(),
-            Path(notebook),
+            notebook if isinstance(notebook, Entrypoint) else Path(notebook),
             name,
             schedules=schedules,
             parameters=parameters,
@@ -181,6 +189,28 @@ class Deployments:
             There is none of that name.
         """
         return deployments.find(self._store, name)
+
+    def messages(self, name: str | None = None, *, limit: int = 100) -> list[Message]:
+        """Return the newest messages about deployments, or about one: waiting, sent and given up.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment.
+        """
+        if name is not None:
+            self.find(name)
+        return self._store.messages(name, limit)
+
+    def tell(self, name: str) -> list[tuple[Notice, str]]:
+        """Send a message by every rule of a deployment now, to try them; return each with what went wrong, if it did.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment.
+        """
+        return [(notice, try_notice(notice, name, self._clock.now())) for notice in self.find(name).notices]
 
     def trigger(self, name: str, parameters: Given | None = None) -> FlowRun:
         """Make a run of a deployment that is due now."""

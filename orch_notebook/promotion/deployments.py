@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orch_notebook.errors import NotFound, UsageError
+from orch_notebook.functions.entrypoints import Entrypoint
 from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.headers import is_task_name
 from orch_notebook.model.parameters import Parameter
@@ -17,8 +18,10 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.schedules import Schedule, schedule_from_json
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.due import close_schedules, end_waiting, run_of
+from orch_notebook.promotion.following import check_rules
+from orch_notebook.promotion.modules import plan_flow
 from orch_notebook.promotion.notebooks import check_kernel, kernel_of, parameters_of, read_notebook, snapshot
-from orch_notebook.promotion.terms import Given, Terms, Timed, read_given
+from orch_notebook.promotion.terms import Given, Terms, Timed, read_given, read_started
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
@@ -46,7 +49,7 @@ def promote(
     store: Store,
     settings: Settings,
     now: datetime,
-    notebook: Path,
+    notebook: Path | Entrypoint,
     name: str,
     *,
     schedules: Sequence[Schedule | Timed] = (),
@@ -63,8 +66,9 @@ def promote(
         Where the pinned copy goes.
     now : datetime
         Schedules count from here.
-    notebook : Path
-        The notebook; a copy of its present content is pinned, its folder becomes the working directory.
+    notebook : Path or Entrypoint
+        The notebook, or the flow of a module; a copy of the file's present content is pinned, its folder becomes the
+        working directory.
     name : str
         The deployment's name.
     schedules : sequence of Schedule or Timed
@@ -82,8 +86,11 @@ def promote(
         The notebook cannot be read, or its kernel is not installed.
     ParameterError
         A parameter is unknown, missing or ill-typed.
+    CycleError
+        Deployments would start each other for ever.
     """
     made = compose(settings, now, notebook, name, schedules=schedules, parameters=parameters, terms=terms)
+    check_rules(store, [made])
     return save(store, settings, now, made)
 
 
@@ -96,7 +103,7 @@ def save(store: Store, settings: Settings, now: datetime, deployment: Deployment
 def compose(
     settings: Settings,
     now: datetime,
-    notebook: Path,
+    notebook: Path | Entrypoint,
     name: str,
     *,
     schedules: Sequence[Schedule | Timed] = (),
@@ -107,14 +114,23 @@ def compose(
     if not is_task_name(name):
         raise UsageError(f"A deployment's name may hold letters, digits, '_', '-' and '.', so not {name!r}.")
     terms = terms or Terms()
-    plan, schema = _plan(settings, notebook, terms)
-    given = read_given(schema, parameters or {})
+    if isinstance(notebook, Entrypoint):
+        planned = plan_flow(settings, notebook, terms)
+        plan, schema, flow = planned.plan, planned.schema, planned.flow.name
+        check: Callable[[Mapping[str, Any]], object] = planned.check
+    else:
+        plan, schema = _plan(settings, notebook, terms)
+        flow, check = notebook.stem, dict
+    given, starts_after = read_started(schema, parameters or {}, terms.starts_after, taker=plan.taker)
     timed = [each if isinstance(each, Timed) else Timed(each) for each in schedules]
-    found = [(each.schedule, _check_timed(schema, each, given)) for each in timed]
+    found = [(each.schedule, _check_timed(schema, each, given, plan.taker)) for each in timed]
+    # What a run before gives is known when there is one.
+    for values in (*(() if starts_after else (given,)), *(own for _, own in found)):
+        check(values)
     return Deployment(
         name=name,
         version=0,
-        flow=notebook.stem,
+        flow=flow,
         plan=plan,
         parameters=given,
         schema=tuple(parameter.to_json() for parameter in schema),
@@ -122,6 +138,9 @@ def compose(
         updated_at=now,
         schedules=tuple(_row(name, schedule, own, now) for schedule, own in found),
         catch_up=terms.catch_up,
+        starts_after=starts_after,
+        notices=terms.notify,
+        keep=terms.keep,
     )
 
 
@@ -140,8 +159,8 @@ def remove(store: Store, settings: Settings, now: datetime, owner: str, name: st
         end_waiting(store, run, owner, now, State(StateType.CANCELLED, "Missed", "The deployment was removed."))
 
 
-def _check_timed(schema: Sequence[Parameter], timed: Timed, standing: Mapping[str, Any]) -> dict[str, Any]:
-    checked = read_given(schema, timed.parameters, standing=standing)
+def _check_timed(schema: Sequence[Parameter], timed: Timed, standing: Mapping[str, Any], taker: str) -> dict[str, Any]:
+    checked = read_given(schema, timed.parameters, standing=standing, taker=taker)
     return {name: checked[name] for name in timed.parameters}
 
 
@@ -153,7 +172,8 @@ def _plan(settings: Settings, notebook: Path, terms: Terms) -> tuple[Plan, tuple
     path = notebook.expanduser().absolute()
     content = read_notebook(path)
     check_kernel(terms.kernel or kernel_of(content))
-    return terms.plan(path, snapshot(path, settings.folder("snapshots"))), parameters_of(content)
+    pinned = path if terms.track else snapshot(path, settings.folder("snapshots"))
+    return terms.plan(path, pinned), parameters_of(content)
 
 
 def roll_back(store: Store, settings: Settings, now: datetime, name: str, version: int) -> Deployment:
@@ -216,7 +236,7 @@ def trigger(store: Store, now: datetime, name: str, parameters: Given) -> FlowRu
     """
     deployment = find(store, name)
     schema = tuple(Parameter.from_json(parameter) for parameter in deployment.schema)
-    given = read_given(schema, parameters, standing=deployment.parameters)
+    given = read_given(schema, parameters, standing=deployment.parameters, taker=deployment.plan.taker)
     run = run_of(deployment, given, now, due_at=now)
     store.create_run(run, plan=deployment.plan)
     return run

@@ -121,7 +121,7 @@ def run_of(deployment: Deployment, parameters: Mapping[str, Any], now: datetime,
         deployment=deployment.name,
         due_at=due_at,
         parameters=dict(parameters),
-        notebook=deployment.plan.notebook,
+        notebook=None if deployment.plan.entrypoint else deployment.plan.notebook,
     )
 
 

@@ -51,6 +51,7 @@ def execute(
     progress: Progress | None = None,
     kernel: str | None = None,
     timeout: float | None = None,
+    memory: int | None = None,
     env: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
     stop: Stop | None = None,
@@ -76,6 +77,8 @@ def execute(
         Instead of the one the notebook names.
     timeout : float, optional
         Seconds for the whole notebook; then the running cell is interrupted, and the kernel killed 5 s later.
+    memory : int, optional
+        Bytes that the kernel and what it starts may take; beyond that it is killed.
     env : mapping, optional
         Environment variables of the kernel besides those of this process.
     metadata : mapping, optional
@@ -117,7 +120,7 @@ def execute(
 
     about = {"source": str(source), "cwd": str(folder), "parameters": given, **(metadata or {})}
     start = {"cwd": str(folder), "env": {**os.environ, **(env or {})}}
-    with Watch(timeout, stop or Stop()) as watch:
+    with Watch(timeout, stop or Stop(), memory) as watch:
         recording = Recording(positions, target, about, progress or Quiet(), watch, clock, save_every)
         try:
             _run(notebook, given, kernel, language, recording, start, start_timeout)

@@ -315,7 +315,12 @@ def snapshot(path: str | Path, folder: str | Path) -> Path:
 
 
 def cells_of(deployment: Deployment) -> list[str]:
-    """Return the sources of a deployment's pinned notebook; none if it is gone."""
+    """Return the sources of a deployment's pinned notebook, or module; none if it is gone."""
+    if deployment.plan.entrypoint:
+        try:
+            return [Path(deployment.plan.snapshot).read_text("utf-8", "replace")]
+        except OSError:
+            return []
     try:
         return [str(cell.source) for cell in read_notebook(deployment.plan.snapshot).cells]
     except NotebookError:

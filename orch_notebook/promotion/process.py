@@ -34,8 +34,10 @@ from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task
 from orch_notebook.promotion.execution import Execution, Stop, execute
 from orch_notebook.promotion.mending import mend_notebook
+from orch_notebook.promotion.modules import perform_flow
 from orch_notebook.promotion.notebooks import code_cells, has_tasks, read_notebook
 from orch_notebook.promotion.upkeep import sweep
+from orch_notebook.runtime.attempts import forget_attempts
 from orch_notebook.runtime.clock import Clock, SystemClock
 from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.ledger import Journal, Ledger
@@ -239,6 +241,8 @@ def perform_run(
     run, plan = store.run(lease.run_id), store.plan(lease.run_id)
     if run is None or plan is None:
         raise OrchError(f"Run {lease.run_id} has no notebook to execute.")
+    if plan.entrypoint:
+        return perform_flow(run, plan, lease, stop)
     ledger = Ledger(store, clock=clock, lease_seconds=settings.lease)
 
     def lost(error: StoreError) -> None:
@@ -262,7 +266,9 @@ def perform_run(
     reach("execute.recorded")
     # The kernel's own runs end with it; those it left unfinished are ended before anybody looks.
     sweep(store, this_owner(), clock.now())
-    if state.type is not StateType.COMPLETED and (found := store.run(run.run_id)) is not None:
+    if state.type is StateType.COMPLETED:
+        forget_attempts(store, settings, run)
+    elif (found := store.run(run.run_id)) is not None:
         mend_notebook(store, found, clock.now())
     return state
 
@@ -310,7 +316,9 @@ def _execute(
             progress=record,
             kernel=plan.kernel,
             timeout=plan.timeout,
+            memory=plan.memory or settings.memory,
             env={
+                **plan.env,
                 **settings.environment,
                 "ORCH_RUN_ID": run.run_id,
                 "ORCH_NOTEBOOK": plan.notebook,

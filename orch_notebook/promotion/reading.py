@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
 from orch_notebook.errors import NotebookError
-from orch_notebook.model.cells import parse
+from orch_notebook.model.cells import KNOWLEDGE, analyse, parse
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
 from orch_notebook.model.headers import TaskHeader, parse_header, split_task_cell
 from orch_notebook.model.naming import name_for
@@ -18,6 +18,10 @@ __all__ = ["as_python", "read_flow"]
 
 #: What cells contain that mean more to IPython than to Python: magics, shell lines, help, prompts pasted along.
 _IPYTHON = re.compile(r"[%!?]|\bIn \[")
+#: A first word that nothing is bound to.
+_WORD = re.compile(r"([A-Za-z_]\w*)(?=[ \t]+[^\s=,]|\(|\Z)")
+#: IPython's names for commands of the shell, and magics of which nothing more is known.
+_ALIASES = frozenset("ls ll lx ldir cat cp mv rm mkdir rmdir who whos who_ls run pycat less more".split())  # noqa: SIM905
 _BLANK_TOP = re.compile(r"\A(?:[ \t]*\n)+")
 
 
@@ -51,6 +55,7 @@ def read_flow(path: str | Path, *, flow: str | None = None, all_cells: bool = Fa
     """
     notebook = read_notebook(path)
     cells: list[CellTask | PlainCell] = []
+    tasks: list[CellTask] = []
     names: set[str] = set()
     for index, cell in code_cells(notebook):
         source = str(cell.source)
@@ -70,12 +75,26 @@ def read_flow(path: str | Path, *, flow: str | None = None, all_cells: bool = Fa
         elif not source.strip():
             continue
         elif all_cells:
-            cells.append(CellTask(f"cell-{index}", TaskHeader(), _python(path, index, source), cell.id, index))
+            body = _python(path, index, _with_sign(source, tasks))
+            tasks.append(CellTask(f"cell-{index}", TaskHeader(), body, cell.id, index))
         elif not ("raises-exception" in tags_of(cell) and _is_broken(source)):
             cells.append(PlainCell(cell.id, _python(path, index, source)))
-    found = CellFlow(flow or Path(path).stem, cells)
+    found = CellFlow(flow or Path(path).stem, [*cells, *tasks])
     found.know({"get_ipython", "display"}, {"get_ipython", "display"})
     return found
+
+
+def _with_sign(source: str, above: Sequence[CellTask]) -> str:
+    """Return a cell of one line with the ``%`` that IPython adds where a line begins with a magic's name."""
+    line = source.strip()
+    word = _WORD.match(line)
+    if word is None or "\n" in line or not (word[1] in KNOWLEDGE.magics or word[1] in _ALIASES):
+        return source
+    for cell in above:
+        effects = analyse(cell.body)
+        if word[1] in effects.writes or effects.rebinds:
+            return source
+    return "%" + line
 
 
 def as_python(source: str) -> str:

@@ -17,11 +17,15 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from orch_notebook.model.durations import interval_words
+from orch_notebook.model.sizes import size_words
+from orch_notebook.promotion.memory import memory_of
 
 __all__ = ["Stop", "Verdict", "Watch"]
 
 #: Seconds between the interrupt and the end of the kernel.
 GRACE = 5.0
+#: Seconds between two looks at the memory; one costs 0.3 ms for a kernel alone.
+LOOK_EVERY = 0.25
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
@@ -79,11 +83,13 @@ class Watch:
         Seconds from entering on; ``None`` is no limit.
     stop : Stop
         Whose wish counts.
-
+    memory : int, optional
+        Bytes that the kernel and what it starts may take; beyond that it is killed, since it would not stop in time.
     """
 
-    def __init__(self, timeout: float | None, stop: Stop) -> None:
-        self._timed_out: Verdict | None = None
+    def __init__(self, timeout: float | None, stop: Stop, memory: int | None = None) -> None:
+        self._memory = memory
+        self._broken: Verdict | None = None
         self._thread = threading.Thread(target=self._watch, name="orch-notebook-watch", daemon=True)
         self._timeout = timeout
         self._stop = stop
@@ -102,9 +108,9 @@ class Watch:
     @property
     def verdict(self) -> Verdict | None:
         """Why the execution ends early, from the moment on that this is known."""
-        if self._timed_out is None and self._stop.requested:
+        if self._broken is None and self._stop.requested:
             return Verdict("stopped", "Stopped", f"The notebook was interrupted: {self._stop.reason}.")
-        return self._timed_out
+        return self._broken
 
     def kernel_is(self, provisioner: Any) -> None:
         """Learn which kernel to interrupt: its provisioner, which takes signals."""
@@ -115,16 +121,23 @@ class Watch:
         ending = False
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
         while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            looks = self._memory is not None and kernel is not None and self.verdict is None
             try:
-                word = self._words.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+                word = self._words.get(timeout=min(LOOK_EVERY, left or LOOK_EVERY) if looks else left)
             except Empty:
+                if looks and self._takes_too_much(kernel):
+                    _send(kernel, KILL)
+                    continue
+                if deadline is None or time.monotonic() < deadline:
+                    continue
                 if ending:
                     _send(kernel, KILL)
                     deadline = None
                     continue
                 limit = interval_words(self._timeout or 0)
                 text = f"The notebook took longer than {limit} and was interrupted."
-                self._timed_out = Verdict("timed out", "TimedOut", text)
+                self._broken = Verdict("timed out", "TimedOut", text)
             else:
                 if word == "leave":
                     return
@@ -132,9 +145,17 @@ class Watch:
                     kernel = word
             if self.verdict is not None:
                 # Asked twice, it is interrupted twice, but the second wish does not prolong the grace.
-                _send(kernel, signal.SIGINT if self._stop.grace or self._timed_out else KILL)
+                _send(kernel, signal.SIGINT if self._stop.grace or self._broken else KILL)
                 if not ending:
                     ending, deadline = True, time.monotonic() + self._stop.grace
+
+    def _takes_too_much(self, kernel: Any) -> bool:
+        taken = memory_of(kernel.pid)
+        if self._memory is None or taken <= self._memory:
+            return False
+        text = f"The notebook took {size_words(taken)} of memory, and may take {size_words(self._memory)}."
+        self._broken = Verdict("failed", "MemoryExceeded", text)
+        return True
 
 
 def _send(provisioner: Any, signum: int) -> None:

@@ -20,7 +20,7 @@ from orch_notebook.runtime.recovery import end_lost_run, recover
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
 
-__all__ = ["cancel", "make_way", "name_late", "repeat", "settle", "sweep", "with_children"]
+__all__ = ["cancel", "make_way", "name_late", "next_attempt", "repeat", "settle", "sweep", "with_children"]
 
 
 def sweep(
@@ -65,13 +65,23 @@ def repeat(
     if run.attempt > plan.retries and not is_returned:
         return None
     due_at = now if is_returned else now + timedelta(seconds=plan.retry_delay)
-    again = FlowRun(
+    again = next_attempt(run, now, due_at)
+    if is_returned:
+        again = replace(again, attempt=run.attempt)
+    else:
+        plan = replace(plan, again=())
+    return again if store.create_run(again, plan=plan) else None
+
+
+def next_attempt(run: FlowRun, now: datetime, due_at: datetime) -> FlowRun:
+    """Return the run that repeats one, one attempt further."""
+    return FlowRun(
         run_id=new_run_id(now),
         flow=run.flow,
         state=State(StateType.SCHEDULED, "AwaitingRetry", f"Repeats run {short_id(run.run_id)}."),
         created_at=now,
         tags=run.tags,
-        attempt=run.attempt + (not is_returned),
+        attempt=run.attempt + 1,
         deployment=run.deployment,
         backfill=run.backfill,
         retry_of=run.run_id,
@@ -79,7 +89,6 @@ def repeat(
         parameters=run.parameters,
         notebook=run.notebook,
     )
-    return again if store.create_run(again, plan=plan) else None
 
 
 def settle(store: Store, lease: Lease, said: str, now: datetime, *, is_returned: bool = False) -> FlowRun | None:

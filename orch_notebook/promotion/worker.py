@@ -18,7 +18,9 @@ from orch_notebook.errors import StoreError
 from orch_notebook.model.states import StateType
 from orch_notebook.promotion.deployments import STARTING
 from orch_notebook.promotion.due import materialise
+from orch_notebook.promotion.following import follow_ends, watch_runs
 from orch_notebook.promotion.launching import Launch, Launcher, launch_process
+from orch_notebook.promotion.messages import Messenger
 from orch_notebook.promotion.monitoring import Tally
 from orch_notebook.promotion.upkeep import make_way, name_late, settle, sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
@@ -34,6 +36,8 @@ logger = logging.getLogger("orch_notebook.worker")
 #: Seconds between looks at the store when nothing is due: for runs others made, and owners that died.
 LOOK_EVERY = 1.0
 BEAT_EVERY = 3.0
+#: Seconds between looks for runs that are late, or that take longer than somebody wants to be told.
+WATCH_EVERY = 3.0
 
 
 class Worker:
@@ -93,6 +97,8 @@ class Worker:
         self._returned: set[str] = set()
         self.tally = Tally(self._slots)
         self._beat_at: datetime | None = None
+        self._watched_at: datetime | None = None
+        self._messenger = Messenger(store, self._clock)
 
     @property
     def performing(self) -> int:
@@ -128,12 +134,14 @@ class Worker:
                 self._clock.wait(self._wake, wait)
                 self._wake.clear()
         finally:
+            self._messenger.close()
             with suppress(StoreError):
                 self._store.remove_worker(self.owner)
 
     def _is_idle(self) -> bool:
         try:
-            return not self._launches and self._store.next_due_at(self._queues) is None
+            is_working = bool(self._launches) or self._messenger.is_busy
+            return not is_working and self._store.next_due_at(self._queues) is None
         except StoreError:
             return False
 
@@ -164,12 +172,17 @@ class Worker:
         next_at = materialise(self._store, now, self._settings.late)
         make_way(self._store, self.owner, now)
         name_late(self._store, self._settings, now)
+        follow_ends(self._store, now)
+        if self._watched_at is None or (now - self._watched_at).total_seconds() >= WATCH_EVERY:
+            self._watched_at = now
+            watch_runs(self._store, now)
+        told_at = self._messenger.look(now)
         if not self._is_draining:
             self._claim(now)
         elif self._grace is not None:
             self._hand_back(now, self._grace)
         next_due_at = self._store.next_due_at(self._queues)
-        moments = [moment for moment in (next_at, next_due_at) if moment is not None and moment > now]
+        moments = [moment for moment in (next_at, next_due_at, told_at) if moment is not None and moment > now]
         ahead = (min(moments) - self._clock.now()).total_seconds() if moments else LOOK_EVERY
         return max(0.0, min(ahead, LOOK_EVERY))
 

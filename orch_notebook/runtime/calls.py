@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from orch_notebook.runtime.places import Place
     from orch_notebook.runtime.runners import Runner
 
-__all__ = ["Call", "TaskStopped", "describe_as", "describe_failure", "users_frames", "was_shown"]
+__all__ = [
+    "Call",
+    "TaskStopped",
+    "describe_as",
+    "describe_failure",
+    "users_frames",
+    "was_shown",
+    "without_ours",
+]
 
 #: Where bodies of cells are evaluated; told by its place, because loading it takes asyncio and the analysis along.
 BODIES = str(Path(__file__).resolve().with_name("bodies.py"))
@@ -165,6 +173,22 @@ def users_frames(trace: TracebackType | None) -> TracebackType | None:
     for step in reversed(steps[theirs[0] : theirs[-1] + 1]):
         found = TracebackType(found, step.tb_frame, step.tb_lasti, step.tb_lineno)
     return found
+
+
+def without_ours(error: BaseException) -> BaseException:
+    """Take our frames out of an error's traceback, as far as there are others; return the error, to be raised again."""
+    theirs = []
+    step = error.__traceback__
+    while step is not None:
+        if not is_ours(step):
+            theirs.append(step)
+        step = step.tb_next
+    if theirs:
+        found: TracebackType | None = None
+        for step in reversed(theirs):
+            found = TracebackType(found, step.tb_frame, step.tb_lasti, step.tb_lineno)
+        error.__traceback__ = found
+    return error
 
 
 def is_ours(step: TracebackType) -> bool:

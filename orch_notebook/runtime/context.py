@@ -17,12 +17,14 @@ __all__ = [
     "FlowScope",
     "TaskScope",
     "added_tags",
+    "cell_scope",
     "deployment",
     "flow_run",
     "flow_scope",
     "tags",
     "task_run",
     "task_scope",
+    "within_cell",
 ]
 
 
@@ -62,7 +64,19 @@ class TaskScope:
 
 flow_scope: ContextVar[FlowScope | None] = ContextVar("orch_flow_scope", default=None)
 task_scope: ContextVar[TaskScope | None] = ContextVar("orch_task_scope", default=None)
+#: The run and the name of the task whose cell is running here.
+cell_scope: ContextVar[tuple[str, str] | None] = ContextVar("orch_cell_scope", default=None)
 added_tags: ContextVar[tuple[str, ...]] = ContextVar("orch_added_tags", default=())
+
+
+@contextmanager
+def within_cell(run_id: str, task: str) -> Iterator[None]:
+    """Say that what runs in this block is the cell of a task."""
+    token = cell_scope.set((run_id, task))
+    try:
+        yield
+    finally:
+        cell_scope.reset(token)
 
 
 @contextmanager

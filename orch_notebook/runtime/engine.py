@@ -71,6 +71,8 @@ class Engine:
         A number between 0 and 1, for the jitter of retries.
     describe : callable
         ``describe(error, call)`` returns what is recorded of an exception.
+    is_lent : bool
+        The lease is a worker's, who gives it back when it has seen how the run ended.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Engine:
         freed: Callable[[], object] | None = None,
         draw: Callable[[], float] = random.random,
         describe: Callable[[BaseException, Call], dict[str, Any]] = lambda error, call: describe_failure(error),
+        is_lent: bool = False,
     ) -> None:
         self._machine = machine
         self._perform = perform
@@ -101,6 +104,7 @@ class Engine:
         self._describe = describe
         self._settled = settled
         self._freed = freed
+        self._is_lent = is_lent
         self._runners: dict[str, Runner] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -152,11 +156,12 @@ class Engine:
         self._runner.close()
         broken = self._error
         try:
-            self._ledger.close_journal(self._journal, release=broken is None)
+            self._ledger.close_journal(self._journal, release=broken is None and not self._is_lent)
             broken = self._error or self._journal.error
             if broken is not None:
                 self._end_broken(broken)
-                self._ledger.store.release(self._journal.lease)
+                if not self._is_lent:
+                    self._ledger.store.release(self._journal.lease)
         except StoreError as gone:
             # The lease runs out by itself; whoever looks then ends the run, if it has not ended.
             logger.warning("Run %s could not be given back: %s", self._journal.lease.run_id, gone)

@@ -29,20 +29,32 @@ from orch_notebook.runtime.originals import (
 )
 from orch_notebook.runtime.pickling import LARGE, reducers
 
-__all__ = ["Packer", "SharedMemory", "built_over", "owner_of"]
+__all__ = ["Packer", "SharedMemory", "TooLarge", "built_over", "owner_of"]
 
 #: A view travels as its own content only, if the array it is a part of is this many times as large.
 SMALL_PART = 4
 
 
-class _Chunks:
-    """What a pickler writes."""
+class TooLarge(Exception):
+    """What is pickled takes more bytes than it may."""
 
-    def __init__(self) -> None:
+
+class _Chunks:
+    """What a pickler writes, up to so many bytes."""
+
+    def __init__(self, most: int | None = None) -> None:
         self.parts: list[bytes] = []
+        self.left = most
 
     def write(self, part: Any) -> None:
         self.parts.append(bytes(part))
+        self.count(len(self.parts[-1]))
+
+    def count(self, size: int) -> None:
+        if self.left is not None:
+            self.left -= size
+            if self.left < 0:
+                raise TooLarge
 
 
 class SharedMemory(Exception):
@@ -52,9 +64,9 @@ class SharedMemory(Exception):
 class Packer(pickle.Pickler):
     """Pickles one value after the other; what they share is pickled once."""
 
-    def __init__(self, whole: Collection[int] = (), *, has_views: bool = True) -> None:
+    def __init__(self, whole: Collection[int] = (), *, has_views: bool = True, most: int | None = None) -> None:
         self._reduce, self.dispatch_table = reducers()  # the constructor below looks for the table
-        self._chunks = _Chunks()
+        self._chunks = _Chunks(most)
         self._buffers: list[pickle.PickleBuffer] = []
         self._has_views = has_views
         #: Arrays that are packed whole, and those of which a part was packed by itself.
@@ -72,6 +84,7 @@ class Packer(pickle.Pickler):
     def _stays(self, buffer: pickle.PickleBuffer) -> bool:
         if buffer.raw().nbytes < LARGE:
             return True
+        self._chunks.count(buffer.raw().nbytes)
         self._buffers.append(buffer)
         return False
 
@@ -105,7 +118,7 @@ class Packer(pickle.Pickler):
             if self.must_fit and (kind := unfit(obj)):  # asked now: packing it takes hold of its arrays
                 raise Unfit(f"it changes {kind} in place")
             # By itself: arrays that two frames share until one of them is written to must not be joined again.
-            inner = Packer(has_views=False)
+            inner = Packer(has_views=False, most=self._chunks.left)
             inner.dump(obj)
             self.wanted |= inner.wanted
             self.files |= inner.files

@@ -11,9 +11,11 @@ from typing import Any
 
 from orch_notebook.errors import UsageError
 from orch_notebook.model.flows import CellFlow
-from orch_notebook.model.freshness import Plan, decide, outline
+from orch_notebook.model.freshness import Plan, decide, depending, outline
 from orch_notebook.model.graph import Graph
-from orch_notebook.runtime.keys import Keys
+from orch_notebook.runtime.attempts import Attempts
+from orch_notebook.runtime.files import file_fingerprint
+from orch_notebook.runtime.keys import Keys, own_files
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.versions import Kept
 
@@ -39,6 +41,7 @@ def prepare(
     select: Collection[str] = (),
     only_stale: bool = False,
     everything: bool = False,
+    attempts: Attempts | None = None,
 ) -> Prepared:
     """Decide what a run of a flow does.
 
@@ -58,6 +61,8 @@ def prepare(
         Of what `select` names, run what is stale.
     everything : bool
         Run it all.
+    attempts : Attempts, optional
+        What earlier attempts at the run have left.
 
     Raises
     ------
@@ -67,13 +72,15 @@ def prepare(
     base = kept.see(dict(base), flow.wiring)
     kept.fingerprints.prune(base.values())
     keys = Keys(flow, base, kept.fingerprints)
+    again = depending(keys.needs, attempts.again) if attempts is not None else frozenset()
     plan = decide(
         outline(flow),
         recipes=keys.recipes(),
         records=kept.records,
         stock=kept.stock(),
         flaws=kept.flaws(flow),
-        stored=_stored(flow, keys, results) if results is not None else (),
+        stored=_stored(flow, keys, results) - again if results is not None else (),
+        done=_done(flow, keys, attempts, kept) - again if attempts is not None else (),
         select=flow.graph.select(select).by_name if select else None,
         only_stale=only_stale,
         everything=everything,
@@ -91,6 +98,18 @@ def check(plan: Plan) -> None:
     """
     for sentence in plan.lacks.values():
         raise UsageError(sentence)
+
+
+def _done(flow: CellFlow, keys: Keys, attempts: Attempts, kept: Kept) -> set[str]:
+    """Return the tasks that an earlier attempt has completed and this one has not come to."""
+    coming = [task.name for task in flow if task.name not in kept.records]
+    found = {task: key for task in coming if (key := keys.key(task)[0]) is not None and attempts.has(key)}
+    files = {task: attempts.left[key].details.get("files", {}) for task, key in found.items()}
+    # The last one who wrote a file left it as it is now, unless a task has that is to run yet and writes it too.
+    last = {path: mark for marks in files.values() for path, mark in marks.items()}
+    to_come = {path for task in coming if task not in found for path in own_files(flow, task)}
+    changed = {path for path, mark in last.items() if path not in to_come and file_fingerprint(path) != mark}
+    return {task for task, marks in files.items() if changed.isdisjoint(marks)}
 
 
 def _stored(flow: CellFlow, keys: Keys, results: Results) -> set[str]:

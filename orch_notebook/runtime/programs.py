@@ -8,7 +8,6 @@ completes, and nothing does when it fails.  What it was about to change in place
 from __future__ import annotations
 
 import builtins
-import io
 import threading
 import time
 from collections import Counter
@@ -20,14 +19,15 @@ from orch_notebook.errors import OrchError
 from orch_notebook.model.cells import late_names
 from orch_notebook.model.flows import CellFlow, CellTask
 from orch_notebook.model.freshness import Plan, Version, before
+from orch_notebook.runtime.attempts import Attempts
 from orch_notebook.runtime.away import Away
 from orch_notebook.runtime.calls import describe_failure
 from orch_notebook.runtime.capture import Capture, capturing
-from orch_notebook.runtime.copies import NotCopied, check_faithful
-from orch_notebook.runtime.files import file_fingerprint
+from orch_notebook.runtime.context import within_cell
+from orch_notebook.runtime.copies import NotCopied
 from orch_notebook.runtime.generators import GENERATORS, put_generator, take_generator
 from orch_notebook.runtime.hooks import CellHooks, PlainHooks, execute
-from orch_notebook.runtime.keys import own_files
+from orch_notebook.runtime.keeping import Keeping
 from orch_notebook.runtime.namespaces import ABSENT, Body, Namespaces
 from orch_notebook.runtime.planning import Prepared
 from orch_notebook.runtime.results import Results
@@ -39,9 +39,6 @@ __all__ = ["Around", "CellProgram"]
 #: ``around(task, body, versions)`` is entered right before a body runs and left right after it; it is told what the
 #: body runs over, and all versions that are alive.
 Around = Callable[[CellTask, Body, Mapping[Version, Any]], AbstractContextManager[object]]
-
-#: Under this name a result holds what the task put out; no name of Python's has a colon.
-OUTPUTS = "outputs:"
 
 
 class CellProgram:
@@ -66,6 +63,8 @@ class CellProgram:
         Where ``--cache`` keeps values.
     log_limit : int
         Characters of output kept per attempt.
+    attempts : Attempts, optional
+        What earlier attempts at the run have left; what this one leaves is added.
     """
 
     def __init__(
@@ -81,6 +80,7 @@ class CellProgram:
         results: Results | None = None,
         log_limit: int = 1_000_000,
         around: Around | None = None,
+        attempts: Attempts | None = None,
     ) -> None:
         self._flow = flow
         self._around: Around = around or (lambda task, body, versions: nullcontext())
@@ -90,10 +90,10 @@ class CellProgram:
         self._plan: Plan = prepared.plan
         self._keys = prepared.keys
         self._kept = kept
+        self._keeping = Keeping(flow, prepared.keys, kept, environment, results, attempts)
         self._line = line
         self._run_id = run_id
         self._hooks = hooks or PlainHooks()
-        self._results = results
         self._log_limit = log_limit
         self._lock = threading.RLock()
         self._order = {task.name: order for order, task in enumerate(flow)}
@@ -172,15 +172,16 @@ class CellProgram:
                 retriable=False,
             )
         capture = Capture(lambda level, text: self._line(task, attempt, level, text), self._log_limit)
-        with capturing(capture):
+        with capturing(capture), within_cell(self._run_id, task):
             self._kept.clear_away()
             # Nothing is put out then, so what an earlier performance left under the cell stays.
             if task in self._plan.loads and (loaded := self._load(cell)) is not None:
                 return loaded
-            capture.history = [] if cell.header.cache else None
+            is_kept = self._keeping.wants(cell)
+            capture.history = [] if is_kept else None
             self._hooks.begin(cell, capture)
             try:
-                made, note = self._run(cell, capture, attempt)
+                made, note, seconds = self._run(cell, capture, attempt)
             except BaseException as error:
                 capture.finish()
                 self._hooks.end(cell, capture, error)
@@ -189,13 +190,29 @@ class CellProgram:
                 raise
             capture.finish()
             self._hooks.end(cell, capture, None)
-            if cell.header.cache:
+            details: dict[str, Any] = {}
+            if is_kept:
                 capture.take()  # what nobody has shown
-                note = " ".join(filter(None, (note, self._keep(cell, made, capture.history or []))))
-            return {"note": note} if note else None
+                details = self._keeping.keep(cell, made, capture.history or [], self._made_by(task), seconds)
+            if note := " ".join(filter(None, (note, details.get("note")))):
+                details["note"] = note
+            return details or None
 
-    def _run(self, cell: CellTask, capture: Capture, attempt: int) -> tuple[dict[str, Any], str]:
-        """Run the body; return the versions it made, and where it ran if that needs a word."""
+    def _made_by(self, task: str) -> str:
+        return f"{self._run_id}/{task}"
+
+    def _load(self, cell: CellTask) -> dict[str, Any] | None:
+        """Put a kept outcome in place of a performance, and return what is recorded of that; None if there is none."""
+        found = self._keeping.load(cell)
+        if found is None:
+            return None
+        self._hooks.again(cell, found.outputs)
+        self._show_again(self._keeping.put_back(cell, found))
+        self._publish(cell.name, found.made, found.made_by, 0.0)
+        return {"cached_from": found.made_by, "note": found.reason}
+
+    def _run(self, cell: CellTask, capture: Capture, attempt: int) -> tuple[dict[str, Any], str, float]:
+        """Run the body; return the versions it made, where it ran if that needs a word, and how long it took."""
         effects = self._wiring.effects[cell.name]
         alone, given = bool(effects.opaque), self._given(cell.name)
         self._put_generators(cell.name, attempt)
@@ -207,8 +224,9 @@ class CellProgram:
             with self._around(cell, body, self._kept.versions):
                 note = self._execute(cell, body, capture)
             made = body.all_bound() if effects.rebinds else body.bound(self._made(cell.name))
-            self._publish(cell.name, made, f"{self._run_id}/{cell.name}", time.monotonic() - began)
-        return made, note
+            seconds = time.monotonic() - began
+            self._publish(cell.name, made, self._made_by(cell.name), seconds)
+        return made, note, seconds
 
     def _given(self, task: str) -> dict[str, Any]:
         """Return what a task takes in, by name: versions, and what the environment held when the run began."""
@@ -316,7 +334,10 @@ class CellProgram:
             kept.wrote(self._flow, task)
             # A task higher up that ends later must not cover what a lower one has published.
             shown = [name for name in made if order >= self._published.get(name, -1)]
-            gone = [name for name in effects.deletes if name not in made and order >= self._published.get(name, -1)]
+            deletes = (
+                {*effects.deletes, *(name for name, _ in self._bound(task))} if effects.rebinds else effects.deletes
+            )
+            gone = [name for name in deletes if name not in made and order >= self._published.get(name, -1)]
             self._published.update(dict.fromkeys([*shown, *gone], order))
             self._namespaces.publish({name: made[name] for name in shown}, gone)
             kept.publish({name: made[name] for name in shown}, gone)
@@ -366,57 +387,3 @@ class CellProgram:
                 self._stands[state, task] = take_generator(state)
             else:
                 put_generator(state, self._stands.get((state, task)))
-
-    # What --cache keeps
-
-    def _load(self, cell: CellTask) -> dict[str, Any] | None:
-        """Take a task's result from the store, where each name says what its value is; None if it cannot be read."""
-        assert self._results is not None
-        key, _ = self._keys.key(cell.name)
-        found = self._results.load(key or "")
-        if found is None:
-            return None
-        made, replaced = {}, {}
-        for name, value in found.values.items():
-            if name == OUTPUTS:
-                self._hooks.again(cell, value)
-            elif name.startswith("state:"):
-                self._kept.generators[name, cell.name] = value
-                put_generator(name, value)
-            elif "@" in name:
-                version = name.partition("@")[0], name.partition("@")[2]
-                if version in self._kept.versions:
-                    replaced[version] = self._kept.versions[version], value
-                    self._kept.replace(version, value, cell.name)
-            else:
-                made[name] = value
-        self._show_again(replaced)
-        self._publish(cell.name, made, found.made_by, 0.0)
-        return {"cached_from": found.made_by, "note": "Same source and same inputs as when it was kept."}
-
-    def _keep(self, cell: CellTask, made: Mapping[str, Any], outputs: list[dict[str, Any]]) -> str:
-        if self._results is None:
-            return ""
-        key, why = self._keys.key(cell.name)
-        if key is None:
-            return why
-        # Under other names may stand what shares memory with what the task has changed: it belongs to the outcome.
-        touched = [] if self._wiring.effects[cell.name].opaque else self._touched(cell.name)
-        shared = {version: self._kept.versions[version] for version in touched}
-        # A file that was closed is of no use to anybody, and would keep all else from being kept.
-        made = {name: value for name, value in made.items() if not (isinstance(value, io.IOBase) and value.closed)}
-        bound = {(name, cell.name): value for name, value in made.items()}
-        values: dict[str, Any] = {**made, **{"@".join(version): value for version, value in shared.items()}}
-        values[OUTPUTS] = outputs
-        for state in self._wiring.effects[cell.name].state_changes & GENERATORS.keys():
-            values[state] = self._kept.generators.get((state, cell.name))
-        try:
-            bonded = {version for version in bound if version in self._wiring.sharing.bonds}
-            if len(bonded) + len(shared) > 1:
-                check_faithful({**bound, **shared})
-            files = {path: file_fingerprint(path) for path in own_files(self._flow, cell.name)}
-            self._results.keep(key, values, f"{self._run_id}/{cell.name}", files)
-        except Exception as error:  # noqa: BLE001 - what cannot be kept is no failure: the task always runs
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            return f"Not kept, so it always runs: {reason[:200]}"
-        return ""

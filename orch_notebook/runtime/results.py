@@ -22,9 +22,12 @@ from orch_notebook.errors import StoreUnavailable
 from orch_notebook.runtime.files import file_fingerprint, make_private_folder, write_whole
 from orch_notebook.runtime.pickling import from_bytes, to_bytes
 
-__all__ = ["Result", "Results"]
+__all__ = ["SIGNATURE", "Result", "Results"]
 
 MAGIC = b"orch-result-1\n"
+
+#: Bytes of a signature by :meth:`Results.mark`.
+SIGNATURE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +79,22 @@ class Results:
 
     def seal(self, data: bytes) -> bytes:
         """Return bytes with this installation's signature, for what is kept elsewhere than here."""
-        if self._key is None:
-            make_private_folder(self._folder)
-        return self._mark(data) + data
+        return self.mark(data) + data
 
     def open(self, sealed: bytes) -> bytes | None:
         """Return what :meth:`seal` signed; None if it was not signed by this installation."""
-        signature, data = sealed[:32], sealed[32:]
-        return data if hmac.compare_digest(signature, self._mark(data)) else None
+        signature, data = sealed[:SIGNATURE], sealed[SIGNATURE:]
+        return data if hmac.compare_digest(signature, self.mark(data)) else None
 
-    def _mark(self, data: bytes) -> bytes:
+    def mark(self, *parts: Any) -> bytes:
+        """Return this installation's signature of bytes, given in one piece or several."""
+        if self._key is None:
+            make_private_folder(self._folder)
         # Keyed BLAKE2 is made for this, and starts ten times as quickly as an HMAC: there is one for every task run.
-        return hashlib.blake2b(data, key=self._secret(), digest_size=32).digest()
+        digest = hashlib.blake2b(key=self._secret(), digest_size=SIGNATURE)
+        for part in parts:
+            digest.update(part)
+        return digest.digest()
 
     def _path(self, key: str) -> Path:
         return self._folder / hashlib.sha256(key.encode()).hexdigest()[:40]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orch_notebook.errors import UsageError
+from orch_notebook.model.sizes import parse_size
 from orch_notebook.model.tasks import RUNNER_WORDS, RUNNERS, read_resources
 from orch_notebook.runtime.files import make_private_folder
 
@@ -35,6 +36,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ORCH_LATE", "15", "Seconds past its due time after which a run that has not started is Late."),
     Setting("ORCH_LOG_LIMIT", "1000000", "Characters of output kept per attempt of a task; the rest is counted."),
     Setting("ORCH_COPIES", "2000000000", "Bytes of disk that a session may use for copies of versions changed since."),
+    Setting("ORCH_MEMORY_LIMIT", "", "Memory that a run may take whose deployment sets no limit: 512MB, 2GB."),
     Setting("ORCH_RUN_ID", "", "Set by a worker in the kernel it starts: the run that this notebook execution is."),
 )
 
@@ -74,6 +76,8 @@ class Settings:
         Characters of output kept per attempt.
     copies : int
         Bytes of disk that a session may use for copies of versions.
+    memory : int or None
+        Bytes that a run may take whose deployment sets no limit.
     parent_run_id : str or None
         The run a worker started this process for.
     """
@@ -89,6 +93,7 @@ class Settings:
     late: float = 15.0
     log_limit: int = 1_000_000
     copies: int = 2_000_000_000
+    memory: int | None = None
     parent_run_id: str | None = None
 
     @classmethod
@@ -126,13 +131,15 @@ class Settings:
             late=number("ORCH_LATE"),
             log_limit=int(number("ORCH_LOG_LIMIT")),
             copies=int(number("ORCH_COPIES")),
+            memory=parse_size(values["ORCH_MEMORY_LIMIT"]) if values["ORCH_MEMORY_LIMIT"] else None,
             parent_run_id=values["ORCH_RUN_ID"] or None,
         )
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables by which a process that is started finds the same home and store."""
-        return {"ORCH_HOME": str(self.home), "ORCH_DATABASE_URL": self.database_url or ""}
+        """The variables by which a process that is started finds the same home and store, and the same limit."""
+        limit = "" if self.memory is None else str(self.memory)
+        return {"ORCH_HOME": str(self.home), "ORCH_DATABASE_URL": self.database_url or "", "ORCH_MEMORY_LIMIT": limit}
 
     @property
     def database(self) -> Path:

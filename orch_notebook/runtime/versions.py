@@ -203,12 +203,13 @@ class Kept:
                 if task not in self._spent.get(version, ()):
                     self._spent[version] = (*self._spent.get(version, ()), task)
 
-    def replace(self, version: Version, value: Any, task: str) -> None:
-        """Put in a version's place what a task has made of it in place."""
+    def replace(self, version: Version, value: Any, task: str = "") -> None:
+        """Put another object in a version's place, which a task has changed in place if one is named."""
         with self.lock:
             self.versions[version] = value
             self._came[version] = next(self._numbers), False
-            self.spend([version], task)
+            if task:
+                self.spend([version], task)
 
     def save(self, name: str, versions: Collection[Version], *, whatever: bool = False) -> str:
         """Copy versions as they are now, together; return why that could not be done, or nothing.

@@ -498,3 +498,26 @@ METHODS = {
 def test_methods_are_tasks_too(stored, call, expected) -> None:
     """Methods, class methods, static methods: with the decorator outside or inside."""
     assert in_time(call) == expected
+
+
+def test_a_traceback_is_mostly_the_persons() -> None:
+    """Between a flow's line and the one that failed in its task nothing is ours; what is above them is hidden."""
+
+    @task
+    def inner():
+        raise ValueError("deep")
+
+    @task
+    def outer(number):
+        return inner()
+
+    @flow
+    def nested():
+        return outer.submit(1).result()
+
+    with pytest.raises(ValueError, match="deep") as raised:
+        nested()
+    frames = [entry.name for entry in raised.traceback]
+    assert frames[0] == "test_a_traceback_is_mostly_the_persons" and frames[-3:] == ["nested", "outer", "inner"]
+    # pytest leaves out what IPython leaves out
+    assert [entry.name for entry in raised.traceback if not entry.ishidden(raised)] == [frames[0], *frames[-3:]]

@@ -7,6 +7,7 @@ import tomllib
 import pytest
 
 from orch_notebook.errors import UsageError
+from orch_notebook.model.chains import After
 from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.schedules import Cron, Once, Recurrence, schedule_from_json
 from orch_notebook.orchestrator import Orchestrator
@@ -26,6 +27,11 @@ limit = 1
 overlap = "skip"
 catch_up = "limit:3"
 tags = ["etl", "daily"]
+memory = "2GB"
+env = { MODE = "full" }
+keep = "30d"
+starts_after = ["by-hand", { deployment = "by-hand", on = "failed", parameters = { n = "{upstream.values.k}" } }]
+notify = ["on=late,to=$TEAM", { on = ["failed"], to = "slack://secret/word", title = "{deployment} {what}" }]
 
 [[deployments.nightly.schedules]]
 cron = "0 6 * * *"
@@ -41,6 +47,7 @@ at = 2026-12-24T12:00:00Z
 
 [deployments.by-hand]
 notebook = "report.ipynb"
+track = true
 """
 
 
@@ -74,6 +81,11 @@ def test_a_file_says_everything(orchestrator, declare):
     assert (made.parameters, plan.retries, plan.retry_delay, plan.timeout) == ({"n": 7}, 2, 60.0, 7200.0)
     assert (plan.queue, plan.priority, plan.concurrency, plan.overlap) == ("big", 5, 1, Overlap.SKIP)
     assert (made.catch_up, plan.tags) == (CatchUp(3), ("etl", "daily"))
+    assert (plan.memory, plan.env, plan.is_tracked) == (2 * 10**9, {"MODE": "full"}, False)
+    given = {"n": "{upstream.values.k}"}
+    assert made.starts_after == (After("by-hand"), After("by-hand", "failed", given))
+    assert [(each.on, each.to) for each in made.notices] == [(("late",), "$TEAM"), (("failed",), "slack://secret/word")]
+    assert made.keep.age == 30 * 86400
     rules = {type(schedule_from_json(row.rule)): row for row in made.schedules}
     assert rules.keys() == {Cron, Recurrence, Once}
     assert rules[Cron].parameters == {"n": 9}
@@ -97,7 +109,7 @@ def test_what_is_in_line_stays_as_it_is(orchestrator, declare, book):
         1,
     )
     write_book(book, ("n: int = 3  # rows", ["parameters"]), "print(n + 1)")
-    assert {change.kind for change in orchestrator.deployments.compare(path)} == {"changed"}
+    assert [change.kind for change in orchestrator.deployments.compare(path)] == ["changed", "same"]  # a tracked file
 
 
 def test_what_is_no_longer_declared_goes_when_asked(orchestrator, declare, tmp_path, book):
@@ -105,7 +117,7 @@ def test_what_is_no_longer_declared_goes_when_asked(orchestrator, declare, tmp_p
     orchestrator.deployments.apply(orchestrator.deployments.compare(declare(FULL)))
     elsewhere = write_book(tmp_path / "elsewhere" / "other.ipynb", "x = 1")
     orchestrator.deployments.promote(elsewhere, "other")
-    path = declare('[deployments.by-hand]\nnotebook = "report.ipynb"\n')
+    path = declare('[deployments.by-hand]\nnotebook = "report.ipynb"\ntrack = true\n')
     assert [change.kind for change in orchestrator.deployments.compare(path)] == ["same"]
     waiting = orchestrator.deployments.trigger("nightly")
     orchestrator.deployments.apply(orchestrator.deployments.compare(path, prune=True))
@@ -116,9 +128,17 @@ def test_what_is_no_longer_declared_goes_when_asked(orchestrator, declare, tmp_p
 def test_the_way_back(orchestrator, declare, book, clock):
     """What is written from the store declares the same deployments."""
     orchestrator.deployments.apply(orchestrator.deployments.compare(declare(FULL)))
-    text = write_declarations(orchestrator.deployments.all(), book.parent)
+    text = write_declarations(orchestrator.deployments.all(), book.parent, with_secrets=True)
     assert tomllib.loads(text)["deployments"]["nightly"]["notebook"] == "report.ipynb"
     assert {change.kind for change in orchestrator.deployments.compare(declare(text))} == {"same"}
+    shown = write_declarations(orchestrator.deployments.all(), book.parent)
+    assert ("secret" in shown, "word" in shown, "$TEAM" in shown, "$ORCH_NOTIFY_" in shown) == (
+        False,
+        False,
+        True,
+        True,
+    )
+    assert "secret" not in str([each.to_json() for each in orchestrator.deployments.all()])
 
 
 BAD = [
@@ -135,6 +155,12 @@ BAD = [
     ('[deployments.nightly]\nnotebook = "report.ipynb"\nschedules = [{ cron = "61 * * * *" }]', "minute field '61'"),
     ('[deployments.nightly]\nnotebook = "report.ipynb"\nschedules = [{ every = "1h", at = "x" }]', "give one of"),
     ('[deployments.nightly]\nnotebook = "report.ipynb"\nschedules = [{ rrule = "FREQ=DAILY" }]', "needs a start"),
+    ('[deployments.nightly]\nnotebook = "report.ipynb"\nnotify = [{ on = "failed" }]', "nobody to tell"),
+    ('[deployments.nightly]\nnotebook = "report.ipynb"\nnotify = "slack://a"', "on=FACT"),
+    ('[deployments.nightly]\nnotebook = "report.ipynb"\nstarts_after = "load"', "no such deployment"),
+    ('[deployments.nightly]\nnotebook = "report.ipynb"\nstarts_after = "nightly"', "nightly → nightly"),
+    ('[deployments.nightly]\nnotebook = "report.ipynb"\nstarts_after = [{ on = "failed" }]', "after which?"),
+    ('[deployments.nightly]\nnotebook = "report.ipynb"\nkeep = "long"', "cannot be kept"),
     ('[deployments."two words"]\nnotebook = "report.ipynb"', "'two words'"),
     ("[deployments", "is not TOML"),
 ]

@@ -531,3 +531,19 @@ def test_a_kernel_that_does_not_start_is_one_line(tmp_path, monkeypatch, argv, s
     assert "'broken'" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert statuses(read_notebook(tmp_path / "out.ipynb")) == ["pending"]
+
+
+def test_a_notebook_that_takes_too_much_memory_is_ended_and_says_why(tmp_path):
+    """What a process that the kernel started takes counts, too; the cell and the verdict tell how much it was."""
+    hungry = """
+        import subprocess, sys, time
+        code = "held = bytearray(400_000_000); import time; time.sleep(60)"
+        subprocess.run([sys.executable, "-c", code])
+    """
+    book = write(tmp_path / "book.ipynb", "x = 1", hungry, "print('never')")
+    ended = execute(book, output=tmp_path / "out.ipynb", memory=350_000_000)
+    assert (ended.kind, ended.cell_index, ended.ename) == ("failed", 1, "MemoryExceeded")
+    assert ended.evalue.endswith("of memory, and may take 350 MB.")
+    executed = read_notebook(tmp_path / "out.ipynb")
+    assert statuses(executed) == ["completed", "failed", "pending"]
+    assert "MemoryExceeded" in str(executed.cells[1].outputs)

@@ -40,6 +40,27 @@ def test_a_cell_means_what_it_means_to_ipython(tmp_path, source) -> None:
     assert cell.body == TransformerManager().transform_cell(source)
 
 
+@pytest.mark.parametrize(
+    ("above", "line", "meant"),
+    [
+        ("x = 1", "pwd", "get_ipython().run_line_magic('pwd', '')"),
+        ("x = 1", "ls -l", "get_ipython().run_line_magic('ls', '-l')"),
+        ("x = 1", "cd ..", "get_ipython().run_line_magic('cd', '..')"),
+        ("x = 1", "ls = 2", "ls = 2"),
+        ("x = 1", "x", "x"),
+        ("ls = [1]", "ls", "ls"),
+        ("from files import *", "ls", "ls"),
+        ("x = 1", "pwd\nx", "pwd\nx"),
+    ],
+)
+def test_a_line_may_begin_with_the_name_of_a_magic(tmp_path, above, line, meant) -> None:
+    """As in IPython, a cell of one line needs no ``%`` where nothing above is called so."""
+    path = tmp_path / "book.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in (above, line)]), path)
+    _, cell = read_flow(path, all_cells=True)
+    assert cell.body.strip() == meant
+
+
 def test_a_cell_that_is_no_python_is_named(tmp_path) -> None:
     """With its place and its line, counted as a person counts."""
     path = tmp_path / "book.ipynb"

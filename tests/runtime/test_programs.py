@@ -45,7 +45,10 @@ class Notebook:
         header.setdefault("cache", True if self.results else None)
         self.flow.define(CellTask(name, TaskHeader(**header), source))
 
-    def run(self, *select, last_first=False, threads=None, pick=None, base=None, hooks=None, runner=None, **how):
+    def run(
+        self, *select, last_first=False, threads=None, pick=None, base=None, hooks=None, runner=None, attempts=None,
+        **how,
+    ):  # fmt: skip
         """Run to the end, and return the names of the states in which the tasks ended."""
         pick = pick or ((lambda n: n - 1) if last_first else lambda n: 0)
         if threads:
@@ -59,7 +62,7 @@ class Notebook:
             base = {name: value for name, value in self.names.items() if name not in flow.makes()}
             base = {**self.kept.missing(), **base}
             flow.know([name for name in base if name != "__builtins__"], flow.tools)
-        prepared = prepare(flow, base, self.kept, self.results, select=select, **how)
+        prepared = prepare(flow, base, self.kept, self.results, select=select, attempts=attempts, **how)
         check(prepared.plan)
         self.plan, graph, self.count = prepared.plan, prepared.graph, self.count + 1
         program = CellProgram(
@@ -71,6 +74,7 @@ class Notebook:
             run_id=f"r{self.count}",
             hooks=hooks,
             results=self.results,
+            attempts=attempts,
         )
         self.recorded, routes = RecordedEvents(), Routes()
         with temporary_store() as store:

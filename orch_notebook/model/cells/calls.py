@@ -52,6 +52,8 @@ def call_method(frame: Frame, receiver: Value, name: str, given: Arguments) -> V
     """Call ``receiver.name(...)`` and return what may come back."""
     results: list[Value] = []
     others: set[Atom] = set()
+    known = frame.knowledge.method(name)
+    is_mutator = known is not None and bool(known.changes)
     for atom in receiver:
         base = atom[0]
         if base[0] == "path":
@@ -59,9 +61,10 @@ def call_method(frame: Frame, receiver: Value, name: str, given: Arguments) -> V
             continue
         if base[0] == "text":
             # A text itself does nothing, but it may be the path of a pathlib.Path.
-            rule = frame.knowledge.function(f"pathlib.Path.{name}")
-            if rule is not None and (rule.reads_file is not None or rule.writes_file is not None):
-                results.append(follow_rule(frame, rule, EMPTY, replace(given, positional=(frozenset({atom}),))))
+            rule = frame.knowledge.functions.get(f"pathlib.Path.{name}")
+            if rule is not None:
+                path = (frozenset({atom}), *given.positional)
+                results.append(follow_rule(frame, rule, EMPTY, replace(given, positional=path)))
             continue
         is_followed = False
         for kind, code in frame.tags_of(atom):
@@ -74,7 +77,8 @@ def call_method(frame: Frame, receiver: Value, name: str, given: Arguments) -> V
                 results.append(run_code(frame, method, EMPTY, given))
             else:
                 results.append(run_code(frame, method, EMPTY, given, receiver=bound))
-        if not is_followed:
+        # `def pop(self): return self.items.pop()`: what is inside an object need not be of the object's own class.
+        if not is_followed or (is_mutator and atom[1]):
             others.add(atom)
     if others or not receiver:
         results.append(call_library_method(frame, frozenset(others), name, given))

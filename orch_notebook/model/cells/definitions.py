@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from orch_notebook.model.cells.calls import call_value
 from orch_notebook.model.cells.expressions import evaluate, make_function
-from orch_notebook.model.cells.following import Arguments
+from orch_notebook.model.cells.following import Arguments, run_code
 from orch_notebook.model.cells.frame import Frame
 from orch_notebook.model.cells.syntax import is_property
 from orch_notebook.model.cells.values import EMPTY, FunctionCode, Value, union
@@ -80,8 +80,8 @@ def define_class(frame: Frame, node: ast.ClassDef, execute: Callable[[Frame, Ite
     """Bind a class; `execute` reads its body."""
     decorators = [evaluate(frame, decorator) for decorator in node.decorator_list]
     bases = [evaluate(frame, base) for base in node.bases]
-    for keyword in node.keywords:
-        evaluate(frame, keyword.value)
+    keywords = {keyword.arg or "": evaluate(frame, keyword.value) for keyword in node.keywords}
+    makers = keywords.pop("metaclass", EMPTY)
     parents = tuple({code: None for value in bases for kind, code in frame.known_of(value) if kind == "class"})
     body: dict[str, Value] = {}
     frame.overlays.append((body, True))
@@ -104,6 +104,16 @@ def define_class(frame: Frame, node: ast.ClassDef, execute: Callable[[Frame, Ite
         for part in node.body
         if isinstance(part, ast.FunctionDef) and any(is_property(decorator) for decorator in part.decorator_list)
     )
-    code = frame.linker.class_code(node, parents, methods, properties)
-    made = frame.new(node, ("class", code), holds=held | union(bases))
+    maker = next((code for kind, code in frame.known_of(makers) if kind == "class"), None)
+    code = frame.linker.class_code(node, parents, methods, properties, maker)
+    made = frame.new(node, ("class", code), holds=held | union([*bases, makers]))
+    for parent in parents:
+        if (method := parent.method("__init_subclass__")) is not None:
+            run_code(frame, method, EMPTY, Arguments(node, keywords=keywords), receiver=made)
+    if code.maker is not None:
+        # Its own class may keep account of the classes it makes.
+        given = Arguments(node, keywords=keywords, rest=union([*bases, *body.values()]))
+        for name, receiver in (("__new__", makers or union(bases)), ("__init__", made)):
+            if (method := code.maker.method(name)) is not None:
+                run_code(frame, method, EMPTY, given, receiver=receiver)
     frame.bind(node.name, decorate(frame, node, made, decorators))

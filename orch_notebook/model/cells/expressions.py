@@ -123,6 +123,7 @@ def read_subscript(frame: Frame, node: ast.Subscript) -> Value:
     evaluate(frame, index)
     if frame.tags:
         special = call_special(frame, value, "__getitem__", node, EMPTY)
+        special |= call_special(frame, value, "__missing__", node, EMPTY)
         kinds = {kind for kind, _ in frame.known_of(value)}
         if "stateful" in kinds:
             advance(frame, value, node)
@@ -155,11 +156,7 @@ def evaluate_call(frame: Frame, node: ast.Call, *, is_discarded: bool = False) -
     if isinstance(function, ast.Attribute):
         name = function.attr
         if is_call_of(function.value, "super"):
-            receiver = (
-                frame.names.locals.get(frame.code.parameters[0], EMPTY)
-                if frame.code and frame.code.parameters
-                else EMPTY
-            )
+            receiver = receiver_of_super(frame, function.value)
         else:
             receiver = evaluate(frame, function.value)
     else:
@@ -200,7 +197,18 @@ def evaluate_call(frame: Frame, node: ast.Call, *, is_discarded: bool = False) -
         text = constants.get("0")
         for variable in CALLER_NAMES.findall(text) if isinstance(text, str) else ():
             evaluate(frame, ast.Name(variable, ast.Load()))
+    if name == "__subclasses__":
+        frame.give_up("it asks for the subclasses of a class")
     return call_method(frame, receiver, name, given)
+
+
+def receiver_of_super(frame: Frame, node: Any) -> Value:
+    """Return the object on which ``super()`` or ``super(Class, object)`` calls a method."""
+    if node.args:
+        return [evaluate(frame, argument) for argument in node.args][-1]
+    if frame.code is not None and frame.code.parameters:
+        return frame.names.locals.get(frame.code.parameters[0], EMPTY)
+    return EMPTY
 
 
 def read_comprehension(frame: Frame, node: Comprehension) -> Value:

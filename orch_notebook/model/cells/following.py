@@ -177,9 +177,13 @@ def construct(frame: Frame, code: ClassCode, called: Value, given: Arguments) ->
     made = frame.new(given.node, ("instance", code))
     frame.store(made, called)
     start = code.method("__init__")
-    for name in ("__new__", "__post_init__"):
-        if (method := code.method(name)) is not None:
-            run_code(frame, method, EMPTY, given if name == "__new__" else Arguments(given.node), receiver=made)
+    if code.maker is not None and (method := code.maker.method("__call__")) is not None:
+        made |= run_code(frame, method, EMPTY, given, receiver=called)
+    if (method := code.method("__new__")) is not None:
+        # It may give an object that was there before.
+        made |= run_code(frame, method, EMPTY, given, receiver=called)
+    if (method := code.method("__post_init__")) is not None:
+        run_code(frame, method, EMPTY, Arguments(given.node), receiver=made)
     if start is None:
         # A dataclass, a named tuple, or a library's constructor: it keeps what it is given, and may call what its class
         # holds, such as the factories of defaults.

@@ -52,6 +52,7 @@ class Linker(Protocol):
         parents: tuple[ClassCode, ...],
         methods: Mapping[str, FunctionCode],
         properties: frozenset[str],
+        maker: ClassCode | None = None,
     ) -> ClassCode:
         """Return the one code of that class with those parents."""
 

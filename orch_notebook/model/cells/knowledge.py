@@ -22,6 +22,7 @@ __all__ = [
     "DRAWING_WORDS",
     "DRAWS",
     "FIGURE_NAMES",
+    "FILE_KEYWORDS",
     "FUNCTIONS",
     "KNOWLEDGE",
     "LOOKING_VERBS",
@@ -83,7 +84,8 @@ FUNCTIONS: Mapping[str, Rule] = {
     **_each("tuple sorted", Rule(gives="copy", kind=(("type", "list"),)), "builtins."),
     **_each("set frozenset", Rule(gives="copy", kind=(("type", "list"),)), "builtins."),
     "builtins.dict": Rule(gives="copy", kind=(("type", "dict"),)),
-    **_each("bytearray slice object super memoryview property staticmethod classmethod", HOLDER, "builtins."),
+    **_each("bytearray slice object super property staticmethod classmethod", HOLDER, "builtins."),
+    "builtins.memoryview": Rule(gives="first"),
     **_each("enumerate filter iter map reversed zip", Rule(gives="holder", kind=ITERATOR), "builtins."),
     "builtins.next": Rule(changes=(0,), gives="view"),
     "builtins.setattr": Rule(changes=(0,), stores=True),
@@ -109,7 +111,13 @@ FUNCTIONS: Mapping[str, Rule] = {
     "collections.*": HOLDER,
     "operator.itemgetter": HOLDER,
     **_each("heapq.heappop heapq.heapify", Rule(changes=(0,), gives="view")),
-    **_each("heapq.heappush heapq.heappushpop bisect.insort", Rule(changes=(0,), stores=True)),
+    **_each("heappush heappushpop heapreplace", Rule(changes=(0,), gives="view", stores=True), "heapq."),
+    **_each("insort insort_left insort_right", Rule(changes=(0,), stores=True), "bisect."),
+    # An element knows its children, and a child is changed by itself.
+    **_each(
+        "xml.etree.ElementTree.SubElement xml.etree.cElementTree.SubElement lxml.etree.SubElement",
+        Rule(changes=(0,), gives="view", stores=True),
+    ),
     "dataclasses.replace": HOLDER,
     "json.dump": Rule(changes=(1,)),
     "json.load": Rule(changes=(0,)),
@@ -123,6 +131,7 @@ FUNCTIONS: Mapping[str, Rule] = {
     "logging.getLogger": PURE,
     "logging.*": Rule(state=("state:logging",)),
     **_each("logging.debug logging.info logging.warning logging.error logging.exception", PLAIN),
+    "orch_notebook.record": Rule(gives="view"),
     "asyncio.sleep": Rule(gives="view"),
     **_each("tqdm.tqdm.pandas tqdm.auto.tqdm.pandas tqdm.notebook.tqdm.pandas", Rule(state=("state:tqdm.pandas",))),
     **_each("rich.print rich.print_json rich.inspect tqdm.tqdm.write tqdm.auto.tqdm.write", PLAIN),
@@ -338,6 +347,7 @@ FUNCTIONS: Mapping[str, Rule] = {
     **_each("tqdm.* tqdm.auto.* tqdm.notebook.*", HOLDER),
     # Files and connections.
     "pathlib.*": Rule(gives="path"),
+    **_each("absolute expanduser joinpath resolve", Rule(gives="path"), "pathlib.Path."),
     **_each("write_text write_bytes touch mkdir unlink rmdir", Rule(gives="plain", writes_file=0), "pathlib.Path."),
     **_each("read_text read_bytes open exists iterdir glob rglob stat", Rule(reads_file=0), "pathlib.Path."),
     **_each("sqlite3.connect", Rule(gives="holder", kind=(("stateful", "connection"),), writes_file=0)),
@@ -417,8 +427,8 @@ METHODS: Mapping[str, Rule] = {
         "pow prod product ptp quantile query rank rdiv reindex reindex_like rename rename_axis reorder_levels repeat "
         "replace resample reset_index rfind rindex rjust rolling round rpartition rsplit rstrip rsub sample score "
         "searchsorted sem set_axis set_index shift skew slice_shift sort_index sort_values split splitlines stack "
-        "startswith std strftime strip sub sum swapcase tail take title to_dict to_frame to_json to_list to_numpy "
-        "to_string tolist to_markdown to_html to_latex to_period to_timestamp tobytes trace transform translate "
+        "startswith std strftime strip sub sum swapcase tail take title to_dict to_frame to_list to_numpy "
+        "tolist to_period to_timestamp tobytes trace transform translate "
         "transpose truncate truediv tz_convert tz_localize union unique unstack upper value_counts var where xs "
         "zfill total_seconds timestamp isoformat weekday isocalendar date time "
         "predict predict_proba predict_log_proba decision_function inverse_transform score_samples kneighbors "
@@ -430,10 +440,9 @@ METHODS: Mapping[str, Rule] = {
     **_each(
         "view reshape ravel swapaxes squeeze T diagonal real imag set_option unsqueeze permute expand flatten_", VIEW
     ),
-    **_each(
-        "groupby rolling expanding ewm resample items keys values",
-        VIEW,
-    ),
+    **_each("groupby rolling expanding ewm resample", VIEW),
+    # They go on showing what becomes of their dictionary.
+    **_each("items keys values", Rule(gives="live")),
     **_each("get __getitem__", Rule(gives="either")),
     # A copy is another container of the same elements, except that frames and arrays have none of their own.
     "copy": COPY,
@@ -452,7 +461,8 @@ METHODS: Mapping[str, Rule] = {
     "frame.*": PURE,
     # Write what they hold.
     **_each(
-        "to_csv to_excel to_parquet to_pickle to_feather to_hdf to_stata",
+        "to_csv to_excel to_parquet to_pickle to_feather to_hdf to_stata to_json to_html to_string to_latex to_xml "
+        "to_markdown",
         Rule(gives="plain", writes_file=0),
     ),
     "to_sql": Rule(gives="plain", changes=(1, "con")),
@@ -501,6 +511,11 @@ USUAL_NAMES: Mapping[str, str] = {
     "display": "IPython.display.display",
     "get_ipython": "IPython.get_ipython",
 }
+
+#: How parameters are called that take a file.
+FILE_KEYWORDS: tuple[str, ...] = (
+    "path_or_buf", "path", "buf", "fname", "file", "filename", "filepath", "filepath_or_buffer", "excel_writer", "io",
+)  # fmt: skip
 
 #: How people call figures and their parts, for where nothing else is known of them.
 FIGURE_NAMES: tuple[str, ...] = ("ax", "fig")

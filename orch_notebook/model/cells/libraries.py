@@ -14,6 +14,7 @@ from orch_notebook.model.cells.knowledge import (
     DRAWING_WORDS,
     DRAWS,
     FIGURE_NAMES,
+    FILE_KEYWORDS,
     LOOKING_VERBS,
     LOOKS_IN_MAIN,
     OBJECT,
@@ -156,10 +157,12 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
     if rule.exclusive:
         frame.summary.exclusive.add(rule.exclusive)
     if rule.reads_file is not None:
-        carries += touch_files(frame, given, rule.reads_file, is_write=opens_for_writing(given))
+        carries += touch_files(frame, given, rule.reads_file, is_write=opens_for_writing(rule, given))
     if rule.writes_file is not None:
         # A file that stays open, or a database, is changed by whoever uses what comes back.
-        opened = touch_files(frame, given, rule.writes_file, is_write=True)
+        # Frames give a text where no file is named.
+        is_written = not receiver or names_a_file(given, rule.writes_file)
+        opened = touch_files(frame, given, rule.writes_file, is_write=True) if is_written else ()
         carries += opened if any(kind == "stateful" for kind, _ in rule.kind) else ()
     if rule.quotes:
         for base, _ in everything:
@@ -171,14 +174,17 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
     if rule.opaque:
         frame.give_up(rule.opaque)
     # Whoever is handed an iterator, a file or a generator moves it on.
-    for kind, _ in frame.known_of(everything):
-        if kind == "stateful" and rule.gives != "holder":
+    for kind, code in frame.known_of(everything):
+        is_moved = kind == "stateful" or (kind == "instance" and code.method("__next__") is not None)
+        if is_moved and rule.gives != "holder":
             advance(frame, everything, given.node)
             break
     if rule.gives == "plain":
         return EMPTY
     if rule.gives == "self":
         return receiver
+    if rule.gives == "live":
+        return receiver | frame.element(receiver)
     if rule.gives == "first":
         return given.pick(0)
     if rule.gives == "view":
@@ -202,20 +208,28 @@ def _is_figure(frame: Frame, atom: Atom) -> bool:
     return atom[0][0] in ("in", "arg") and atom[0][1].startswith(FIGURE_NAMES)
 
 
-def opens_for_writing(given: Arguments) -> bool:
-    """Whether an ``open`` call says that it writes."""
-    mode = given.constants.get("mode", given.constants.get("1", "r"))
-    if not isinstance(mode, str) or not set(mode) <= set("rwaxbtcU+"):
-        return False
-    return any(letter in mode for letter in "wax+")
+def opens_for_writing(rule: Rule, given: Arguments) -> bool:
+    """Whether a call that opens a file may write to it."""
+    value = given.keywords.get("mode", given.positional[1] if len(given.positional) > 1 else EMPTY)
+    modes = [what for (kind, what), _ in value if kind == "text"]
+    if not modes:
+        return bool(value) and any(kind == "stateful" for kind, _ in rule.kind)  # the mode is made elsewhere
+    return any(set(mode) <= set("rwaxbtcU+") and set(mode) & set("wax+") for mode in modes)
+
+
+def names_a_file(given: Arguments, place: int) -> bool:
+    """Whether a call is given a file."""
+    return place < len(given.positional) or bool(given.rest) or not given.keywords.keys().isdisjoint(FILE_KEYWORDS)
 
 
 def touch_files(frame: Frame, given: Arguments, place: int, *, is_write: bool) -> tuple[Tag, ...]:
     """Note that a file is read or written; a path that cannot be seen may be any file."""
-    value = given.pick(place)
+    value = given.pick(place) or union(given.keywords.get(name, EMPTY) for name in FILE_KEYWORDS)
     texts = [atom[0][1] for atom in value if atom[0][0] == "text"]
     for text in texts or ["*"]:
         frame.touch("file:" + text, "change" if is_write else "read")
+        if text.endswith(".log"):
+            frame.touch("state:logging")  # whoever logs may write to it
     # What was opened for writing goes on to change its file.
     return tuple(("carries", "file:" + text) for text in texts) if is_write else ()
 
@@ -272,6 +286,7 @@ def offer(frame: Frame, values: Value, given: Arguments, *, is_curious: bool = T
                     call_library_method(frame, frame.element(frozenset({atom})), code, Arguments(given.node))
             elif kind == "instance" and is_curious and (code, atom, values) not in frame.offered:
                 frame.offered.add((code, atom, values))
+                call_special(frame, frozenset({atom}), "__call__", given.node, frame.inside(given.everything | values))
                 for method in code.all_methods().values():
                     _consult(frame, method, atom, given.node)
 

@@ -74,7 +74,7 @@ def call_magic(frame: Frame, node: ast.Call, magic: str, line: str, body: str, *
     elif what == "file":
         words = line.split()
         frame.touch("file:" + (words[-1].strip("'\"") if words else "*"))
-    elif what != "nothing" and (line or magic == "cd"):
+    elif what != "nothing" and (line or magic in ("cd", "precision")):
         frame.touch(what)
     return EMPTY if what in ("nothing", "file", "names", "backend", "delete") else frame.new(node)
 

@@ -33,7 +33,7 @@ NO_OBJECT = Entry(is_object=False, defined=True)
 PATIENCE = 200_000
 #: How many different surroundings a body is remembered for.
 REMEMBERED = 8
-BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
+BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__", "__annotations__"}
 IPYTHON_NAMES = frozenset(
     ("In", "Out", "_", "__", "___", "_oh", "_ih", "_dh", "exit", "quit", "get_ipython", "display")
 )
@@ -235,12 +235,13 @@ class Reader:
         parents: tuple[ClassCode, ...],
         methods: Mapping[str, FunctionCode],
         properties: frozenset[str],
+        maker: ClassCode | None = None,
     ) -> ClassCode:
         """Return the one code of that class with those parents."""
         codes = memory_of(node).codes
-        key = (parents, tuple(methods.items()), properties)
+        key = (parents, tuple(methods.items()), properties, maker)
         if key not in codes:
-            codes[key] = ClassCode(node, parents, methods, properties)
+            codes[key] = ClassCode(node, parents, methods, properties, maker)
         found: ClassCode = codes[key]
         return found
 

@@ -25,10 +25,11 @@ class Rule:
         Whether the receiver changes with all that is inside it.
     gives : str
         What comes back: ``"new"`` an object of its own; ``"plain"`` something nobody can change; ``"self"`` the
-        receiver; ``"first"`` the first argument; ``"view"`` a part of the receiver, or of the arguments where there
-        is none, or the same memory; ``"either"`` a part of the receiver or an argument; ``"drawing"`` a part of a
-        figure; ``"path"`` the path that is put together from texts; ``"holder"`` a new object that holds receiver and
-        arguments; ``"copy"`` a new container with the same elements as the receiver or the arguments.
+        receiver; ``"live"`` the receiver or a part of it; ``"first"`` the first argument; ``"view"`` a part of the
+        receiver, or of the arguments where there is none, or the same memory; ``"either"`` a part of the receiver or an
+        argument; ``"drawing"`` a part of a figure; ``"path"`` the path that is put together from texts; ``"holder"`` a
+        new object that holds receiver and arguments; ``"copy"`` a new container with the same elements as the receiver
+        or the arguments.
     kind : tuple of tags
         What is known of what comes back, such as ``("stateful", "iterator")``.
     state : tuple of str

@@ -18,6 +18,9 @@ __all__ = ["call_builtin", "call_super"]
 def call_super(frame: Frame, receiver: Value, name: str, given: Arguments) -> Value:
     """Call a method as the parents of the receiver's class have it."""
     results: list[Value] = []
+    if name == "__new__":
+        classes = [(kind, code) for kind, code in frame.known_of(receiver) if kind == "class"]
+        return frame.new(given.node, *(("instance", code) for _, code in classes), holds=receiver)
     for atom in receiver:
         for kind, code in frame.tags_of(atom):
             if kind != "instance":

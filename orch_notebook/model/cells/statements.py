@@ -109,6 +109,8 @@ def do_delete(frame: Frame, node: ast.Delete) -> None:
     for target in node.targets:
         for part in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
             if isinstance(part, ast.Name):
+                if frame.tags:
+                    call_special(frame, evaluate(frame, as_load(part)), "__del__", node)
                 frame.unbind(part.id)
             elif isinstance(part, ast.Attribute | ast.Subscript):
                 receiver = evaluate(frame, part.value)
@@ -174,6 +176,8 @@ def do_with(frame: Frame, node: ast.With | ast.AsyncWith) -> bool | None:
     for item in node.items:
         value = evaluate(frame, item.context_expr)
         entered = union([call_special(frame, value, "__enter__", node), call_special(frame, value, "__aenter__", node)])
+        # A context may be made of a generator.
+        advance(frame, frozenset(a for a in value if not any(k == "instance" for k, _ in frame.tags_of(a))), node)
         call_special(frame, value, "__exit__", node)
         call_special(frame, value, "__aexit__", node)
         if item.optional_vars is not None:

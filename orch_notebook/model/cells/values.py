@@ -98,7 +98,7 @@ class FunctionCode:
 class ClassCode:
     """A class of some cell, with the methods that its body binds; equal only to itself."""
 
-    __slots__ = ("methods", "name", "node", "parents", "properties")
+    __slots__ = ("maker", "methods", "name", "node", "parents", "properties")
 
     def __init__(
         self,
@@ -106,12 +106,15 @@ class ClassCode:
         parents: tuple[ClassCode, ...],
         methods: Mapping[str, FunctionCode],
         properties: frozenset[str],
+        maker: ClassCode | None = None,
     ) -> None:
         self.node = node
         self.name = node.name
         self.parents = parents
         self.methods = methods
         self.properties = properties
+        #: The class of this class, its own or inherited.
+        self.maker: ClassCode | None = maker or next((each.maker for each in parents if each.maker), None)
 
     def __repr__(self) -> str:
         return f"<code of class {self.name}>"

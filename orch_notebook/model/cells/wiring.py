@@ -372,7 +372,9 @@ def may_overlap(one: str, other: str) -> bool:
     --------
     >>> may_overlap("file:data/a.csv", "file:./data/a.csv"), may_overlap("file:data", "file:data/a.csv")
     (True, True)
-    >>> may_overlap("file:.", "file:a.csv")
+    >>> may_overlap("file:.", "file:a.csv"), may_overlap("file:out", "file:out/*.csv")
+    (True, True)
+    >>> may_overlap("file:/data/a.csv", "file:a.csv")
     True
     >>> may_overlap("file:a.csv", "file:b.csv"), may_overlap("file:out/*.csv", "file:out/*.png")
     (False, False)
@@ -386,9 +388,15 @@ def may_overlap(one: str, other: str) -> bool:
         # Patterns of names put together: they meet unless what is seen of their ends differs.
         heads = first.partition("*")[0], second.partition("*")[0]
         tails = first.rpartition("*")[2], second.rpartition("*")[2]
+        if heads[0].startswith(f"{second}/") or heads[1].startswith(f"{first}/"):
+            return True
         return (heads[0].startswith(heads[1]) or heads[1].startswith(heads[0])) and (
             tails[0].endswith(tails[1]) or tails[1].endswith(tails[0])
         )
+    if first.startswith("/") != second.startswith("/") and (
+        first.endswith("/" + second) or second.endswith("/" + first)
+    ):
+        return True
     # Some writers add the extension themselves: numpy.save("a") makes a.npy.
     return (
         first == second

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.events import Event
+from orch_notebook.model.notices import Message
 from orch_notebook.model.runs import FlowRun
 
 __all__ = ["Lease", "LogLine", "Store", "WorkerRow"]
@@ -230,6 +231,81 @@ class Store(Protocol):
         runs: Sequence[tuple[FlowRun, Plan | None]],
     ) -> bool:
         """Insert the runs of the due times up to `until`, all or none; False when another worker was quicker."""
+        ...
+
+    def rules(self) -> list[Deployment]:
+        """Return the deployments that start after others or tell somebody something, without their schedules."""
+        ...
+
+    # what follows the end of a run
+    def runs_to_follow(self, limit: int = 200) -> list[tuple[FlowRun, bool]]:
+        """Return runs of deployments that have ended and had no consequences yet, each with whether it is repeated."""
+        ...
+
+    def follow(
+        self, consequences: Sequence[tuple[str, Sequence[Message], Sequence[tuple[FlowRun, Plan | None]]]]
+    ) -> int:
+        """Keep what follows the end of runs, once; return how many no other worker had dealt with."""
+        ...
+
+    def outcome_before(self, run: FlowRun) -> FlowRun | None:
+        """Return the last run of the same deployment before this one that completed, or failed for good."""
+        ...
+
+    def runs_going_on(self) -> list[FlowRun]:
+        """Return the runs of deployments that have begun and not ended."""
+        ...
+
+    def runs_late(self) -> list[FlowRun]:
+        """Return the runs of deployments that are named Late."""
+        ...
+
+    def has_begun(self, deployment: str, begin: datetime, end: datetime) -> bool:
+        """Return whether a run of a deployment began in this time; backfills do not count."""
+        ...
+
+    def file_messages(self, messages: Sequence[Message]) -> None:
+        """Keep messages that are not there yet."""
+        ...
+
+    def has_message(self, key: str) -> bool:
+        """Return whether there is a message of this key, sent or not."""
+        ...
+
+    def messages_due(self, now: datetime, limit: int = 20) -> list[Message]:
+        """Return messages that somebody should send now."""
+        ...
+
+    def next_message_at(self) -> datetime | None:
+        """Return when the first of the waiting messages is due."""
+        ...
+
+    def claim_message(self, message: Message, until: datetime) -> bool:
+        """Take a message to send it, which is due again if nothing is heard; False if somebody was quicker."""
+        ...
+
+    def settle_message(
+        self,
+        message: Message,
+        state: str,
+        *,
+        due_at: datetime | None = None,
+        sent_at: datetime | None = None,
+        error: str = "",
+    ) -> None:
+        """Say what became of a message that was claimed as it is given here."""
+        ...
+
+    def messages(self, deployment: str | None = None, limit: int = 100) -> list[Message]:
+        """Return the newest messages, waiting, sent and given up."""
+        ...
+
+    def record_value(self, run_id: str, name: str, value: Any, now: datetime, task: str | None = None) -> None:
+        """Keep a value that a run recorded, in place of an earlier one of that name."""
+        ...
+
+    def recorded(self, run_id: str | None = None, *, backfill: str | None = None) -> Mapping[str, Mapping[str, Any]]:
+        """Return the values that a run, or each of a backfill's, recorded: by run, then by name."""
         ...
 
     # workers

@@ -3,17 +3,18 @@
 -- updated nobody else updates until it ends, and whatever is counted before it is written is counted under a lock.
 
 -- name: create_run!
--- Safe: the primary key and the two unique indexes decide; a second insert of the same due time or retry is ignored.
+-- Safe: the primary key and the unique indexes decide; a second insert of the same due time, retry or start after
+-- another deployment's run is ignored.
 INSERT INTO runs (
     run_id, flow, deployment, schedule_id, parent_run_id, retry_of, state_type, state_name, state_message, attempt,
     parameters, plan, due_at, created_at, ended_at, notebook, executed_notebook, worker, owner, lease_token,
     lease_expires_at, queue, priority, concurrency, limited_as, backfill,
-    name, tags, about
+    name, tags, about, upstream_run_id
 ) VALUES (
     :run_id, :flow, :deployment, :schedule_id, :parent_run_id, :retry_of, :state_type, :state_name, :state_message,
     :attempt, :parameters, :plan, :due_at, :created_at, :ended_at, :notebook, :executed_notebook, :worker,
     :owner, :lease_token, :lease_expires_at, :queue, :priority, :concurrency, :limited_as, :backfill,
-    :name, :tags, :about
+    :name, :tags, :about, :upstream_run_id
 ) ON CONFLICT DO NOTHING;
 
 -- name: select_run^
@@ -38,12 +39,17 @@ ORDER BY created_at DESC, due_at DESC, run_id DESC LIMIT :limit;
 -- Safe: runs in the transaction that has just checked the lease token.
 UPDATE runs SET state_type = :state_type, state_name = :state_name, state_message = :state_message,
     started_at = CASE WHEN :state_type = 'RUNNING' THEN coalesce(started_at, :at) ELSE started_at END,
-    ended_at = CASE WHEN :state_type IN ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED') THEN :at ELSE NULL END
+    ended_at = CASE WHEN :state_type IN ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED') THEN :at ELSE NULL END,
+    is_followed = CASE WHEN :state_type IN ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED') THEN is_followed ELSE 0 END
 WHERE run_id = :run_id;
 
 -- name: update_run_parameters!
 -- Safe: runs in the transaction that has just checked the lease token.
 UPDATE runs SET parameters = :parameters WHERE run_id = :run_id;
+
+-- name: update_run_name!
+-- Safe: only the owner knows the token.
+UPDATE runs SET name = :name, tags = :tags, about = :about WHERE run_id = :run_id AND lease_token = :token;
 
 -- name: select_graph$
 -- Safe: reads the first fact of a run, which never changes.
@@ -178,11 +184,15 @@ UPDATE requests SET taken_at = :now WHERE run_id = :run_id AND taken_at IS NULL 
 -- name: upsert_deployment!
 -- Safe: one statement; the version counts up under the write lock.
 INSERT INTO deployments (
-    name, version, flow, plan, parameters, schema, is_paused, created_at, updated_at, catch_up
-) VALUES (:name, 1, :flow, :plan, :parameters, :schema, 0, :now, :now, :catch_up)
+    name, version, flow, plan, parameters, schema, is_paused, created_at, updated_at, catch_up, starts_after, notices,
+    keep
+) VALUES (
+    :name, 1, :flow, :plan, :parameters, :schema, 0, :now, :now, :catch_up, :starts_after, :notices, :keep
+)
 ON CONFLICT (name) DO UPDATE SET version = deployments.version + 1, flow = excluded.flow, plan = excluded.plan,
     parameters = excluded.parameters, schema = excluded.schema, updated_at = excluded.updated_at,
-    catch_up = excluded.catch_up;
+    catch_up = excluded.catch_up, starts_after = excluded.starts_after, notices = excluded.notices,
+    keep = excluded.keep;
 
 -- name: insert_version!
 -- Safe: runs in the transaction that has just counted the version up.
@@ -200,6 +210,10 @@ SELECT * FROM deployments WHERE name = :name;
 -- name: select_deployments
 -- Safe: reads.
 SELECT * FROM deployments ORDER BY name;
+
+-- name: select_rules
+-- Safe: reads.
+SELECT * FROM deployments WHERE starts_after <> '[]' OR notices <> '[]' ORDER BY name;
 
 -- name: delete_versions!
 -- Safe: runs in the transaction that deletes the deployment.
@@ -321,3 +335,81 @@ INSERT INTO slots (slot_id, name, count, run_id, expires_at) VALUES (:slot_id, :
 -- name: delete_slots!
 -- Safe: only who took a slot knows its id.
 DELETE FROM slots WHERE slot_id = :slot_id;
+
+-- name: select_runs_to_follow
+-- Safe: reads; who arranges what follows is decided by follow_run.  A run is looked at once its owner has given it
+-- back: by then its repetition, if its rule asks for one, has been made.
+SELECT runs.*, EXISTS (SELECT 1 FROM runs AS again WHERE again.retry_of = runs.run_id) AS is_repeated
+FROM runs
+WHERE is_followed = 0 AND ended_at IS NOT NULL AND deployment IS NOT NULL AND owner IS NULL
+ORDER BY ended_at LIMIT :limit;
+
+-- name: follow_run!
+-- Safe: of two workers one finds it not followed; what follows is inserted in the same transaction.
+UPDATE runs SET is_followed = 1 WHERE run_id = :run_id AND is_followed = 0;
+
+-- name: select_outcome_before^
+-- Safe: reads.  The last run of a deployment before an instant that completed, or failed and was not repeated.
+SELECT * FROM runs
+WHERE deployment = :deployment AND run_id <> :run_id AND backfill IS NULL AND ended_at <= :before
+  AND state_type IN ('COMPLETED', 'FAILED', 'CRASHED')
+  AND NOT EXISTS (SELECT 1 FROM runs AS again WHERE again.retry_of = runs.run_id)
+ORDER BY ended_at DESC LIMIT 1;
+
+-- name: select_runs_going_on
+-- Safe: reads.
+SELECT * FROM runs WHERE owner IS NOT NULL AND deployment IS NOT NULL AND started_at IS NOT NULL AND ended_at IS NULL;
+
+-- name: select_runs_late
+-- Safe: reads.
+SELECT * FROM runs WHERE state_type = 'SCHEDULED' AND state_name = 'Late' AND deployment IS NOT NULL
+ORDER BY due_at LIMIT 1000;
+
+-- name: count_begun$
+-- Safe: reads.
+SELECT count(*) FROM runs
+WHERE deployment = :deployment AND backfill IS NULL AND started_at >= :begin AND started_at < :end;
+
+-- name: insert_message!
+-- Safe: the key is the fact and the address, so a fact is told once, whoever finds it.
+INSERT INTO messages (key, deployment, run_id, fact, address, title, body, about, state, due_at, created_at)
+VALUES (:key, :deployment, :run_id, :fact, :address, :title, :body, :about, 'waiting', :due_at, :created_at)
+ON CONFLICT DO NOTHING;
+
+-- name: has_message$
+-- Safe: reads.
+SELECT count(*) FROM messages WHERE key = :key;
+
+-- name: select_messages_due
+-- Safe: reads; who sends is decided by claim_message.
+SELECT * FROM messages WHERE state = 'waiting' AND due_at <= :now ORDER BY due_at, key LIMIT :limit;
+
+-- name: select_next_message_at$
+-- Safe: reads.
+SELECT min(due_at) FROM messages WHERE state = 'waiting';
+
+-- name: claim_message!
+-- Safe: the number of tries is compared and raised by one statement, so one of two gets 0 rows.  It is due again later:
+-- if who claimed it dies before saying that it was sent, somebody tries again.
+UPDATE messages SET attempts = attempts + 1, due_at = :until
+WHERE key = :key AND state = 'waiting' AND attempts = :attempts;
+
+-- name: settle_message!
+-- Safe: only who claimed it knows the number of tries.
+UPDATE messages SET state = :state, due_at = :due_at, sent_at = :sent_at, error = :error
+WHERE key = :key AND state = 'waiting' AND attempts = :attempts;
+
+-- name: select_messages
+-- Safe: reads.
+SELECT * FROM messages WHERE :deployment IS NULL OR deployment = :deployment ORDER BY created_at DESC, key LIMIT :limit;
+
+-- name: upsert_recorded!
+-- Safe: one statement; the last value of a name stands.
+INSERT INTO recorded (run_id, name, value, task, at) VALUES (:run_id, :name, :value, :task, :now)
+ON CONFLICT (run_id, name) DO UPDATE SET value = excluded.value, task = excluded.task, at = excluded.at;
+
+-- name: select_recorded
+-- Safe: reads.  What a run recorded, or each of a backfill's.
+SELECT * FROM recorded
+WHERE run_id = :run_id OR run_id IN (SELECT run_id FROM runs WHERE backfill IS NOT NULL AND backfill = :backfill)
+ORDER BY at, name;

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from orch_notebook.model.chains import After
 from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.events import (
     Event,
@@ -17,7 +18,9 @@ from orch_notebook.model.events import (
     event_from_json,
 )
 from orch_notebook.model.graph import Graph
+from orch_notebook.model.notices import Notice
 from orch_notebook.model.policies import CatchUp
+from orch_notebook.model.retention import Retention
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.states import FINAL, State, StateType
 from orch_notebook.model.tasks import Task
@@ -33,11 +36,13 @@ __all__ = [
     "known_instant",
     "lease_from_row",
     "log_from_row",
+    "naming",
     "plan_from_text",
     "run_from_row",
     "run_parameters",
     "schedule_from_row",
     "seconds",
+    "storable",
     "task_run_from_row",
     "task_runs",
     "version_from_row",
@@ -92,6 +97,7 @@ def run_parameters(
         "schedule_id": schedule_id,
         "parent_run_id": run.parent_run_id,
         "retry_of": run.retry_of,
+        "upstream_run_id": run.upstream_run_id,
         "state_type": run.state.type.value,
         "state_name": run.state.name,
         "state_message": run.state.message,
@@ -112,10 +118,13 @@ def run_parameters(
         "concurrency": None if plan is None else plan.concurrency,
         "limited_as": run.backfill or run.deployment,
         "backfill": run.backfill,
-        "name": storable(run.name),
-        "tags": dumps(run.tags),
-        "about": dumps(dict(run.about)),
+        **naming(run),
     }
+
+
+def naming(run: FlowRun) -> dict[str, str]:
+    """Return what a run is called, and what is known of its flow, as parameters."""
+    return {"name": storable(run.name), "tags": dumps(run.tags), "about": dumps(dict(run.about))}
 
 
 def plan_from_text(text: str) -> Plan:
@@ -147,6 +156,7 @@ def run_from_row(
         backfill=row["backfill"],
         parent_run_id=row["parent_run_id"],
         retry_of=row["retry_of"],
+        upstream_run_id=row["upstream_run_id"],
         due_at=instant(row["due_at"]),
         started_at=instant(row["started_at"]),
         ended_at=instant(row["ended_at"]),
@@ -271,6 +281,9 @@ def deployment_parameters(deployment: Deployment) -> dict[str, Any]:
         "parameters": dumps(dict(deployment.parameters)),
         "schema": dumps([dict(parameter) for parameter in deployment.schema]),
         "catch_up": deployment.catch_up.text,
+        "starts_after": dumps([rule.to_json() for rule in deployment.starts_after]),
+        "notices": dumps([notice.to_json() for notice in deployment.notices]),
+        "keep": deployment.keep.text,
         "now": seconds(deployment.updated_at),
     }
 
@@ -290,6 +303,9 @@ def deployment_from_row(row: Row, schedules: Iterable[ScheduleRow]) -> Deploymen
         is_paused=bool(row["is_paused"]),
         pause_reason=row["pause_reason"],
         catch_up=CatchUp.parse(row["catch_up"]),
+        starts_after=tuple(After.from_json(rule) for rule in json.loads(row["starts_after"])),
+        notices=tuple(Notice.from_json(notice) for notice in json.loads(row["notices"])),
+        keep=Retention.parse(row["keep"]),
     )
 
 
@@ -309,7 +325,8 @@ def version_from_row(row: Row) -> Deployment:
     ]
     # A version is promoted once and never rests.
     stood = {"version": row["version"], "created_at": at, "updated_at": at, "is_paused": 0, "pause_reason": ""}
-    return deployment_from_row({**kept, **stood}, schedules)
+    # Versions of earlier releases lack what there was not yet.
+    return deployment_from_row({"starts_after": "[]", "notices": "[]", "keep": "", **kept, **stood}, schedules)
 
 
 def schedule_from_row(row: Row) -> ScheduleRow:

@@ -20,6 +20,7 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.store import Lease, LogLine, WorkerRow, rows
+from orch_notebook.runtime.store.following import Following
 from orch_notebook.runtime.store.shelves import Shelves
 
 __all__ = ["SqlStore", "migrations", "queries"]
@@ -44,7 +45,7 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-class SqlStore(Shelves):
+class SqlStore(Shelves, Following):
     """Facts in a database; see :class:`Store` for what each verb promises."""
 
     #: What the driver raises where a key is taken.
@@ -192,6 +193,11 @@ class SqlStore(Shelves):
         with self._write() as connection:
             self._queries.update_executed_notebook(connection, run_id=lease.run_id, token=lease.token, path=path)
 
+    def name_run(self, lease: Lease, run: FlowRun) -> None:
+        """Note what a run is called, its tags, and what is known of its flow, which whoever made it did not know."""
+        with self._write() as connection:
+            self._queries.update_run_name(connection, run_id=lease.run_id, token=lease.token, **rows.naming(run))
+
     # leases
 
     def claim_run(
@@ -332,6 +338,10 @@ class SqlStore(Shelves):
         for schedule in self.schedules():
             by_name.setdefault(schedule.deployment, []).append(schedule)
         return [rows.deployment_from_row(row, by_name.get(row["name"], ())) for row in self._all("select_deployments")]
+
+    def rules(self) -> list[Deployment]:
+        """Return the deployments that start after others or tell somebody something, without their schedules."""
+        return [rows.deployment_from_row(row, ()) for row in self._all("select_rules")]
 
     def versions(self, name: str) -> list[Deployment]:
         """Return every version of a deployment, oldest first."""

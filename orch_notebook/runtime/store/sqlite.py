@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,10 +90,9 @@ class SqliteStore(SqlStore):
         try:
             yield connection
         finally:
+            self._idle.append(connection)
             if self._is_closed:
-                connection.close()
-            else:
-                self._idle.append(connection)
+                self._close_idle()
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
@@ -211,11 +210,10 @@ class SqliteStore(SqlStore):
     def close(self) -> None:
         """Close every connection."""
         self._is_closed = True
-        with self._lock:
-            for connection in self._opened:
-                try:
-                    connection.close()
-                except sqlite3.ProgrammingError:  # in use by another thread at this moment; it closes on return
-                    pass
-            self._opened.clear()
-            self._idle.clear()
+        # One that another thread uses at this moment closes on return: closed under it, it would crash the process.
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()

@@ -167,6 +167,13 @@ globals()['y'] = x                                 | x              | y         
 print(globals()['x'])                              | x              |              |
 exec('y = x')                                      | x              | y            |
 setattr(a, 'b', c)                                 | a c            |              | a
+k = d.keys()¶v = k                                 | d              | k v          |
+for v in d.values(): v.append(1)                   | d              | v            | d
+m = memoryview(b)¶m[0] = 1                         | b              | m            | b
+import heapq as h¶x = h.heapreplace(q, 1)          | q              | h x          | q
+import bisect¶bisect.insort_left(xs, 1)            | xs             | bisect       | xs
+import xml.etree.ElementTree as E¶c = E.SubElement(r, 'c')¶c.text = x | r x | E c | r
+class S:¶    def pop(s): return s.q.pop()¶    def __init__(s, q): s.q = q¶s = S(xs)¶y = s.pop() | xs | S s y | xs
 pipe = make(a, b)¶pipe.fit(x)                      | a b make x     | pipe         | a b
 ax.plot(x)                                         | ax x           |              | ax
 f = open('a.txt')¶t = f.read()                     |                | f t          |
@@ -269,12 +276,22 @@ from sympy import init_printing¶init_printing()            | state:display!
 from decimal import getcontext¶getcontext().prec = 4       | state:settings!
 get_ipython().run_line_magic('matplotlib', 'notebook')     | state:matplotlib.rcParams!
 get_ipython().run_cell_magic('file', 'f.py', 'x')          | file:f.py!
+get_ipython().run_line_magic('precision', '')              | state:display!
+import logging¶h = logging.FileHandler('a.log')            | state:logging!
+print(open('a.log').read())                                | file:a.log state:logging!
 import pandas as pd¶df = pd.read_csv('a.csv')              | file:a.csv
 import pandas as pd¶p = 'a.csv'¶df = pd.read_csv(p)        | file:a.csv
 import pandas as pd¶df = pd.read_csv(p)                    | file:*
 import pandas as pd¶df = pd.read_excel('a.xlsx', 'data')  | file:a.xlsx
 import numpy as np¶m = np.memmap('a', 'f8', mode='w+')     | file:a!
 df.to_csv('b.csv')                                         | file:b.csv!
+t = df.to_string()                                         |
+df.to_json(orient='records')                               |
+df.to_json('b.json')                                       | file:b.json!
+df.to_csv(path_or_buf='b.csv')                             | file:b.csv!
+open(file='c.txt', mode='w').write('x')                    | file:c.txt!
+open('c.txt', m).read()                                    | file:c.txt!
+from pathlib import Path¶f = Path('c.txt').open('w')       | file:c.txt!
 open('c.txt', 'w').write('x')                              | file:c.txt!
 open('c.txt').read()                                       | file:c.txt
 with open('c.txt', mode='a') as f: f.write(x)              | file:c.txt!
@@ -318,6 +335,7 @@ print(Out[3])                                          | 'Out'
 print(_)                                               | '_'
 def f(): exec(code)¶f()                                | exec()
 print(dir())                                           | dir()
+print(A.__subclasses__())                              | subclasses
 """
 
 

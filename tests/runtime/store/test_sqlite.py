@@ -251,3 +251,15 @@ def test_a_closed_store_says_so(path) -> None:
     with pytest.raises(StoreUnavailable) as error:
         store.runs()
     says(error, "has been closed")
+
+
+def test_a_store_may_be_closed_under_a_thread_that_uses_it(path) -> None:
+    """What another thread is reading is left to it; its connection closes when it is given back."""
+    store = SqliteStore(path)
+    with store._read() as connection:
+        store.close()
+        assert connection.execute("SELECT 1 AS one").fetchone() == {"one": 1}
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
+    with pytest.raises(StoreUnavailable, match="has been closed"):
+        store.runs()
