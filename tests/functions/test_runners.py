@@ -463,3 +463,45 @@ def test_what_completed_elsewhere_is_kept(stored, away, tmp_path) -> None:
         return n
 
     assert in_time(twice) == 1 and counted.read_text() == "x"
+
+
+@pytest.mark.parametrize("name", ["threads", "processes"])
+def test_tasks_share_what_there_is(stored, name, tmp_path) -> None:
+    """Of a resource that is not named there is one, so those who need it run one after the other."""
+    marks = tmp_path / "marks"
+
+    @task(resources={"GPU": 1})
+    def train(n):
+        with marks.open("a") as file:
+            file.write("(")
+        threading.Event().wait(0.05)
+        with marks.open("a") as file:
+            file.write(")")
+        return n
+
+    assert run(warm(name), lambda: train.map(range(4)).result()) == [0, 1, 2, 3]
+    assert marks.read_text() == "()" * 4
+
+
+NEEDS = {
+    "more than there is": ({"GPU": 2}, "needs 2 of 'GPU', and there is 1. ORCH_RESOURCES=GPU=2"),
+    "nothing": ({"GPU": 0}, "resources of @task say how much of what"),
+}
+
+
+@pytest.mark.parametrize("resources, words", NEEDS.values(), ids=NEEDS)
+def test_what_can_never_be_had_is_refused(resources, words) -> None:
+    """At once, with the way out."""
+    with pytest.raises(UsageError, match=words):
+        in_time(lambda: task(resources=resources)(of_a_module)(1))
+
+
+def test_a_worker_that_has_it_is_found_by_dask(stored) -> None:
+    """What a task needs goes along to Dask."""
+    options = {"n_workers": 1, "threads_per_worker": 2, "resources": {"GPU": 1}, "processes": False}
+
+    @task(resources={"GPU": 1})
+    def train(n):
+        return n
+
+    assert run(DaskTaskRunner(cluster_kwargs=options), lambda: train.map(range(3)).result()) == [0, 1, 2]
