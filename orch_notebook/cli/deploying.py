@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from orch_notebook.cli.app import AsJson, Name, app, columns, console, print_json, say
-from orch_notebook.cli.tables import runs_table, versions_table
+from orch_notebook.cli.tables import versions_table
 from orch_notebook.errors import UsageError
 from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.declarations import find_declarations, variable_for, write_declarations
@@ -122,67 +121,3 @@ def rollback(
     with open_orchestrator() as orchestrator:
         deployment = orchestrator.deployments.roll_back(name, version)
         say(f"{name} is as version {version} was; that makes it version {deployment.version}.")
-
-
-@app.command()
-def backfill(
-    name: Name,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUES", help="An axis: day=2026-01-01..2026-01-31, k=1..9/2, region=north,south."),
-    ] = None,
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter of all its runs; may be repeated."),
-    ] = None,
-    max_active: Annotated[int, typer.Option(metavar="N", help="Runs of it that go on at once.")] = 4,
-    reprocess: Annotated[
-        str, typer.Option(metavar="WHICH", help="Of what was run before, run again: none, failed or all.")
-    ] = "none",
-    is_reversed: Annotated[bool, typer.Option("--reverse", help="Begin with the last.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and run nothing.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Run a deployment over a grid of parameters.
-
-    Every point is checked before anything runs.
-    """
-    with open_orchestrator() as orchestrator:
-        plan = orchestrator.deployments.plan_backfill(
-            name, param or (), parameter or (), reprocess=reprocess, is_reversed=is_reversed
-        )
-        made = "" if dry_run else orchestrator.deployments.backfill(plan, at_once=max_active)
-        if as_json:
-            left = [{"parameters": dict(point), "run_id": run.run_id} for point, run in plan.left]
-            print_json({"backfill": made or None, "runs": [dict(point) for point in plan.points], "left": left})
-            return
-        if dry_run:
-            for point in plan.points:
-                say("  ".join(f"{key}={value}" for key, value in point.items()))
-        count, left_out = len(plan.points), len(plan.left)
-        say(f"{count} run{'s' * (count != 1)}; {left_out} left out, having run before.")
-        if made:
-            say(f"Backfill {made}: orch backfills {made}")
-            if not orchestrator.workers():
-                say("No worker is running. Start one: orch worker")
-
-
-@app.command()
-def backfills(
-    backfill_id: Annotated[str, typer.Argument(metavar="BACKFILL", help="Its id.")],
-    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel what is left of it.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Show how far a backfill is, or cancel it."""
-    with open_orchestrator() as orchestrator:
-        if cancel:
-            count = orchestrator.deployments.cancel_backfill(backfill_id)
-            say(f"{count} run{'s' * (count != 1)} cancelled or asked to stop.")
-            return
-        found = orchestrator.deployments.backfill_runs(backfill_id)
-        if as_json:
-            print_json([run.to_json() for run in found])
-            return
-        console.print(runs_table(found, orchestrator.clock.now(), columns()))
-        counts = Counter(run.state.name for run in found)
-        say(", ".join(f"{count} {state}" for state, count in counts.most_common()))

@@ -15,6 +15,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from orch_notebook.model.backfills import BackfillProgress, varying
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.notices import Message, hide
 from orch_notebook.model.runs import FlowRun, TaskRun, short_id
@@ -31,7 +32,16 @@ from orch_notebook.model.views import (
     task_rows,
 )
 
-__all__ = ["deployments_table", "local", "messages_table", "run_view", "runs_table", "versions_table"]
+__all__ = [
+    "backfill_table",
+    "backfills_table",
+    "deployments_table",
+    "local",
+    "messages_table",
+    "run_view",
+    "runs_table",
+    "versions_table",
+]
 
 COLOURS = {
     "pending": "bright_black",
@@ -53,6 +63,9 @@ GAP = 2
 
 #: Failed tasks whose traceback is shown, and lines of each.
 TRACEBACKS, LINES = 3, 12
+
+#: Tasks that a terminal shows of a run, the most urgent ones; what is piped has all of them.
+TASKS = 100
 
 
 def state_text(state_name: str, words: str = "") -> Text:
@@ -146,7 +159,7 @@ def tasks_table(run: FlowRun, now: datetime, width: int | None = None) -> Table:
     """Return a run's tasks, one a row."""
     by_name: dict[str, TaskRun] = {task.name: task for task in run.tasks}
     rows = []
-    for row in task_rows(run, now):
+    for row in task_rows(run, now, None if width is None else TASKS):
         task = by_name[row.name]
         names = " → ".join(part for part in (", ".join(row.reads), ", ".join((*row.writes, *row.mutates))) if part)
         rows.append(
@@ -179,6 +192,8 @@ def run_view(run: FlowRun, now: datetime, width: int | None = None) -> Group:
         lines.append(Text(plain(f"recorded {values(run.values)}")))
     if run.tasks:
         lines += [Text(""), tasks_table(run, now, width)]
+        if width is not None and (left := len(run.tasks) - TASKS) > 0:
+            lines.append(Text(f"… and {left:,} tasks more; 'orch show {short_id(run.run_id)} | less' has all.", FAINT))
     if run.state.is_final:
         lines += _tracebacks(run)
         if run.tasks and (words := outcome_words(run)):
@@ -275,3 +290,44 @@ def messages_table(messages: Iterable[Message], now: datetime, width: int | None
         for message in messages
     ]
     return fit(("When", "What…", "To…", "State", "Tries", "Problem…"), rows, width)
+
+
+def backfill_table(runs: Sequence[FlowRun], now: datetime, width: int | None = None) -> Table:
+    """Return the points of a backfill, one a row: what they differ in, how they went and what they recorded."""
+    axes = varying(runs)
+    names = list(dict.fromkeys(name for run in runs for name in run.values))
+    rows: list[Sequence[str | Text]] = []
+    for run in runs:
+        rows.append(
+            (
+                *(str(run.parameters.get(name, "")) for name in axes),
+                state_text(run.state.name),
+                duration(run.seconds(now)),
+                str(run.attempt) if width is None or run.attempt > 1 else "",
+                *(shown_value(run.values[name]) if name in run.values else "" for name in names),
+                run.run_id if width is None else short_id(run.run_id),
+            )
+        )
+    tries = "Attempt" if width is None else "Try"
+    return fit(
+        (*(f"{name}…" for name in axes), "State", "Took", tries, *(f"{name}…" for name in names), "Run"), rows, width
+    )
+
+
+def shown_value(value: Any) -> str:
+    """Return a recorded value as it fits a table: numbers to six digits."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def backfills_table(backfills: Iterable[BackfillProgress], now: datetime, width: int | None = None) -> Table:
+    """Return how far backfills are, one a row."""
+    rows = [
+        (
+            each.backfill if width is None else short_id(each.backfill),
+            each.deployment,
+            moment(each.created_at, now, width),
+            each.words(),
+        )
+        for each in backfills
+    ]
+    return fit(("Backfill", "Deployment…", "Began", "How far…"), rows, width)

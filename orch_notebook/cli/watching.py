@@ -15,7 +15,7 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import StateType
 from orch_notebook.orchestrator import Execution, Orchestrator
 
-__all__ = ["follow", "see_through"]
+__all__ = ["follow", "follow_backfill", "see_through"]
 
 EVERY = 0.25
 
@@ -41,6 +41,20 @@ def follow(orchestrator: Orchestrator, run_id: str, is_over: Callable[[FlowRun],
                 say(f"  {line}")
         if is_over(run):
             return run
+        pause.wait(EVERY)
+
+
+def follow_backfill(orchestrator: Orchestrator, backfill_id: str) -> None:
+    """Say how far a backfill is, until all of it has ended or somebody interrupts."""
+    pause = threading.Event()
+    said = ""
+    while True:
+        [progress] = orchestrator.deployments.backfills(backfill_id)
+        if progress.words() != said:
+            said = progress.words()
+            say(said)
+        if progress.ended == progress.total:
+            return
         pause.wait(EVERY)
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from orch_notebook.errors import NotFound, UsageError
+from orch_notebook.model.backfills import latest_attempts
 from orch_notebook.model.grids import choose_points, points_of, read_grid
 from orch_notebook.model.parameters import Parameter, check_parameters
 from orch_notebook.model.policies import Overlap
@@ -16,12 +17,13 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import StateType
 from orch_notebook.promotion.deployments import find
 from orch_notebook.promotion.due import run_of
+from orch_notebook.promotion.following import values_of
 from orch_notebook.promotion.terms import Given, read_given
 from orch_notebook.promotion.upkeep import cancel
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.store import Store
 
-__all__ = ["Backfill", "begin_backfill", "cancel_backfill", "plan_backfill", "runs_of"]
+__all__ = ["Backfill", "begin_backfill", "cancel_backfill", "find_backfill", "plan_backfill", "results_of", "runs_of"]
 
 #: The runs of a deployment that are looked at to see what was run before.
 EARLIER = 1_000_000
@@ -134,8 +136,39 @@ def cancel_backfill(store: Store, owner: str, now: datetime, backfill_id: str) -
     return len(left)
 
 
+def find_backfill(store: Store, part: str) -> str:
+    """Return the id of a backfill, which is given whole or by so much of its beginning or end as is unique.
+
+    Raises
+    ------
+    NotFound
+        There is no such backfill, or several are called like this.
+    """
+    ids = store.backfills_like(part) if part and not set(part.lower()) - set("0123456789abcdef-") else []
+    if len(ids) != 1:
+        what = f"Several backfills begin or end with {part!r}; give more of the id." if ids else ""
+        raise NotFound(what or f"There is no backfill {part!r}. 'orch backfills' lists them.", backfill=part)
+    return ids[0]
+
+
+def results_of(store: Store, backfill_id: str) -> list[FlowRun]:
+    """Return the last attempt of each point of a backfill, in its order, with what it recorded.
+
+    Raises
+    ------
+    NotFound
+        There is no such backfill.
+    """
+    recorded = store.recorded(backfill=backfill_id)
+    found = latest_attempts(runs_of(store, backfill_id))
+    # What an attempt took over from the one before stands as that one recorded it.
+    return [
+        replace(run, values=values_of(store, run) if run.retry_of else recorded.get(run.run_id, {})) for run in found
+    ]
+
+
 def runs_of(store: Store, backfill_id: str) -> list[FlowRun]:
-    """Return the runs of a backfill in its order.
+    """Return the runs of a backfill, every attempt, in its order.
 
     Raises
     ------

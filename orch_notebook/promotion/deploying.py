@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orch_notebook.functions.entrypoints import Entrypoint, is_entrypoint, read_entrypoint
+from orch_notebook.model.backfills import BackfillProgress
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.differences import compare_deployments
 from orch_notebook.model.notices import Message, Notice
@@ -117,7 +118,12 @@ class Deployments:
         return backfills.begin_backfill(self._store, self._clock.now(), plan, at_once=at_once)
 
     def backfill_runs(self, backfill_id: str) -> list[FlowRun]:
-        """Return the runs of a backfill in its order.
+        """Return the last attempt of each point of a backfill, in its order, with what it recorded.
+
+        Parameters
+        ----------
+        backfill_id : str
+            An id, or so much of its beginning or end as is unique.
 
         Raises
         ------
@@ -125,7 +131,18 @@ class Deployments:
             There is no such backfill.
         """
         sweep(self._store, this_owner(), self._clock.now())
-        return backfills.runs_of(self._store, backfill_id)
+        return backfills.results_of(self._store, backfills.find_backfill(self._store, backfill_id))
+
+    def backfills(self, backfill_id: str | None = None) -> list[BackfillProgress]:
+        """Return how far every backfill is, or one of them, newest first.
+
+        Raises
+        ------
+        NotFound
+            There is no such backfill.
+        """
+        sweep(self._store, this_owner(), self._clock.now())
+        return self._store.backfills(backfill_id and backfills.find_backfill(self._store, backfill_id))
 
     def cancel_backfill(self, backfill_id: str) -> int:
         """Cancel what is left of a backfill; return how many runs that were.
@@ -135,7 +152,8 @@ class Deployments:
         NotFound
             There is no such backfill.
         """
-        return backfills.cancel_backfill(self._store, this_owner(), self._clock.now(), backfill_id)
+        found = backfills.find_backfill(self._store, backfill_id)
+        return backfills.cancel_backfill(self._store, this_owner(), self._clock.now(), found)
 
     def compare(self, path: Path, *, prune: bool = False) -> list[Change]:
         """Return what bringing the deployments in line with a file would change.

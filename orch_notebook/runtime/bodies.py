@@ -14,7 +14,10 @@ from typing import Any
 from orch_notebook.model.cells import timed_python
 from orch_notebook.runtime.trees import making_trees
 
-__all__ = ["compile_cell", "evaluate", "run_coroutine"]
+__all__ = ["Code", "compile_cell", "evaluate", "run_coroutine"]
+
+#: What a body is compiled to: all of it, or one piece after the other.
+Code = CodeType | tuple[CodeType, ...]
 
 TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 #: What a last expression that binds names is kept under until it is shown.
@@ -24,7 +27,7 @@ SILENT_TOKENS = frozenset({tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, toke
 
 def compile_cell(
     source: str, filename: str, late: Collection[str] = (), shown: str = "last_expr"
-) -> tuple[CodeType | None, CodeType | None]:
+) -> tuple[Code | None, CodeType | None]:
     """Compile a cell's body, and its last expression apart when its value is to be shown (no ``;`` behind it).
 
     Parameters
@@ -47,14 +50,16 @@ def compile_cell(
     >>> compile_cell("1;", "<cell>")[1] is None
     True
     """
-    body: CodeType | None = None
+    body: Code | None = None
     last: CodeType | None = None
+    is_whole = False
     with making_trees:
         tree = _parse(source, filename)
         if (text := timed_python(source)) is not None:
             # Below %%time stands the body itself; at these lines people know it.
             inner = _parse(text, filename)
             source, tree = text, ast.increment_lineno(inner, tree.body[0].lineno)
+            is_whole = True
         # IPython compiles statement by statement, so these may stand anywhere, as below a magic.
         tree.body.sort(key=lambda node: not _is_future_import(node))
         if _is_silenced(source):
@@ -74,11 +79,48 @@ def compile_cell(
                 value = ast.copy_location(ast.Name(SHOWN, ast.Load()), value)
                 ast.fix_missing_locations(tree)
             last = compile(ast.Expression(value), filename, "eval", TOP_LEVEL_AWAIT, dont_inherit=True)
+        pieces = [tree] if is_whole or not _repeats_constants(tree) else [ast.Module([node], []) for node in tree.body]
         if late and tree.body:
-            _declare(tree, late)
+            for piece in pieces:
+                _declare(piece, late)
         if tree.body:
-            body = compile(tree, filename, "exec", TOP_LEVEL_AWAIT, dont_inherit=True)
+            codes = [compile(each, filename, "exec", TOP_LEVEL_AWAIT, dont_inherit=True) for each in pieces]
+            body = codes[0] if len(codes) == 1 else tuple(codes)
     return body, last
+
+
+def _repeats_constants(tree: ast.Module) -> bool:
+    """Whether statements have equal constants that are one object if they are compiled together.
+
+    IPython compiles each by itself, so ``a = 300`` and ``b = 300`` give two.  What awaits has to stay in one loop, and
+    what speaks of globals or of the future speaks for all that follows.
+    """
+    seen: set[tuple[type, Any]] = set()
+    is_repeated = False
+    for statement in tree.body:
+        found: set[tuple[type, Any]] = set()
+        for node in ast.walk(statement):
+            match node:
+                case ast.Await() | ast.AsyncFor() | ast.AsyncWith() | ast.Global():
+                    return False
+                case ast.Constant(value=value) if not _is_one_anyway(value):
+                    found.add((type(value), value))
+                case ast.Tuple(elts=[ast.Constant(), *_]):
+                    found.add((tuple, ast.unparse(node)))
+        if _is_future_import(statement):
+            return False
+        is_repeated = is_repeated or not seen.isdisjoint(found)
+        seen |= found
+    return is_repeated
+
+
+def _is_one_anyway(value: object) -> bool:
+    """Whether Python keeps one object of that value for all code: small numbers, and texts that could be names."""
+    if isinstance(value, int):
+        return -5 <= value <= 256
+    if isinstance(value, str):
+        return len(value) < 2 or (value.isascii() and value.replace("_", "a").isalnum())
+    return not isinstance(value, float | complex | bytes)
 
 
 def _add_assigned(tree: ast.Module) -> None:
@@ -146,9 +188,13 @@ def _is_silenced(source: str) -> bool:
     return bool(said) and said[-1] == ";"
 
 
-def evaluate(code: CodeType, globals: dict[str, Any], locals: dict[str, Any]) -> Any:
+def evaluate(code: Code, globals: dict[str, Any], locals: dict[str, Any]) -> Any:
     """Execute compiled code over namespaces and return the value of an expression; what awaits gets its own loop."""
-    result = eval(code, globals, locals)  # noqa: S307 - running the user's code is the purpose
+    if isinstance(code, tuple):
+        for piece in code:
+            eval(piece, globals, locals)  # noqa: S307 - running the user's code is the purpose
+        return None
+    result = eval(code, globals, locals)  # noqa: S307
     if code.co_flags & inspect.CO_COROUTINE:
         return run_coroutine(result)
     return result

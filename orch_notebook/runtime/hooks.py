@@ -99,8 +99,8 @@ class PlainHooks:
         """Do nothing."""
 
 
-def execute(cell: CellTask, body: Body, hooks: CellHooks, capture: Capture) -> None:
-    """Run a cell's body, and show the value of its last expression, or those that the face wants to be shown."""
+def execute(cell: CellTask, body: Body, hooks: CellHooks, capture: Capture) -> Any:
+    """Run a cell's body, show the value of its last expression, or those that the face wants, and return the last."""
     late = body.late if body.locals is not body.globals else ()
     code, last = compile_cell(cell.body, hooks.filename(cell), late, hooks.shown())
     token = showing.set(lambda value: hooks.show(cell, value, capture))
@@ -111,5 +111,6 @@ def execute(cell: CellTask, body: Body, hooks: CellHooks, capture: Capture) -> N
             value = evaluate(last, body.globals, body.locals) if last is not None else None
         if last is not None:
             hooks.show(cell, value, capture)
+        return value
     finally:
         showing.reset(token)

@@ -26,6 +26,7 @@ from orch_notebook.runtime.capture import Capture, capturing
 from orch_notebook.runtime.context import within_cell
 from orch_notebook.runtime.copies import NotCopied
 from orch_notebook.runtime.generators import GENERATORS, put_generator, take_generator
+from orch_notebook.runtime.history import History
 from orch_notebook.runtime.hooks import CellHooks, PlainHooks, execute
 from orch_notebook.runtime.keeping import Keeping
 from orch_notebook.runtime.namespaces import ABSENT, Body, Namespaces
@@ -97,6 +98,7 @@ class CellProgram:
         self._log_limit = log_limit
         self._lock = threading.RLock()
         self._order = {task.name: order for order, task in enumerate(flow)}
+        self._history = History(self._wiring, self._order)
         self._published: dict[str, int] = {}
         self._shared: set[str] = set()
         #: For tasks whose attempt has changed its inputs, why these could not be put back.
@@ -319,7 +321,8 @@ class CellProgram:
         if place is not None:
             is_done, note = self._away.perform(place, cell, body, capture)
         if not is_done:
-            execute(cell, body, self._hooks, capture)
+            with self._history.told(cell.name, body.locals):
+                self._history.note(cell.name, execute(cell, body, self._hooks, capture))
         return note
 
     def _publish(self, task: str, made: Mapping[str, Any], made_by: str, seconds: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from orch_notebook.errors import NotFound, ParameterError, UsageError
@@ -107,3 +109,24 @@ def test_there_must_be_something_to_run(orchestrator, settings, clock):
         orchestrator.deployments.backfill(orchestrator.deployments.plan_backfill("nightly", ["n=1"]))
     with pytest.raises(UsageError, match="At least one"):
         orchestrator.deployments.backfill(orchestrator.deployments.plan_backfill("nightly", ["n=2"]), at_once=0)
+
+
+def test_the_table_of_a_backfill(orchestrator, settings, clock):
+    """Each point is one row, its last attempt, with what it recorded; how far all is is counted by points."""
+    orchestrator.deployments.promote(
+        Path(orchestrator.deployments.find("nightly").plan.notebook), "nightly",
+        parameters={"day": "2026-01-01"}, terms=Terms(retries=1),
+    )  # fmt: skip
+    backfill = orchestrator.deployments.backfill(orchestrator.deployments.plan_backfill("nightly", ["n=1..3"]))
+    assert orchestrator.deployments.backfills()[0].words() == "0 of 3 ended (0 %): 3 scheduled"
+    first = orchestrator.deployments.backfill_runs(backfill)[0]
+    orchestrator.store.record_value(first.run_id, "rows", 5, clock.now())
+    work(orchestrator, settings, clock, FAILED)
+    runs = orchestrator.deployments.backfill_runs(backfill[-6:])
+    assert [(run.parameters["n"], run.attempt, run.values) for run in runs] == [
+        (1, 2, {"rows": 5}), (2, 2, {}), (3, 2, {}),
+    ]  # fmt: skip
+    [progress] = orchestrator.deployments.backfills(backfill)
+    assert (progress.words(), progress.total) == ("3 of 3 ended (100 %): 3 failed", 3)
+    with pytest.raises(NotFound, match="no backfill 'none'"):
+        orchestrator.deployments.backfills("none")

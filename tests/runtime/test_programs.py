@@ -348,6 +348,26 @@ def test_what_is_shown_does_not_depend_on_late_names(source, is_shown) -> None:
     assert (compile_cell(source, "<cell>", ["x"])[1] is not None) == is_shown
 
 
+APART = {
+    "numbers": ("a = 300\nb = 300\na is b", False),
+    "texts": ("a = 'two words'\nb = 'two words'\na is b", False),
+    "tuples": ("a = (1, 2)\nb = (1, 2)\na is b", False),
+    "in one statement": ("a = b = 300\na is b", True),
+    "small numbers": ("a = 3\nb = 3\na is b", True),
+}
+
+
+@pytest.mark.parametrize("source, is_same", APART.values(), ids=APART)
+@pytest.mark.parametrize("late", [(), ("a", "b")], ids=["own", "late"])
+def test_equal_constants_of_two_statements_are_two_objects(source, is_same, late) -> None:
+    """As where IPython compiles each statement by itself."""
+    globals_: dict = {}
+    locals_: dict = {}
+    body, last = compile_cell(source, "<cell>", late)
+    evaluate(body, globals_, locals_)
+    assert evaluate(last, globals_, locals_) is is_same
+
+
 @pytest.mark.parametrize("late", [(), ("n",)], ids=["own", "late"])
 def test_a_last_expression_may_bind_a_name(late) -> None:
     """Its value is shown, and the name is bound where functions look for it if they do."""
@@ -355,6 +375,22 @@ def test_a_last_expression_may_bind_a_name(late) -> None:
     for code in compile_cell("m = 1\n(n := m + 1) * 10", "<cell>", late):
         shown = code and evaluate(code, globals_, locals_)
     assert shown == 20 and (globals_ if late else locals_)["n"] == 2
+
+
+def test_a_cell_that_may_bind_any_name_may_take_it_away() -> None:
+    """What ``exec`` deletes, as ``%reset`` does, is there for nobody below and not when the run is over."""
+    notebook = Notebook("x = 1", "exec(code)", "is_there = 'x' in globals()", code="del x")
+    notebook.run()
+    assert (notebook.names["is_there"], "x" in notebook.names) == (False, False)
+
+
+@pytest.mark.parametrize("how", [{}, {"last_first": True}, {"threads": 4}], ids=["oldest", "newest", "threads"])
+def test_a_task_that_asks_for_the_history_finds_what_tasks_above_it_showed(how) -> None:
+    """The last values in the order of the notebook, whichever came last; afterwards they are gone."""
+    notebook = Notebook("1 + 1", "n = 5", "n * 2", "last = _, __, Out[1]", "last", Out={})
+    notebook.run(**how)
+    assert notebook.names["last"] == (10, 2, 2)
+    assert "_" not in notebook.names
 
 
 def test_a_cell_that_may_bind_any_name_hands_on_all_of_them() -> None:

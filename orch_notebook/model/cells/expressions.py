@@ -396,6 +396,8 @@ def assign(frame: Frame, target: ast.AST, value: Value) -> None:
                 assign(frame, inner, element)
     elif isinstance(target, ast.Attribute):
         receiver = evaluate(frame, target.value)
+        if is_call_of(target.value, "get_ipython"):
+            frame.touch("state:display")
         note_change(frame, receiver, target.attr)
         frame.store(receiver, value)
     elif isinstance(target, ast.Subscript):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from orch_notebook.model.backfills import BackfillProgress
 from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.events import Event
 from orch_notebook.model.notices import Message
@@ -298,6 +299,14 @@ class Store(Protocol):
 
     def messages(self, deployment: str | None = None, limit: int = 100) -> list[Message]:
         """Return the newest messages, waiting, sent and given up."""
+        ...
+
+    def backfills(self, backfill: str | None = None) -> list[BackfillProgress]:
+        """Return how far every backfill is, or one of them, newest first."""
+        ...
+
+    def backfills_like(self, part: str) -> list[str]:
+        """Return up to two ids of backfills that begin or end with `part`."""
         ...
 
     def record_value(self, run_id: str, name: str, value: Any, now: datetime, task: str | None = None) -> None:

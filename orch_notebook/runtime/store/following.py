@@ -1,4 +1,4 @@
-"""What follows the end of a run, as the store keeps it: values, messages, and runs that another one starts.
+"""What follows the end of a run, as the store keeps it: values, messages, runs that another one starts, backfills.
 
 Every verb is one short transaction.
 """
@@ -12,9 +12,11 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
+from orch_notebook.model.backfills import BackfillProgress
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.notices import Message
 from orch_notebook.model.runs import FlowRun
+from orch_notebook.model.states import StateType
 from orch_notebook.runtime.store import rows
 
 __all__ = ["Following"]
@@ -171,6 +173,27 @@ class Following(ABC):
         with self._read() as connection:
             found = self._queries.select_messages(connection, deployment=deployment, limit=limit)
             return [_message(row) for row in found]
+
+    # backfills
+
+    def backfills(self, backfill: str | None = None) -> list[BackfillProgress]:
+        """Return how far every backfill is, or one of them, newest first."""
+        counts: dict[str, dict[StateType, int]] = {}
+        about: dict[str, tuple[str, float]] = {}
+        with self._read() as connection:
+            for row in self._queries.select_backfills(connection, backfill=backfill):
+                counts.setdefault(row["backfill"], {})[StateType(row["state_type"])] = row["count"]
+                _, began = about.get(row["backfill"], ("", row["created_at"]))
+                about[row["backfill"]] = row["deployment"], min(began, row["created_at"])
+        found = [
+            BackfillProgress(each, about[each][0], rows.known_instant(about[each][1]), counts[each]) for each in counts
+        ]
+        return sorted(found, key=lambda each: (each.created_at, each.backfill), reverse=True)
+
+    def backfills_like(self, part: str) -> list[str]:
+        """Return up to two ids of backfills that begin or end with `part`."""
+        with self._read() as connection:
+            return [row["backfill"] for row in self._queries.select_backfills_like(connection, part=part.lower())]
 
     # values
 

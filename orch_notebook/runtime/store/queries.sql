@@ -403,6 +403,18 @@ WHERE key = :key AND state = 'waiting' AND attempts = :attempts;
 -- Safe: reads.
 SELECT * FROM messages WHERE :deployment IS NULL OR deployment = :deployment ORDER BY created_at DESC, key LIMIT :limit;
 
+-- name: select_backfills
+-- Safe: reads.  A run that was repeated counts with its repetition.
+SELECT backfill, deployment, state_type, count(*) AS count, min(created_at) AS created_at FROM runs
+WHERE backfill IS NOT NULL AND (:backfill IS NULL OR backfill = :backfill)
+  AND NOT EXISTS (SELECT 1 FROM runs AS again WHERE again.retry_of = runs.run_id)
+GROUP BY backfill, deployment, state_type;
+
+-- name: select_backfills_like
+-- Safe: reads; the part holds only hexadecimal digits and dashes.
+SELECT DISTINCT backfill FROM runs
+WHERE backfill IS NOT NULL AND (backfill LIKE :part || '%' OR backfill LIKE '%' || :part) ORDER BY backfill LIMIT 2;
+
 -- name: upsert_recorded!
 -- Safe: one statement; the last value of a name stands.
 INSERT INTO recorded (run_id, name, value, task, at) VALUES (:run_id, :name, :value, :task, :now)

@@ -277,6 +277,7 @@ from decimal import getcontext¶getcontext().prec = 4       | state:settings!
 get_ipython().run_line_magic('matplotlib', 'notebook')     | state:matplotlib.rcParams!
 get_ipython().run_cell_magic('file', 'f.py', 'x')          | file:f.py!
 get_ipython().run_line_magic('precision', '')              | state:display!
+get_ipython().ast_node_interactivity = 'all'               | state:IPython state:display!
 import logging¶h = logging.FileHandler('a.log')            | state:logging!
 print(open('a.log').read())                                | file:a.log state:logging!
 import pandas as pd¶df = pd.read_csv('a.csv')              | file:a.csv
