@@ -53,6 +53,7 @@ __all__ = [
     "remove_limit",
     "resume_flow_run",
     "serve",
+    "suspend_flow_run",
     "tags",
     "task",
     "task_input_hash",
@@ -65,7 +66,8 @@ __all__ = [
 
 # Where each public name is found when it is first asked for; loading them all would take a hundred times as long.
 _HOMES = {
-    "resume_flow_run": ("orch_notebook.functions.pausing", "resume_flow_run"),
+    "suspend_flow_run": ("orch_notebook.functions.pausing", "suspend_flow_run"),
+    "resume_flow_run": ("orch_notebook.functions.resuming", "resume_flow_run"),
     "pause_flow_run": ("orch_notebook.functions.pausing", "pause_flow_run"),
     "transaction": ("orch_notebook.functions.transactions", "transaction"),
     "remove_limit": ("orch_notebook.functions.limits", "remove_limit"),

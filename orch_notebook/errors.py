@@ -17,6 +17,7 @@
     ├── FlowRunError              how a flow run ended, raised where somebody waits for it
     │   ├── FlowRunFailed
     │   ├── FlowRunTimedOut
+    │   ├── FlowRunSuspended      it has not ended: it goes on when somebody resumes it
     │   └── FlowRunCancelled
     ├── TaskError                 what befell a task besides what its own code raised
     │   ├── NotPicklable          a value that cannot travel to a task's process or back
@@ -45,6 +46,7 @@ __all__ = [
     "FlowRunCancelled",
     "FlowRunError",
     "FlowRunFailed",
+    "FlowRunSuspended",
     "FlowRunTimedOut",
     "HeaderError",
     "HistoryConflict",
@@ -165,6 +167,10 @@ class FlowRunFailed(FlowRunError):
 
 class FlowRunTimedOut(FlowRunError, TimeoutError):
     """The flow took longer than its timeout."""
+
+
+class FlowRunSuspended(FlowRunError):
+    """The run waits for an answer and holds no process meanwhile; resumed, it goes on in another."""
 
 
 class FlowRunCancelled(FlowRunError):

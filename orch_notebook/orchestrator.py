@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
-from orch_notebook.functions.entrypoints import load, read_entrypoint
+from orch_notebook.functions.entrypoints import read_entrypoint
+from orch_notebook.functions.loading import load
 from orch_notebook.functions.schemas import parameters_of
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report

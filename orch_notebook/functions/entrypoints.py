@@ -1,27 +1,27 @@
 """Where a flow or task of a module is found again: by another process, and when its file has changed since.
 
 In: ``etl.py:nightly`` or ``package.etl:nightly`` as a person writes it, or the flow itself.  Out: the place, and from
-a place the flow.  Loading a module runs its code, as importing it does; it never is ``__main__`` then.
+a place the module.  Loading a module runs its code, as importing it does; it never is ``__main__`` then.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from orch_notebook.errors import ModuleError
-from orch_notebook.functions.flows import FunctionFlow
 from orch_notebook.functions.wrapping import Wrapped
+from orch_notebook.runtime.files import make_private_folder, write_whole
 
-__all__ = ["Entrypoint", "entrypoint_of", "is_entrypoint", "load", "load_module", "read_entrypoint"]
+__all__ = ["Entrypoint", "entrypoint_of", "is_entrypoint", "load_module", "pin", "read_entrypoint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,45 +110,23 @@ def entrypoint_of(found: Wrapped[..., Any]) -> Entrypoint | None:
     return None
 
 
-def load(place: Entrypoint, pinned: Path | None = None, kind: type[Wrapped[..., Any]] = FunctionFlow) -> Any:
-    """Return the flow or task at a place.
-
-    Parameters
-    ----------
-    pinned : Path, optional
-        A copy of the module's file, whose code is taken in its stead.
-    kind : type
-        What is wanted.
+def pin(file: Path, folder: Path) -> Path:
+    """Keep a copy of a module's file that no later edit changes, named by its content.
 
     Raises
     ------
     ModuleError
-        The module cannot be loaded, or has no such flow.
+        It cannot be read or written.
     """
-    module = load_module(place, pinned)
-    there = {name: value for name, value in vars(module).items() if isinstance(value, kind)}
-    if not place.name:
-        # One that was imported from elsewhere is not meant.
-        own = {name: value for name, value in there.items() if value.fn.__module__ == place.module}
-        if len(own) == 1:
-            return next(iter(own.values()))
-        listed = ", ".join(f"{place.file.name}:{name}" for name in own)
-        raise ModuleError(f"{place.file} has {'several flows: ' + listed if own else 'no flow'}.", path=str(place.file))
-    found: Any = module
-    for part in place.name.split("."):
-        found = getattr(found, part, None)
-    if isinstance(found, kind):
-        return found
-    raise ModuleError(_about_missing(place, there, found, kind), path=str(place.file))
-
-
-def _about_missing(place: Entrypoint, there: Mapping[str, Any], found: Any, kind: type[Wrapped[..., Any]]) -> str:
-    word = "flow" if kind is FunctionFlow else "task"
-    if found is not None:
-        return f"{place.name!r} in {place.file} is no {word}; put @{word} above it."
-    near = get_close_matches(place.name, there, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(there)}." if there else ""
-    return f"{place.file} has no {word} {place.name!r}.{hint}"
+    try:
+        data = file.read_bytes()
+        copy = make_private_folder(folder) / f"{hashlib.sha256(data).hexdigest()}.py"
+        if not (copy.exists() and copy.read_bytes() == data):
+            write_whole(copy, data)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ModuleError(f"No copy of {file} can be kept in {folder}: {reason}.", path=str(file)) from None
+    return copy
 
 
 def load_module(place: Entrypoint, pinned: Path | None = None) -> ModuleType:
@@ -172,7 +150,7 @@ def load_module(place: Entrypoint, pinned: Path | None = None) -> ModuleType:
         if package:
             importlib.import_module(package)
         # The code bears the name of the file it is read from, so tracebacks show the lines that ran.
-        code = compile(source.read_bytes(), str(source), "exec")
+        code = compile(source.read_bytes(), str(source), "exec", dont_inherit=True)
         module.__dict__.update(__file__=str(place.file), __package__=package, __builtins__=__builtins__)
         if place.file.name == "__init__.py":
             module.__dict__.update(__path__=[str(place.file.parent)], __package__=place.module)

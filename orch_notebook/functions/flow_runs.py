@@ -15,13 +15,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, FlowRunTimedOut, ReturnedFailure
+from orch_notebook.functions.entrypoints import entrypoint_of, pin
 from orch_notebook.functions.futures import Future
+from orch_notebook.functions.keeping import keep_parameters
 from orch_notebook.functions.logs import logging_prints
 from orch_notebook.functions.loops import loops
 from orch_notebook.functions.options import TaskOptions
-from orch_notebook.functions.outcomes import Outcome
+from orch_notebook.functions.outcomes import Outcome, Suspension
 from orch_notebook.functions.performances import Performance, new_run, shown
 from orch_notebook.functions.tasks import FunctionTask
+from orch_notebook.model.deployments import Plan
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.calls import Call, TaskStopped
@@ -326,6 +329,7 @@ class FlowCall:
         if (
             outcome.is_completed()
             or outcome.is_cancelled()
+            or outcome.is_paused()
             or is_lost
             or self.is_stuck
             or not self.flow.retry_policy.allows(scope.attempt + 1)
@@ -349,6 +353,8 @@ class FlowCall:
             why = f"It took longer than its timeout of {self.flow.timeout:g} s."
             late = FlowRunTimedOut(f"Flow {self.flow.name!r}: {why}", run_id=performance.run_id)
             return Outcome(T.FAILED, "TimedOut", why, late)
+        if isinstance(error, Suspension):
+            return Outcome(T.PAUSED, "Suspended", error.waits_for, error.error)
         if error is not None:
             performance.log_failure(error)
             line = f"{type(error).__name__}: {error}".splitlines()[0][:300]
@@ -395,9 +401,23 @@ class FlowCall:
         return Outcome(T.CANCELLED, data=error)
 
     def _close(self, performance: Performance, outcome: Outcome) -> None:
+        if outcome.is_paused():
+            self._leave(performance, outcome)
+            return
         hooks = {T.COMPLETED: "on_completion", T.FAILED: "on_failure", T.CANCELLED: "on_cancellation"}
         self._hooks(hooks.get(outcome.type, "on_crashed"), outcome)
         performance.close(outcome.to_state() if outcome.is_final() else None)
+
+    def _leave(self, performance: Performance, outcome: Outcome) -> None:
+        """Leave the run to whoever goes on with it: what it was given is kept, and how a worker finds the flow."""
+        home, lease = performance.home, performance.engine.journal.lease
+        keep_parameters(home, performance.run_id, self.bound.arguments)
+        place = entrypoint_of(self.flow)
+        if place is not None and self.claimed is None:
+            pinned = pin(place.file, home.settings.folder("snapshots"))
+            plan = Plan(str(place.file), str(pinned), str(place.folder), entrypoint=place.text)
+            home.store.plan_run(lease, plan)
+        performance.leave(outcome.to_state())
 
     def _hooks(self, kind: str, outcome: Outcome) -> None:
         run = SeenRun(self.scope, outcome)
@@ -413,4 +433,19 @@ class FlowCall:
         if self.return_state and not isinstance(outcome.data, KeyboardInterrupt):
             return outcome
         __tracebackhide__ = True
+        return self.give(outcome)
+
+    def give(self, outcome: Outcome) -> Any:
+        """Return what the function returned, or raise why it did not.
+
+        Raises
+        ------
+        FlowRunSuspended
+            It has not ended.
+        Exception
+            What the function raised.
+        """
+        __tracebackhide__ = True
+        if outcome.is_paused():
+            raise outcome.data
         return outcome.result()

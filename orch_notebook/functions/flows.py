@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, overload
 
 from orch_notebook.errors import NotFound, ParameterError, UsageError
 from orch_notebook.functions.arguments import validate
 from orch_notebook.functions.doors import above
 from orch_notebook.functions.flow_runs import FlowCall
+from orch_notebook.functions.keeping import kept_parameters
 from orch_notebook.functions.loops import AsyncCall
 from orch_notebook.functions.options import FlowOptions, changed, make, retry_policy
+from orch_notebook.functions.resuming import answer
 from orch_notebook.functions.wrapping import Wrapped
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import StateType
@@ -153,7 +156,8 @@ class FunctionFlow(Wrapped[P, R]):
         ParameterError
             Its parameters are not what the function takes.
         """
-        return FlowCall(self, self._parameters((), dict(run.parameters)), True, earlier, claimed=(run, lease))
+        given = self._parameters((), kept_parameters(open_home(), run))
+        return FlowCall(self, given, True, earlier, claimed=(run, lease))
 
     def prepared(self, parameters: Mapping[str, Any], begun: Callable[[str], object]) -> FlowCall:
         """Return the call with these parameters, which tells the id of its run when it begins.
@@ -188,6 +192,44 @@ class FunctionFlow(Wrapped[P, R]):
             See :func:`orch_notebook.promotion.serving.serve_flow`.
         """
         above("serve_flow")(self, name, **terms)
+
+    def resume(self, run_id: str, run_input: Any = None, *, return_state: bool = False) -> Any:
+        """Go on with a suspended run of this flow here, with the answer that it waits for.
+
+        Returns
+        -------
+        object
+            What the function returns.
+
+        Raises
+        ------
+        NotFound
+            There is no such run of this flow.
+        UsageError
+            It is not suspended, or somebody else goes on with it.
+        ParameterError
+            The answer is not what it asks for.
+        """
+        home = open_home()
+        run = home.store.run(run_id)
+        if run is None or run.flow != self.name:
+            raise NotFound(f"Flow {self.name!r} has no run {run_id!r}.", run_id=run_id)
+        if run.state.name != "Suspended":
+            raise UsageError(f"Run {short_id(run_id)} is {run.state.name}, not suspended.", run_id=run_id)
+        if hasattr(run_input, "model_dump"):
+            run_input = run_input.model_dump(mode="json")
+        answer(home, run, run_input)
+        home.store.wake_run(run_id, home.clock.now())
+        expires_at = home.clock.now() + timedelta(seconds=home.settings.lease)
+        lease = home.store.claim_run(run_id, this_owner(), "", expires_at, is_limited=False)
+        if lease is None:
+            raise UsageError(f"A worker goes on with run {short_id(run_id)} already.", run_id=run_id)
+        call = self.claimed(run, lease)
+        try:
+            outcome = call.run()
+        finally:
+            home.store.release(lease)
+        return outcome if return_state else call.give(outcome)
 
     def on_completion(self, hook: Callable[..., Any]) -> Callable[..., Any]:
         """Have a function called after every run that completes; for use as a decorator."""

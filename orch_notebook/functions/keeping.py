@@ -28,7 +28,7 @@ from orch_notebook.runtime.pickling import from_bytes, to_bytes
 if TYPE_CHECKING:
     from orch_notebook.functions.futures import Future
 
-__all__ = ["Keeper", "Plan"]
+__all__ = ["Keeper", "Plan", "keep_parameters", "kept_parameters"]
 
 #: Pickled results up to this many bytes are kept inside the event of their completion.
 INLINE = 4096
@@ -73,7 +73,7 @@ class Keeper:
     def __init__(self, home: Home, run: FlowRun, line: str) -> None:
         self._home = home
         self._run = run
-        self._line = line
+        self.line = line
         self._table = Fingerprints()
         self._sources: dict[int, tuple[Any, str]] = {}
         self._lock = threading.Lock()
@@ -114,7 +114,7 @@ class Keeper:
                 return (from_bytes(data),)
             except Exception:  # noqa: BLE001 - made with other versions of the libraries: as good as not there
                 return None
-        found = self._home.results.load(f"{self._line}/{key}") if inline == "file" else None
+        found = self._home.results.load(f"{self.line}/{key}") if inline == "file" else None
         return None if found is None else (found.values["value"],)
 
     # before the work
@@ -134,7 +134,7 @@ class Keeper:
                 future.task,
                 future.task.named(args, kwargs) if policy is not None else _by_place(args, kwargs),
                 self._run.parameters,
-                self._line,
+                self.line,
                 lambda name, value: self._digest(future, name, value),
                 lambda: self._source(future.task.source),
             )
@@ -222,7 +222,7 @@ class Keeper:
             if len(data) <= INLINE:
                 details["kept"] = base64.b64encode(self._home.results.seal(data)).decode()
             else:
-                self._home.results.keep(f"{self._line}/{plan.key}", {"value": future.value}, made_by)
+                self._home.results.keep(f"{self.line}/{plan.key}", {"value": future.value}, made_by)
                 details["kept"] = "file"
         except Exception as error:  # noqa: BLE001 - what cannot be kept is no failure: the task always runs
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -282,3 +282,17 @@ def _pickled(value: Any) -> bytes:
 def _by_place(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments by where they stand; cheaper than by parameter, and as good within one run."""
     return {**{str(place): value for place, value in enumerate(args)}, **kwargs}
+
+
+def keep_parameters(home: Home, run_id: str, parameters: Mapping[str, Any]) -> None:
+    """Keep what a run was given for whoever goes on with it; the store shows it only as JSON can."""
+    try:
+        home.results.keep(f"parameters/{run_id}", parameters, run_id)
+    except Exception:  # noqa: BLE001 - what cannot be pickled is given as the store shows it
+        return
+
+
+def kept_parameters(home: Home, run: FlowRun) -> dict[str, Any]:
+    """Return what a run was given: as it was kept, or as the store shows it."""
+    kept = home.results.load(f"parameters/{run.run_id}")
+    return dict(run.parameters if kept is None else kept.values)

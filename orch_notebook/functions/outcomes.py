@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from orch_notebook.errors import ReturnedFailure, TaskError
+from orch_notebook.errors import FlowRunSuspended, ReturnedFailure, TaskError
 from orch_notebook.model.states import NAMES, State, StateType
 from orch_notebook.runtime.calls import without_ours
 
-__all__ = ["Cancelled", "Completed", "Crashed", "Failed", "Outcome"]
+__all__ = ["Cancelled", "Completed", "Crashed", "Failed", "Outcome", "Suspension"]
 
 T = StateType
 
@@ -123,6 +123,15 @@ class Outcome:
         return (self.type, self.name, self.message) == (other.type, other.name, other.message)
 
     __hash__ = None  # type: ignore[assignment]
+
+
+class Suspension(BaseException):
+    """Leaves the body of a flow that is suspended; no ``except Exception`` of the body stands in its way."""
+
+    def __init__(self, error: FlowRunSuspended, waits_for: str) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.waits_for = waits_for
 
 
 def Completed(*, message: str = "", data: Any = None, name: str = "") -> Outcome:

@@ -123,8 +123,13 @@ class Performance:
         self.runner: Runner = runner or home.pools.runner(home.settings.runner)
         self._runners: dict[str, Runner] = {}
         self._usual = usual = self.runner.name
-        self._capacity = home.settings.resources
-        self.machine = RunMachine(Graph(), capacity=self._capacity, runner=usual, is_open=True)
+        self._capacity = capacity = home.settings.resources
+        # A run that was suspended goes on: its tasks stand as they stood.
+        history = [event for _, event in home.store.events(run.run_id)] if seq else []
+        if history:
+            self.machine = RunMachine.replay(history, capacity=capacity, runner=usual, is_open=True)
+        else:
+            self.machine = RunMachine(Graph(), capacity=capacity, runner=usual, is_open=True)
         self.engine = Engine(
             self.machine,
             self._perform,
@@ -143,10 +148,14 @@ class Performance:
         self.keeper = Keeper(home, self.run, chain[-1].run_id if chain else self.run.run_id)
         for each in chain:
             self.keeper.inherit(each)
-        self.engine.journal.record(RunCreated(run.created_at, run.flow, Graph(), run.parameters))
+        if history:
+            self.keeper.inherit(home.store.run(run.run_id) or run)
+        else:
+            self.engine.journal.record(RunCreated(run.created_at, run.flow, Graph(), run.parameters))
         self.engine.begin()
-        #: Given the answer when somebody resumes the run; None while it is not paused.
-        self.resumed: Callable[[Any], object] | None = None
+        #: Called now and then while the run is paused: looks whether somebody has answered.
+        self.look_for_answer: Callable[[], object] | None = None
+        self._pauses = 0
         self.final: State | None = None
         self.broken: BaseException | None = None
         self._told_end: list[Callable[[], object]] = []
@@ -156,10 +165,18 @@ class Performance:
 
     def _take_requests(self) -> list[str]:
         found = self.home.store.take_requests(self.run.run_id, self.home.clock.now())
-        for request in found:
-            if request.startswith("resume ") and self.resumed is not None:
-                self.resumed(json.loads(request.removeprefix("resume ")))
+        if (look := self.look_for_answer) is not None:
+            look()
         return found
+
+    def next_pause(self) -> str:
+        """Return the key of a pause that was given none: the first of the body is always the same one."""
+        self._pauses += 1
+        return f"pause-{self._pauses}"
+
+    def leave(self, state: State) -> None:
+        """Leave the run in a state that is not its end, once every task run has ended."""
+        self.engine.leave(state)
 
     def _finish(self) -> None:
         """End it, because the process does: what was submitted outside of flows is waited for, a flow is cancelled."""
@@ -296,6 +313,7 @@ class Performance:
         with self.lock:
             self._names.clear()
             self.failed.clear()
+            self._pauses = 0
         self.keeper.begin_again()
 
     def call(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_type_hints
 
 from orch_notebook.functions.arguments import validate
-from orch_notebook.model.parameters import Parameter
+from orch_notebook.model.parameters import Parameter, parse_assignments
 
-__all__ = ["check_given", "parameters_of"]
+__all__ = ["check_given", "fields_of", "parameters_of", "read_words", "words_of"]
 
 
 def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
@@ -34,7 +34,7 @@ def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     for name, each in inspect.signature(function).parameters.items():
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
             continue
-        annotation = _words(each.annotation if isinstance(each.annotation, str) else hints.get(name, each.annotation))
+        annotation = words_of(each.annotation if isinstance(each.annotation, str) else hints.get(name, each.annotation))
         if each.default is each.empty:
             found.append(Parameter(name, annotation, required=True, help=_help(hints.get(name))))
         elif _is_plain(each.default):
@@ -45,7 +45,8 @@ def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     return tuple(found)
 
 
-def _words(annotation: Any) -> str:
+def words_of(annotation: Any) -> str:
+    """Return an annotation as it is written; empty if there is none."""
     if annotation is inspect.Parameter.empty:
         return ""
     return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
@@ -75,3 +76,33 @@ def check_given(function: Callable[..., Any], given: Mapping[str, Any], flow: st
         One is not what its annotation says.
     """
     validate(function, given, flow)
+
+
+def fields_of(wanted: Any) -> tuple[Parameter, ...]:
+    """Return the fields of a pydantic model as parameters; nothing of any other type."""
+    fields = getattr(wanted, "model_fields", None)
+    if not isinstance(fields, dict):
+        return ()
+    found = []
+    for name, field in fields.items():
+        annotation, about = words_of(field.annotation), field.description or ""
+        if field.is_required():
+            found.append(Parameter(name, annotation, required=True, help=about))
+        elif _is_plain(field.default):
+            found.append(Parameter(name, annotation, field.default, help=about))
+        else:
+            found.append(Parameter(name, annotation, computed=True, help=about))
+    return tuple(found)
+
+
+def read_words(words: Sequence[str], schema: Sequence[Parameter]) -> dict[str, Any]:
+    """Read ``name=value`` words of a command line; where one value is wanted, its name may be left out.
+
+    Examples
+    --------
+    >>> read_words(["5"], [Parameter("input", "int", required=True)])
+    {'input': '5'}
+    """
+    if len(words) == 1 and [each.name for each in schema] == ["input"] and not words[0].startswith("input="):
+        words = [f"input={words[0]}"]
+    return parse_assignments(words, schema)

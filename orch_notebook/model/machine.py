@@ -102,7 +102,14 @@ class RunMachine:
                 stand.before = [each for each in graph.predecessors[name] if needs is None or each in needs]
 
     @classmethod
-    def replay(cls, events: Iterable[Event], *, is_open: bool = False) -> RunMachine:
+    def replay(
+        cls,
+        events: Iterable[Event],
+        *,
+        capacity: Mapping[str, float] = MappingProxyType({}),
+        runner: str = "",
+        is_open: bool = False,
+    ) -> RunMachine:
         """Rebuild the machine of a run from its recorded events.
 
         Raises
@@ -114,7 +121,7 @@ class RunMachine:
         first = next(events, None)
         if not isinstance(first, RunCreated):
             raise ImpossibleEvent("A run's history begins with RunCreated.")
-        machine = cls(first.graph, is_open=is_open)
+        machine = cls(first.graph, capacity=capacity, runner=runner, is_open=is_open)
         for event in events:
             machine.take(event)
         machine._forget_commands()

@@ -6,7 +6,6 @@ the run's end.  The run that was claimed is the flow's own run: there is no seco
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
@@ -16,11 +15,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, ModuleError, OrchError, StoreError, UsageError
+from orch_notebook.errors import FlowRunCancelled, OrchError, StoreError, UsageError
 from orch_notebook.functions.background import TaskCall
-from orch_notebook.functions.entrypoints import Entrypoint, load
+from orch_notebook.functions.entrypoints import Entrypoint, pin
 from orch_notebook.functions.flow_runs import FlowCall
 from orch_notebook.functions.flows import FunctionFlow
+from orch_notebook.functions.loading import load
 from orch_notebook.functions.schemas import check_given, parameters_of
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.events import RunCreated, RunStateChanged
@@ -30,7 +30,6 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.stopping import Stop
 from orch_notebook.promotion.terms import Terms
-from orch_notebook.runtime.files import make_private_folder, write_whole
 from orch_notebook.runtime.home import Home, close_homes, open_home
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
@@ -77,25 +76,6 @@ def plan_flow(settings: Settings, place: Entrypoint, terms: Terms) -> Planned:
     pinned = place.file if terms.track else pin(place.file, settings.folder("snapshots"))
     plan = terms.plan(place.file, pinned, place.text, place.folder)
     return Planned(flow, plan, parameters_of(flow.fn))
-
-
-def pin(file: Path, folder: Path) -> Path:
-    """Keep a copy of a module's file that no later edit changes, named by its content.
-
-    Raises
-    ------
-    ModuleError
-        It cannot be read or written.
-    """
-    try:
-        data = file.read_bytes()
-        copy = make_private_folder(folder) / f"{hashlib.sha256(data).hexdigest()}.py"
-        if not (copy.exists() and copy.read_bytes() == data):
-            write_whole(copy, data)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ModuleError(f"No copy of {file} can be kept in {folder}: {reason}.", path=str(file)) from None
-    return copy
 
 
 def place_of(plan: Plan) -> Entrypoint:

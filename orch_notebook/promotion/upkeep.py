@@ -48,7 +48,17 @@ def sweep(
         if whole is not None:
             mend_notebook(store, whole, now)
 
+    _end_suspended(store, owner, now)
     return recover(store, owner, now, performing=performing, stalled=stalled, ended=again)
+
+
+def _end_suspended(store: Store, owner: str, now: datetime) -> None:
+    """End the suspended runs that nobody has resumed in time."""
+    late = State(StateType.FAILED, "TimedOut", "Nobody resumed the run in time.")
+    for run_id in store.expired_pauses(now):
+        run = store.run(run_id)
+        if run is not None and store.wake_run(run_id, now):
+            end_waiting(store, run, owner, now, late)
 
 
 def repeat(
@@ -162,8 +172,10 @@ def cancel(store: Store, run: FlowRun, owner: str, now: datetime) -> None:
     """
     if run.state.is_final:
         raise UsageError(f"Run {short_id(run.run_id)} has already ended: {run.state.name}.", run_id=run.run_id)
-    if run.state.type is StateType.SCHEDULED:
-        state = State(StateType.CANCELLED, "Cancelled", "Cancelled before it started.")
+    is_suspended = run.state.name == "Suspended" and store.wake_run(run.run_id, now)
+    if run.state.type is StateType.SCHEDULED or is_suspended:
+        said = "Cancelled while it was suspended." if is_suspended else "Cancelled before it started."
+        state = State(StateType.CANCELLED, "Cancelled", said)
         if end_waiting(store, run, owner, now, state):
             return
     store.request(run.run_id, "cancel", now)

@@ -240,6 +240,14 @@ class Engine:
             if self._final is None and self._error is None:
                 self._carry_out(self._machine.close(outcome))
 
+    def leave(self, state: State) -> None:
+        """Leave the run in this state, which is not its end; it goes on elsewhere when somebody asks for it."""
+        with self._lock:
+            if self._final is None and self._error is None:
+                self._apply(RunStateChanged(self._clock.now(), state))
+                self._final = state
+                self._wake.set()
+
     def give_up(self, state: State) -> None:
         """End the run in this state though tasks are still being performed: its process is about to end."""
         if self._final is None and self._error is None:

@@ -124,7 +124,7 @@ def _has_stalled(lease: Lease, now: datetime, stalled: dict[str, tuple[datetime,
 
 
 def end_lost_run(store: Store, lease: Lease, state: State, now: datetime, *, is_sure: bool = False) -> bool:
-    """Record the end of a run that nobody performs any more; False if it had ended already.
+    """Record the end of a run that nobody performs any more; False if it had ended already, or was suspended.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def end_lost_run(store: Store, lease: Lease, state: State, now: datetime, *, is_
         It could not be recorded; the lease must be kept, so that somebody looks again.
     """
     run = store.run(lease.run_id)
-    if run is None or run.state.is_final:
+    if run is None or run.state.is_final or run.state.name == "Suspended":
         return False
     events: list[Event] = []
     # The rows of the tasks are stored together with their events, so they are what a replay would give.

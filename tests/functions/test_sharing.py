@@ -26,7 +26,7 @@ from orch_notebook import (
     transaction,
     update_progress_artifact,
 )
-from orch_notebook.errors import FlowRunTimedOut, MissingContext, NotFound, UsageError
+from orch_notebook.errors import FlowRunTimedOut, MissingContext, NotFound, ParameterError, UsageError
 from orch_notebook.runtime.store.shelves import Limit
 from tests.functions.conftest import PATIENCE, in_time
 
@@ -340,17 +340,22 @@ def test_progress_goes_on(stored) -> None:
 # Pauses
 
 
+def answer_once(stored, given):
+    """Resume the newest run once it is paused."""
+    for _ in range(2000):
+        runs = stored.home.store.runs()
+        if runs and runs[0].state.name == "Paused":
+            break
+        time.sleep(0.01)
+    resume_flow_run(runs[0].run_id, given)
+
+
 def answer(stored, *answers):
     """Resume the newest run once it is paused, with each answer in turn."""
 
     def resume():
         for given in answers:
-            for _ in range(2000):
-                runs = stored.home.store.runs()
-                if runs and runs[0].state.name == "Paused":
-                    break
-                time.sleep(0.01)
-            resume_flow_run(runs[0].run_id, given)
+            answer_once(stored, given)
 
     threading.Thread(target=resume, daemon=True).start()
 
@@ -403,11 +408,31 @@ def test_an_answer_may_be_a_model(stored) -> None:
     assert isinstance(approval, Approval) and approval.approved
 
 
-def test_a_wrong_answer_is_logged_and_waited_on(stored) -> None:
+def test_a_wrong_answer_is_refused_where_it_is_given(stored) -> None:
+    """What can be told from the type alone is told at once, and the run waits on."""
+    said = []
+
+    def resume():
+        try:
+            answer_once(stored, "many")
+        except ParameterError as error:
+            said.append(str(error))
+            answer_once(stored, "5")
+
+    threading.Thread(target=resume, daemon=True).start()
+    assert in_time(flow(lambda: pause_flow_run(wait_for_input=int))) == 5
+    assert "'input' takes int, not 'many'" in said[0]
+
+
+def test_an_answer_that_only_the_flow_can_judge_is_logged_and_waited_on(stored) -> None:
     """And named, if none that fits comes in time."""
-    answer(stored, "many")
+    from typing import Annotated
+
+    from pydantic import Field
+
+    answer(stored, 0)
     with pytest.raises(FlowRunTimedOut, match="The last answer was refused: Parameter 'input'"):
-        in_time(flow(lambda: pause_flow_run(wait_for_input=int, timeout=3)))
+        in_time(flow(lambda: pause_flow_run(wait_for_input=Annotated[int, Field(gt=0)], timeout=3)))
     assert "Not resumed" in stored.lines()[0]
 
 

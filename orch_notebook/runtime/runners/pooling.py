@@ -84,6 +84,7 @@ class Process:
 
     @property
     def is_alive(self) -> bool:
+        """Whether it has not ended."""
         with self._ending:
             return bool(self._process.is_alive())
 

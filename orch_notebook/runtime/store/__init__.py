@@ -183,6 +183,12 @@ class Store(Protocol):
         """Return whether this has been asked of a run already, taken or not."""
         ...
 
+    def expired_pauses(self, now: datetime) -> list[str]:
+        """Return the ids of suspended runs that nobody has answered in time."""
+
+    def wake_run(self, run_id: str, now: datetime) -> bool:
+        """Have a suspended run go on: it is due now; False if it is not suspended."""
+
     def take_requests(self, run_id: str, now: datetime) -> list[str]:
         """Return the open requests of a run, once."""
         ...

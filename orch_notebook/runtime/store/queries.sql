@@ -425,3 +425,40 @@ ON CONFLICT (run_id, name) DO UPDATE SET value = excluded.value, task = excluded
 SELECT * FROM recorded
 WHERE run_id = :run_id OR run_id IN (SELECT run_id FROM runs WHERE backfill IS NOT NULL AND backfill = :backfill)
 ORDER BY at, name;
+
+-- name: ask!
+-- Safe: one statement; what is answered stays so, and a repetition takes over what is not.
+INSERT INTO pauses (line, key, run_id, kind, schema, expires_at, asked_at)
+VALUES (:line, :key, :run_id, :kind, :schema, :expires_at, :now)
+ON CONFLICT (line, key) DO UPDATE SET run_id = excluded.run_id, kind = excluded.kind, schema = excluded.schema,
+    expires_at = CASE WHEN pauses.run_id = excluded.run_id THEN pauses.expires_at ELSE excluded.expires_at END;
+
+-- name: select_pause^
+-- Safe: reads.
+SELECT * FROM pauses WHERE line = :line AND key = :key;
+
+-- name: select_open_pause^
+-- Safe: reads.
+SELECT * FROM pauses WHERE run_id = :run_id AND answered_at IS NULL ORDER BY asked_at DESC, key DESC LIMIT 1;
+
+-- name: answer!
+-- Safe: the first answer stands until it is refused; of two that answer at once, one gets 0 rows.
+UPDATE pauses SET answer = :answer, answered_at = :now WHERE line = :line AND key = :key AND answered_at IS NULL;
+
+-- name: refuse_answer!
+-- Safe: only the run that asked refuses.
+UPDATE pauses SET answer = NULL, answered_at = NULL WHERE line = :line AND key = :key;
+
+-- name: select_expired_pauses
+-- Safe: reads; who ends the run is decided by claim_run.
+SELECT pauses.run_id FROM pauses JOIN runs ON runs.run_id = pauses.run_id
+WHERE pauses.answered_at IS NULL AND pauses.expires_at <= :now AND runs.state_name = 'Suspended' AND runs.owner IS NULL;
+
+-- name: wake_run!
+-- Safe: touches only a run that is suspended and that nobody owns; of two, one gets 0 rows.
+UPDATE runs SET state_type = 'SCHEDULED', state_name = 'Scheduled', state_message = '', due_at = :now, ended_at = NULL
+WHERE run_id = :run_id AND state_name = 'Suspended' AND owner IS NULL;
+
+-- name: update_run_plan!
+-- Safe: only the owner knows the token.
+UPDATE runs SET plan = :plan WHERE run_id = :run_id AND lease_token = :token AND plan IS NULL;

@@ -16,6 +16,7 @@ from typing import Any
 
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.store import rows
+from orch_notebook.runtime.store.pauses import Pauses
 
 __all__ = ["Artifact", "Limit", "Shelves"]
 
@@ -61,7 +62,7 @@ class Limit:
     decay: float | None = None
 
 
-class Shelves(ABC):
+class Shelves(Pauses, ABC):
     """Variables, artifacts and limits in a database."""
 
     _queries: Any
