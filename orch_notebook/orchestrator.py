@@ -33,8 +33,9 @@ from orch_notebook.promotion.deployments import STARTING, submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.following import values_of
 from orch_notebook.promotion.html import write_html
-from orch_notebook.promotion.launching import Launch, Spare, launch_process
+from orch_notebook.promotion.launching import Launch, launch_process
 from orch_notebook.promotion.retrying import foresee_retry, retry
+from orch_notebook.promotion.spares import Environment, Spares, environment_of, environment_of_run
 from orch_notebook.promotion.terms import Given, read_given
 from orch_notebook.runtime.attempts import Attempts, open_attempts
 from orch_notebook.runtime.capture import Routes
@@ -638,7 +639,7 @@ class Orchestrator:
         ParameterError
             A parameter is unknown, missing or ill-typed.
         """
-        with closing(Spare(self.settings)) as spare:
+        with self._spare(environment_of(instead or notebook, kernel)) as spares:
             run = submit(
                 self.store,
                 self.settings,
@@ -650,13 +651,20 @@ class Orchestrator:
                 kernel=kernel,
                 instead=instead,
             )
-            return self._launch(run, str(notebook), spare)
+            return self._launch(run, str(notebook), spares)
 
-    def _launch(self, run: FlowRun, called: str, spare: Spare) -> Execution:
+    @contextmanager
+    def _spare(self, environment: Environment) -> Iterator[Spares]:
+        """Have a process load what an execution takes while it is made out what it will be."""
+        with closing(Spares(self.settings)) as spares:
+            spares.start(environment)
+            yield spares
+
+    def _launch(self, run: FlowRun, called: str, spares: Spares) -> Execution:
         """Execute a run that this process has claimed, in a process of its own."""
         lease = Lease(run.run_id, this_owner(), 1, run.created_at + timedelta(seconds=STARTING))
         try:
-            launch = launch_process(self.settings, spare)(lease, lambda: None)
+            launch = launch_process(self.settings, self.store, spares)(lease, lambda: None)
         except OSError as error:  # no memory, no room on the disk, too many processes
             why = f"could not be started ({error.strerror or error})"
             upkeep.settle(self.store, lease, why, self.clock.now())
@@ -697,9 +705,9 @@ class Orchestrator:
         here = run.deployment is None if here is None else here
         if not here:
             return retry(self.store, run, self.clock.now(), again)
-        with closing(Spare(self.settings)) as spare:
+        with self._spare(environment_of_run(self.store, run.run_id)) as spares:
             repeated = retry(self.store, run, self.clock.now(), again, owner=this_owner())
-            return self._launch(repeated, repeated.notebook or repeated.flow, spare)
+            return self._launch(repeated, repeated.notebook or repeated.flow, spares)
 
     def foresee_retry(self, run_id: str, *, again: Sequence[str] = ()) -> list[Fate]:
         """Return what :meth:`retry` would do with each task of a run."""

@@ -28,6 +28,10 @@ def worker(
     slots: Annotated[int, typer.Option(min=1, metavar="N", help="Runs executed at once.")] = 2,
     queue: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Queue to serve; all by default.")] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name shown to people.")] = None,
+    warm: Annotated[int, typer.Option(min=0, metavar="N", help="Kernels kept started for what is due soon.")] = 0,
+    preload: Annotated[
+        list[str] | None, typer.Option(metavar="MODULE", help="Have warm kernels import it; may be repeated.")
+    ] = None,
     memory_limit: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Memory a run may take whose deployment sets no limit: 2GB.")
     ] = None,
@@ -60,6 +64,8 @@ def worker(
             queues=queue or None,
             name=name,
             clock=orchestrator.clock,
+            warm=warm,
+            preload=preload or (),
             grace=None if grace is None else parse_interval(grace),
         )
         if http is not None:

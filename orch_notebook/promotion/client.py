@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-import zmq
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbclient.util import ensure_async
@@ -26,29 +23,14 @@ from nbformat.v4 import new_output, output_from_msg
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
+from orch_notebook.promotion.kernels import Kernel
+
 __all__ = ["ENGINE", "Recorder"]
 
 ENGINE = "orch_notebook"
 
 #: Characters of text one cell may keep; a loop that prints 100 MB would make a notebook no browser opens.
 MOST_TEXT = 4_000_000
-
-#: Lines a dying kernel leaves (a fault handler's traceback, the loader's complaint) that are worth showing.
-MOST_LAST_WORDS = 30
-
-#: Messages that may wait here to be read.  Beyond that the kernel keeps them, so a notebook that prints without end
-#: runs out of its own memory, not ours.
-MOST_WAITING = 100_000
-
-#: Run in a Python kernel before its first cell; as expressions, so that they leave no name.
-#: A kernel drops what its reader has not taken: of 20,000 lines printed one by one up to a third were lost, sometimes
-#: with the message that ends the cell.  The first lifts that limit, in the thread that owns the socket.  The second has
-#: a crash in compiled code leave a traceback in our log; by default it goes into a pipe that dies with the kernel.
-PREPARE = """\
-(lambda thread: thread.schedule(lambda: thread.socket.setsockopt(__import__("zmq").SNDHWM, 0)))(
-    get_ipython().kernel.iopub_thread)
-__import__("faulthandler").enable(open({log!r}, "a"), all_threads=False)
-"""
 
 #: A carriage return takes the line back to its start: of a progress bar only the last state is kept.
 OVERWRITTEN = re.compile(r"[^\n]*\r+(?=[^\r\n])")
@@ -66,10 +48,6 @@ for _name in ("orch_notebook", "papermill"):
 
 class Recorder(Protocol):
     """Who follows an execution and decides whether it goes on; indexes are those of the executed notebook."""
-
-    @property
-    def python(self) -> bool:
-        """Whether the kernel speaks Python."""
 
     def follow(self, notebook: NotebookNode) -> None:
         """Take the notebook that papermill has prepared; its cells change in place from now on."""
@@ -99,10 +77,11 @@ class Recorder(Protocol):
 class RoutingClient(PapermillNotebookClient):  # type: ignore[misc]
     """nbclient's client with outputs in the cells they belong to."""
 
-    def __init__(self, nb_man: Any, recorder: Recorder, log_file: Path, **options: Any) -> None:
-        super().__init__(nb_man, **options)
+    def __init__(self, nb_man: Any, recorder: Recorder, kernel: Kernel, **options: Any) -> None:
+        super().__init__(nb_man, km=kernel.manager, **options)
+        self.kc = kernel.client
         self.recorder = recorder
-        self.log_file = log_file
+        self.kernel = kernel
         # Where a display id was first shown, and every output that bears it.  nbclient keeps the places of outputs in
         # their lists, which go wrong once a cell is cleared; outputs themselves do not move.
         self.homes: dict[str, tuple[int, NotebookNode]] = {}
@@ -111,43 +90,13 @@ class RoutingClient(PapermillNotebookClient):  # type: ignore[misc]
         self.kept: dict[int, int] = {}
         self.dropped: dict[int, int] = {}
 
-    def execute(self, **start: Any) -> NotebookNode:
-        """Start a kernel, run the cells, and shut the kernel down whatever happens."""
+    def execute(self, **_: Any) -> NotebookNode:
+        """Run the cells in the kernel, which is ready."""
         self.reset_execution_trackers()
-        manager = self.create_kernel_manager()
-        try:
-            with self.setup_kernel(**start):
-                self.recorder.started(manager.provisioner)
-                if self.recorder.python:
-                    self._prepare_kernel()
-                self.papermill_execute_cells()
-                self._name_language()
-        finally:
-            # Of a kernel that did not start nobody else closes what it would have talked through.
-            manager.context.destroy(linger=0)
+        self.papermill_execute_cells()
+        # A notebook that has been saved by a front end knows its language.
+        self.nb.metadata.setdefault("language_info", self.kernel.info.get("language_info", {}))
         return self.nb
-
-    def create_kernel_manager(self) -> Any:
-        """Return a kernel manager whose client takes in what a kernel says before it is asked for it."""
-        manager = super().create_kernel_manager()
-        manager.context.setsockopt(zmq.RCVHWM, MOST_WAITING)
-        return manager
-
-    def _prepare_kernel(self) -> None:
-        code = PREPARE.format(log=str(self.log_file))
-        # A kernel of another make refuses; then it goes as it goes.
-        self.wait_for_reply(self.kc.execute(code, silent=True, store_history=False))
-
-    def _name_language(self) -> None:
-        # A notebook that has been saved by a front end knows its language; asking costs a round trip.
-        if "language_info" in self.nb.metadata:
-            return
-        try:
-            reply = self.wait_for_reply(self.kc.kernel_info())
-        except DeadKernelError:  # a last cell may end its kernel: exit()
-            return
-        if reply is not None:
-            self.nb.metadata["language_info"] = reply["content"]["language_info"]
 
     def papermill_execute_cells(self) -> None:
         """Run cell after cell until one fails, the kernel dies, or the recorder says no."""
@@ -173,7 +122,7 @@ class RoutingClient(PapermillNotebookClient):  # type: ignore[misc]
             error = _error_of(cell, failure)
         except DeadKernelError:
             self._note_dropped()
-            self.recorder.died(index, cell, self._exit_code(), last_words(self.log_file))
+            self.recorder.died(index, cell, self._exit_code(), self.kernel.last_words())
             raise
         self._note_dropped()
         self.recorder.end(index, cell, error)
@@ -296,7 +245,7 @@ def _error_of(cell: NotebookNode, failure: CellExecutionError) -> dict[str, Any]
 
 
 class Engine(NBClientEngine):  # type: ignore[misc]
-    """papermill's nbclient engine with our client; `recorder` and `start` come with the call."""
+    """papermill's nbclient engine with our client; `recorder` and `ready` come with the call."""
 
     @classmethod
     def execute_managed_notebook(
@@ -305,46 +254,27 @@ class Engine(NBClientEngine):  # type: ignore[misc]
         kernel_name: str,
         *,
         recorder: Recorder,
-        start: Mapping[str, Any],
-        start_timeout: float = 60,
+        ready: Callable[[], Kernel],
         **_: Any,
     ) -> None:
-        """Execute what papermill has prepared; `start` is what starting the kernel takes (``cwd``, ``env``)."""
+        """Execute what papermill has prepared in the kernel that ``ready()`` returns when it is."""
         recorder.follow(nb_man.nb)
-        with TemporaryDirectory(prefix="orch-kernel-", ignore_cleanup_errors=True) as folder:
-            log_file = Path(folder) / "kernel.log"
-            client = RoutingClient(
-                nb_man,
-                recorder,
-                log_file,
-                kernel_name=kernel_name,
-                startup_timeout=int(start_timeout),
-                # Widgets are for people who are there; their saved state would hide the static view next to them.
-                store_widget_state=False,
-                # A cell that wrote very much has ended long before its last message is read.
-                iopub_timeout=30,
-                raise_on_iopub_timeout=False,
-                log=LOG,
-            )
-            with log_file.open("wb") as log:
-                try:
-                    client.execute(stdout=log, stderr=log, **start)
-                except DeadKernelError:
-                    raise
-                except RuntimeError as error:
-                    words = last_words(log_file)
-                    raise RuntimeError(f"{error} ({words[-1]})" if words else str(error)) from None
-
-
-def last_words(log_file: Path) -> list[str]:
-    """Return the last lines a kernel wrote outside of any cell; of a fault handler's, those about the cell's code."""
-    lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
-    lines = [line for line in lines if line.strip() and not line.startswith("[IPKernelApp]")]
-    fault = next((place for place, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
-    if fault is None:
-        return lines[-MOST_LAST_WORDS:]
-    shell = (place for place, line in enumerate(lines) if place > fault and "interactiveshell.py" in line)
-    return lines[fault : next(shell, len(lines))][:MOST_LAST_WORDS]
+        kernel = ready()
+        recorder.started(kernel.provisioner)
+        client = RoutingClient(
+            nb_man,
+            recorder,
+            kernel,
+            kernel_name=kernel_name,
+            # Widgets are for people who are there; their saved state would hide the static view next to them.
+            store_widget_state=False,
+            # A cell that wrote very much has ended long before its last message is read.
+            iopub_timeout=30,
+            raise_on_iopub_timeout=False,
+            log=LOG,
+        )
+        client.execute()
+        kernel.ask_to_end()
 
 
 papermill_engines.register(ENGINE, Engine)

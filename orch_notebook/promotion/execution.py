@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from papermill.exceptions import PapermillException
 from orch_notebook.errors import NotebookError
 from orch_notebook.model.parameters import check_parameters
 from orch_notebook.promotion.client import ENGINE
+from orch_notebook.promotion.kernels import Kernel
 from orch_notebook.promotion.notebooks import (
     check_kernel,
     has_tasks,
@@ -58,6 +60,7 @@ def execute(
     start_timeout: float = 60.0,
     clock: Callable[[], float] = time.monotonic,
     save_every: float = 2.0,
+    ahead: Kernel | None = None,
 ) -> Execution:
     """Execute a notebook in a kernel of its own and say how it ended.
 
@@ -91,6 +94,9 @@ def execute(
         Seconds from anywhere, to space writes of the copy.
     save_every : float
         Seconds between such writes, at least.
+    ahead : Kernel, optional
+        One that has been started already, with the variables of this process; it is used if it is the right one, and
+        ended in any case.
 
     Raises
     ------
@@ -104,30 +110,34 @@ def execute(
     A notebook that defines tasks and never runs them gets a last cell ``%flow run``, tagged ``injected-flow-run``.
     Nobody is there to answer ``input()``: it raises in the cell.
     """
-    source, target = Path(path), Path(output)
-    notebook = read_notebook(source)
-    language = language_of(notebook)
-    given = dict(parameters or {})
-    if language == "python":
-        given = check_parameters(parameters_of(notebook), given)
-    kernel = check_kernel(kernel or kernel_of(notebook))
-    folder = _folder(source, cwd)
-    positions = _prepare(notebook)
-    try:
-        make_private_folder(target.parent)
-    except OSError as error:
-        raise NotebookError(f"{target} cannot be written: {error.strerror or error}.", path=str(target)) from None
-
-    about = {"source": str(source), "cwd": str(folder), "parameters": given, **(metadata or {})}
-    start = {"cwd": str(folder), "env": {**os.environ, **(env or {})}}
-    with Watch(timeout, stop or Stop(), memory) as watch:
-        recording = Recording(positions, target, about, progress or Quiet(), watch, clock, save_every)
+    with _Kernels(ahead) as kernels:
+        source, target = Path(path), Path(output)
+        notebook = read_notebook(source)
+        language = language_of(notebook)
+        given = dict(parameters or {})
+        if language == "python":
+            given = check_parameters(parameters_of(notebook), given)
+        kernels.name = check_kernel(kernel or kernel_of(notebook))
+        folder = _folder(source, cwd)
+        positions = _prepare(notebook)
         try:
-            _run(notebook, given, kernel, language, recording, start, start_timeout)
-        except BaseException as error:
-            recording.give_up(error)
-            raise
-    return recording.finish()
+            make_private_folder(target.parent)
+        except OSError as error:
+            raise NotebookError(f"{target} cannot be written: {error.strerror or error}.", path=str(target)) from None
+        kernels.cwd, kernels.env, kernels.timeout = folder, dict(env or {}), start_timeout
+        kernels.faults = target.with_suffix(".kernel.log")
+
+        about = {"source": str(source), "cwd": str(folder), "parameters": given, **(metadata or {})}
+        with Watch(timeout, stop or Stop()) as watch:
+            recording = Recording(positions, target, about, progress or Quiet(), watch, clock, save_every)
+            try:
+                _run(notebook, given, kernels, language, recording)
+                return recording.finish()
+            except BaseException as error:
+                recording.give_up(error)
+                raise
+            finally:
+                kernels.close()
 
 
 def _folder(source: Path, cwd: str | Path | None) -> Path:
@@ -157,14 +167,62 @@ def _names(name: str) -> Iterator[str]:
     yield from (f"{name}-{number}" for number in count(2))
 
 
+class _Kernels:
+    """The kernel of an execution, or the second when the first did not start."""
+
+    def __init__(self, ahead: Kernel | None) -> None:
+        self.name = ""
+        self.cwd = Path()
+        self.env: Mapping[str, str] = {}
+        self.faults = Path()
+        self.timeout = 60.0
+        self._ahead = ahead
+        self._kernel: Kernel | None = None
+
+    def __enter__(self) -> _Kernels:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> Callable[[], Kernel]:
+        """Start a kernel, and return what waits until it is ready for the first cell and returns it."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.name != self.name:
+            ahead.kill()
+            ahead = None
+        try:
+            kernel = self._kernel = ahead or Kernel(self.name, cwd=self.cwd, env={**os.environ, **self.env})
+        except OSError as error:
+            # Said when it is waited for: by then there is an executed notebook that shows that nothing ran.
+            return partial(_fail, error)
+
+        def ready() -> Kernel:
+            kernel.ready(self.timeout)
+            if ahead is not None:
+                kernel.enter(self.cwd, self.env, self.timeout)
+            if kernel.is_python:
+                kernel.prepare(self.faults)
+            return kernel
+
+        return ready
+
+    def close(self) -> None:
+        """End the kernel, also one that nobody has used."""
+        kernel, self._kernel = self._kernel, None
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.kill()
+        if kernel is not None:
+            kernel.close()
+
+
+def _fail(error: OSError) -> Kernel:
+    raise error
+
+
 def _run(
-    notebook: NotebookNode,
-    given: Mapping[str, Any],
-    kernel: str,
-    language: str,
-    recording: Recording,
-    start: Mapping[str, Any],
-    start_timeout: float,
+    notebook: NotebookNode, given: Mapping[str, Any], kernels: _Kernels, language: str, recording: Recording
 ) -> None:
     for last_try in (False, True):
         try:
@@ -173,12 +231,11 @@ def _run(
                 None,
                 parameters=dict(given),
                 engine_name=ENGINE,
-                kernel_name=kernel,
+                kernel_name=kernels.name,
                 language=language,
                 progress_bar=False,
                 recorder=recording,
-                start=start,
-                start_timeout=start_timeout,
+                ready=kernels.start(),
             )
         except DeadKernelError:
             # A kernel that is asked to stop while it starts dies of it, before any cell.
@@ -191,10 +248,13 @@ def _run(
         except (RuntimeError, OSError) as error:
             if recording.reached >= 0:
                 raise
+            kernels.close()
             # Many kernels starting at once may pick the same port; a second try finds another.
             if last_try or isinstance(error, OSError):
                 text = str(error).strip().splitlines()
                 reason = text[0].rstrip(".") if text else type(error).__name__
-                raise NotebookError(f"The kernel {kernel!r} did not start: {reason}.", kernel=kernel) from None
+                raise NotebookError(
+                    f"The kernel {kernels.name!r} did not start: {reason}.", kernel=kernels.name
+                ) from None
             continue
         return

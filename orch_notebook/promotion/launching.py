@@ -6,21 +6,20 @@ stop.  Whatever a process leaves behind when it dies is ended here too.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
+import stat
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from orch_notebook.promotion.spares import Spare, Spares, environment_of_run
 from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.settings import Settings
-from orch_notebook.runtime.store import Lease
+from orch_notebook.runtime.store import Lease, Store
 
-__all__ = ["Launch", "Launcher", "Spare", "end_processes", "launch_process"]
+__all__ = ["Launch", "Launcher", "end_processes", "launch_process"]
 
 
 class Launch:
@@ -48,72 +47,30 @@ class Launch:
 Launcher = Callable[[Lease, Callable[[], None]], Launch]
 
 
-class Spare:
-    """A process that loads what an execution takes, half a second's work, while it is made out which one it will be.
+def launch_process(settings: Settings, store: Store, spares: Spares | None = None) -> Launcher:
+    """Return the launcher that executes each run in a process group of its own.
 
     Parameters
     ----------
     settings : Settings
-        Those of the run that it will execute.
+        Those of the runs.
+    store : Store
+        Knows what executing them takes.
+    spares : Spares, optional
+        Processes that wait for runs already.
     """
-
-    def __init__(self, settings: Settings) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        with suppress(OSError):  # whoever launches a process next will say why there can be none
-            self._process = _start(settings, [], subprocess.DEVNULL)
-
-    def take(self, lease: Lease, log_path: Path) -> subprocess.Popen[bytes] | None:
-        """Have it execute a claimed run; ``None`` if it did not live to be told."""
-        process, self._process = self._process, None
-        if process is None or process.stdin is None:
-            return None
-        try:
-            process.stdin.write(
-                json.dumps([lease.run_id, lease.owner, str(lease.token), str(log_path)]).encode() + b"\n"
-            )
-            process.stdin.flush()
-        except OSError:
-            _end(process)
-            return None
-        return process
-
-    def close(self) -> None:
-        """End it, if nobody took it."""
-        process, self._process = self._process, None
-        if process is not None:
-            _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    with suppress(OSError):
-        process.communicate()
-
-
-def _start(settings: Settings, arguments: Sequence[str], output: int) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, **settings.environment, "PYTHONUNBUFFERED": "1"}
-    environment.pop("JPY_PARENT_PID", None)  # else a kernel would watch the worker's parent instead of its own
-    return subprocess.Popen(
-        [sys.executable, "-m", "orch_notebook.promotion.start", *arguments],
-        stdin=subprocess.PIPE,  # stays open as long as this worker lives
-        stdout=output,
-        stderr=output,
-        env=environment,
-        start_new_session=True,
-    )
-
-
-def launch_process(settings: Settings, spare: Spare | None = None) -> Launcher:
-    """Return the launcher that executes each run in a process group of its own, the first in the spare one."""
 
     def launch(lease: Lease, told: Callable[[], None]) -> Launch:
         folder = settings.folder("runs", lease.run_id)
         log_path = folder / "process.log"
+        environment = environment_of_run(store, lease.run_id)
         reach("launch.ready")
-        with os.fdopen(os.open(log_path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600), "ab") as log:
-            process = spare.take(lease, log_path) if spare is not None else None
-            if process is None:
-                process = _start(settings, [lease.run_id, lease.owner, str(lease.token)], log.fileno())
+        spare = spares.take(environment) if spares is not None else None
+        if spare is None or not spare.tell(lease, log_path):
+            with os.fdopen(os.open(log_path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600), "ab") as log:
+                spare = Spare(settings, environment, log.fileno())
+            spare.tell(lease, log_path)  # if it has ended already, that is found out below
+        process = spare.process
         reach("launch.started")
 
         def end() -> None:
@@ -155,15 +112,26 @@ def end_processes(run_id: str) -> None:
     A kernel that waits in C code does not notice that its parent has died, and lives in a session of its own; a process
     that is stopped would go on some day.
     """
-    mark = f"ORCH_RUN_ID={run_id}".encode()
-    found = set()
-    for place in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            if mark in place.read_bytes().split(b"\0"):
-                found.add(int(place.parent.name))
-                parent = place.with_name("stat").read_text("utf-8").rpartition(")")[2].split()[1]
-                if b"orch_notebook.promotion.start" in (Path("/proc") / parent / "cmdline").read_bytes():
-                    found.add(int(parent))
-    for pid in found - {os.getpid()}:
-        with suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+    for place in Path("/proc").glob("[0-9]*"):
+        if int(place.name) != os.getpid() and _works_for(place, run_id):
+            with suppress(OSError):
+                os.kill(int(place.name), signal.SIGKILL)
+
+
+def _works_for(place: Path, run_id: str) -> bool:
+    """Whether a process, given as its folder in /proc, executes a run, is its kernel, or was started by that.
+
+    A kernel that starts before its run is known has the run's id in its environment too late for others to see; it,
+    and the process that executes the run, are known by the logs they write to in the run's folder.
+    """
+    try:
+        if f"ORCH_RUN_ID={run_id}".encode() in (place / "environ").read_bytes().split(b"\0"):
+            return True
+        for descriptor in (place / "fd").iterdir():
+            folder, _, name = str(descriptor.readlink()).rpartition("/")
+            is_log = name.endswith("kernel.log") or (name == "process.log" and descriptor.name == "1")
+            if is_log and folder.endswith(f"/runs/{run_id}") and descriptor.lstat().st_mode & stat.S_IWUSR:
+                return True
+    except OSError:  # it has ended meanwhile, or is somebody else's
+        pass
+    return False

@@ -1,7 +1,6 @@
 """The process that executes one claimed run; :mod:`orch_notebook.promotion.start` starts it.
 
-Its arguments are the run, its owner and the token of the claim.  Without any it waits to be told them, and where to
-write its log, by a line on its standard input.
+It is told the run, its owner, the token of the claim, and where to write its log, by a line on its standard input.
 
 A worker starts it in a process group of its own and keeps its standard input open: when the worker dies the input
 ends, and this process ends its kernel and itself.  It alone writes the run's history, under the token the worker got;
@@ -33,6 +32,7 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task
 from orch_notebook.promotion.execution import Execution, Stop, execute
+from orch_notebook.promotion.kernels import Kernel
 from orch_notebook.promotion.mending import mend_notebook
 from orch_notebook.promotion.modules import perform_flow
 from orch_notebook.promotion.notebooks import code_cells, has_tasks, read_notebook
@@ -212,7 +212,13 @@ def graph_of_cells(notebook: NotebookNode) -> Graph:
 
 
 def perform_run(
-    store: Store, settings: Settings, lease: Lease, *, clock: Clock | None = None, stop: Stop | None = None
+    store: Store,
+    settings: Settings,
+    lease: Lease,
+    *,
+    clock: Clock | None = None,
+    stop: Stop | None = None,
+    ahead: Kernel | None = None,
 ) -> State:
     """Execute a claimed run and record all of it; return its final state.
 
@@ -228,6 +234,8 @@ def perform_run(
         The time.
     stop : Stop, optional
         Through which the caller may end the execution.
+    ahead : Kernel, optional
+        One that has been started for it already.
 
     Raises
     ------
@@ -255,7 +263,7 @@ def perform_run(
     requests = threading.Thread(target=_heed_requests, args=(store, run.run_id, clock, stop, ended), daemon=True)
     requests.start()
     try:
-        state = _execute(store, settings, run, plan, journal, clock, stop)
+        state = _execute(store, settings, run, plan, journal, clock, stop, ahead)
     finally:
         ended.set()
         requests.join(timeout=5.0)
@@ -283,7 +291,14 @@ def _heed_requests(store: Store, run_id: str, clock: Clock, stop: Stop, ended: t
 
 
 def _execute(
-    store: Store, settings: Settings, run: FlowRun, plan: Plan, journal: Journal, clock: Clock, stop: Stop
+    store: Store,
+    settings: Settings,
+    run: FlowRun,
+    plan: Plan,
+    journal: Journal,
+    clock: Clock,
+    stop: Stop,
+    ahead: Kernel | None,
 ) -> State:
     output = settings.folder("runs", run.run_id) / Path(plan.notebook).name
     try:
@@ -325,6 +340,7 @@ def _execute(
             },
             metadata={"run_id": run.run_id, "deployment": run.deployment, "attempt": run.attempt},
             stop=stop,
+            ahead=ahead,
         )
         state = _state_of(ended, stop)
         store.set_executed_notebook(journal.lease, str(ended.output))
@@ -390,9 +406,25 @@ def _told() -> list[str]:
     return arguments
 
 
-def main(arguments: list[str]) -> int:
-    """Execute the run that a worker claimed; return 0 when it completed, 1 when it did not, 75 when it was lost."""
-    if not arguments and not (arguments := _told()):
+def main(kernel: Kernel | None) -> int:
+    """Execute the run that a worker claimed; return 0 when it completed, 1 when it did not, 75 when it was lost.
+
+    Parameters
+    ----------
+    kernel : Kernel, optional
+        One that has been started for it already.
+    """
+    try:
+        return _perform_told(kernel)
+    finally:
+        if kernel is not None:
+            kernel.close()
+
+
+def _perform_told(kernel: Kernel | None) -> int:
+    if not (arguments := _told()):
+        if kernel is not None:
+            kernel.kill()
         return 0
     run_id, owner, token = arguments
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -404,7 +436,8 @@ def main(arguments: list[str]) -> int:
     clock = clock_of(store)
     lease = Lease(run_id, owner, int(token), clock.now() + timedelta(seconds=settings.lease))
     try:
-        return 0 if perform_run(store, settings, lease, clock=clock, stop=stop).type is StateType.COMPLETED else 1
+        state = perform_run(store, settings, lease, clock=clock, stop=stop, ahead=kernel)
+        return 0 if state.type is StateType.COMPLETED else 1
     except StoreError as error:
         logger.error("Run %s is given up: %s", run_id, error)
         return 75

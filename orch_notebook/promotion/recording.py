@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orch_notebook.errors import NotebookError
-from orch_notebook.promotion.notebooks import language_of, notebook_bytes, tags_of
+from orch_notebook.promotion.notebooks import notebook_bytes, tags_of
 from orch_notebook.promotion.stopping import Watch
 from orch_notebook.runtime.files import write_whole
 
@@ -144,11 +144,6 @@ class Recording:
         notebook.metadata.papermill["input_path"] = self._metadata.get("source")
         notebook.metadata.papermill["output_path"] = str(self._output)
         self._write()
-
-    @property
-    def python(self) -> bool:
-        """Whether the notebook is written in Python."""
-        return self.notebook is not None and language_of(self.notebook) == "python"
 
     def started(self, kernel: Any) -> None:
         """Learn that a kernel is ready."""

@@ -231,7 +231,7 @@ def serving(served: Sequence[Any], *, limit: int) -> Worker:
 
 def _launcher(home: Home) -> Launcher:
     """Return the launcher that performs calls of tasks in threads of this process, and runs of flows in their own."""
-    elsewhere = launch_process(home.settings)
+    elsewhere = launch_process(home.settings, home.store)
 
     def launch(lease: Lease, told: Callable[[], None]) -> Launch:
         run, plan = home.store.run(lease.run_id), home.store.plan(lease.run_id)

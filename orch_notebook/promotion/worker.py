@@ -22,6 +22,7 @@ from orch_notebook.promotion.following import follow_ends, watch_runs
 from orch_notebook.promotion.launching import Launch, Launcher, launch_process
 from orch_notebook.promotion.messages import Messenger
 from orch_notebook.promotion.monitoring import Tally
+from orch_notebook.promotion.spares import Spares, due_soon
 from orch_notebook.promotion.upkeep import make_way, name_late, settle, sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
 from orch_notebook.runtime.crashpoints import reach
@@ -59,6 +60,10 @@ class Worker:
         The time.
     launcher : callable, optional
         How a run is executed; by default a process of its own.
+    warm : int
+        How many kernels are kept started for runs to come.
+    preload : sequence of str
+        Modules that those have imported.
     grace : float, optional
         Seconds that runs may go on once the worker drains; then they are handed back, and begin again elsewhere.  By
         default they may finish.
@@ -75,6 +80,8 @@ class Worker:
         clock: Clock | None = None,
         launcher: Launcher | None = None,
         owner: str | None = None,
+        warm: int = 0,
+        preload: Sequence[str] = (),
         grace: float | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
@@ -84,7 +91,8 @@ class Worker:
         self._slots = max(1, slots)
         self._queues = queues
         self._clock = clock or SystemClock()
-        self._launcher = launcher or launch_process(settings)
+        self._spares = Spares(settings, warm, preload, lambda: due_soon(store, self._clock.now()))
+        self._launcher = launcher or launch_process(settings, store, self._spares)
         self._launches: dict[str, Launch] = {}
         self._stalled: dict[str, tuple[datetime, datetime]] = {}
         self._starting: dict[str, datetime] = {}
@@ -134,6 +142,7 @@ class Worker:
                 self._clock.wait(self._wake, wait)
                 self._wake.clear()
         finally:
+            self._spares.close()
             self._messenger.close()
             with suppress(StoreError):
                 self._store.remove_worker(self.owner)
@@ -179,6 +188,7 @@ class Worker:
         told_at = self._messenger.look(now)
         if not self._is_draining:
             self._claim(now)
+            self._spares.tend()
         elif self._grace is not None:
             self._hand_back(now, self._grace)
         next_due_at = self._store.next_due_at(self._queues)

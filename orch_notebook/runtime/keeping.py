@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orch_notebook.model.flows import CellFlow, CellTask
-from orch_notebook.model.freshness import Version
+from orch_notebook.model.recipes import Version
 from orch_notebook.runtime.ambient import CARRIED, OUTSIDE, put_states, take_states
 from orch_notebook.runtime.attempts import Attempts, reason
 from orch_notebook.runtime.copies import check_faithful

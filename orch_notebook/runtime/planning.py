@@ -11,8 +11,9 @@ from typing import Any
 
 from orch_notebook.errors import UsageError
 from orch_notebook.model.flows import CellFlow
-from orch_notebook.model.freshness import Plan, decide, depending, outline
+from orch_notebook.model.freshness import Plan, decide
 from orch_notebook.model.graph import Graph
+from orch_notebook.model.needs import depending, outline
 from orch_notebook.runtime.attempts import Attempts
 from orch_notebook.runtime.files import file_fingerprint
 from orch_notebook.runtime.keys import Keys, own_files

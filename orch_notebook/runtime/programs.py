@@ -18,7 +18,8 @@ from typing import Any
 from orch_notebook.errors import OrchError
 from orch_notebook.model.cells import late_names
 from orch_notebook.model.flows import CellFlow, CellTask
-from orch_notebook.model.freshness import Plan, Version, before
+from orch_notebook.model.freshness import Plan
+from orch_notebook.model.recipes import Version, before
 from orch_notebook.runtime.attempts import Attempts
 from orch_notebook.runtime.away import Away
 from orch_notebook.runtime.calls import describe_failure

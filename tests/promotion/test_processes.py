@@ -14,12 +14,9 @@ import pytest
 
 from orch_notebook.model.schedules import Once
 from orch_notebook.orchestrator import Orchestrator
-from orch_notebook.promotion.launching import Spare
 from orch_notebook.promotion.notebooks import read_notebook
 from orch_notebook.promotion.terms import Terms
-from orch_notebook.runtime.clock import SystemClock
 from orch_notebook.runtime.settings import Settings
-from orch_notebook.runtime.store import Lease
 from orch_notebook.runtime.store.sqlite import SqliteStore
 from tests.books import write_book
 
@@ -176,7 +173,7 @@ def test_a_killed_workers_run_is_ended_and_repeated_by_another(house):
     house.go()
     again = house.repeated(run_id)
     assert (again.state.name, again.attempt, again.retry_of) == ("Completed", 2, run_id)
-    assert states(again) == {"before": "Completed", "hold": "Completed", "after": "Completed"}
+    assert states(again) == {"before": "Cached", "hold": "Completed", "after": "Completed"}
     assert house.workers[1].wait(30) == 0
 
 
@@ -296,18 +293,3 @@ def test_two_workers_lose_no_due_time_and_do_none_twice(house):
     assert sorted(run.due_at for run in runs) == moments
     assert Counter(run.state.name for run in runs) == {"Completed": 8}
     assert (house.folder / "ticks").read_text() == "x" * 8
-
-
-def test_a_spare_process_ends_if_nobody_takes_it(tmp_path):
-    """It is ended at once, and one that did not live to be told leaves it to another."""
-    spare = Spare(Settings(tmp_path))
-    process = spare._process
-    spare.close()
-    assert process.returncode is not None
-    lease = Lease("run", "owner", 1, SystemClock().now())
-    assert spare.take(lease, tmp_path / "log") is None
-    dead = Spare(Settings(tmp_path))
-    dead._process.kill()
-    dead._process.wait()
-    assert dead.take(lease, tmp_path / "log") is None
-    assert not (tmp_path / "log").exists()
