@@ -23,7 +23,7 @@ from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.retries import Fate
-from orch_notebook.model.runs import FlowRun, short_id
+from orch_notebook.model.runs import FlowRun, TaskRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import check_resources
 from orch_notebook.promotion import upkeep
@@ -56,6 +56,7 @@ from orch_notebook.runtime.runners.pools import Pools
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
 from orch_notebook.runtime.store.opening import clock_of, open_store
+from orch_notebook.runtime.store.shelves import Artifact, Shelves
 from orch_notebook.runtime.surroundings import Surrounding
 from orch_notebook.runtime.versions import Kept
 
@@ -575,6 +576,20 @@ class Orchestrator:
         return self.store.runs(
             deployment=deployment, state=state, parent_run_id=parent_run_id, backfill=backfill, limit=limit
         )
+
+    def flow_runs(self, flow: str, limit: int = 20) -> list[FlowRun]:
+        """Return a flow's newest runs, without their tasks; those of a notebook that a worker executed among them."""
+        upkeep.sweep(self.store, this_owner(), self.clock.now())
+        return self.store.runs(flow=flow, limit=limit)
+
+    def task_history(self, flow: str, limit: int = 20) -> list[TaskRun]:
+        """Return the task runs of a flow's newest runs, for what they say about times and ends."""
+        return self.store.task_history(flow, limit)
+
+    def artifacts(self, run_id: str) -> list[Artifact]:
+        """Return what a run has published for people, oldest first."""
+        store = self.store
+        return store.artifacts(run_id=run_id) if isinstance(store, Shelves) else []
 
     def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
         """Return the recorded events of a run, numbered, in order."""

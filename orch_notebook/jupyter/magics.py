@@ -12,8 +12,7 @@ from orch_notebook.errors import HeaderError, UsageError
 from orch_notebook.jupyter.commands import command_help, read_command
 from orch_notebook.jupyter.display import diagram_svg, summary_bundle
 from orch_notebook.jupyter.session import NotebookSession
-from orch_notebook.jupyter.source import FlowSource
-from orch_notebook.jupyter.widgets import FlowPanel
+from orch_notebook.jupyter.source import open_panel
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.explanations import explain
 from orch_notebook.model.freshness import coming_words
@@ -96,7 +95,7 @@ class OrchMagics(Magics):  # type: ignore[misc]
     def _panel(self, given: Namespace) -> Any:
         session = self.session
         if session.outlet.is_live and session.outlet.here().cell_id:
-            return FlowPanel(FlowSource(session, session.flow(given.flow).name))
+            return open_panel(session, session.flow(given.flow).name)
         # Nobody could click: executed notebooks get the static view, and no widget state.
         return self._status(given) if session.current() else self._graph(read_command("graph"))
 

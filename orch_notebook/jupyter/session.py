@@ -33,6 +33,7 @@ from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
 from orch_notebook.model.freshness import Plan
 from orch_notebook.model.headers import parse_header
 from orch_notebook.model.naming import name_for
+from orch_notebook.model.parameters import check_parameters
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.orchestrator import Orchestrator
@@ -94,6 +95,8 @@ class NotebookSession:
         self._end_watch: Callable[[], None] = lambda: None
         self._is_closed = False
         self._is_checking = False
+        #: Whether a cell waits for the run, so that the kernel is busy with it.
+        self.is_waiting = False
 
     # the life of the extension
 
@@ -124,6 +127,10 @@ class NotebookSession:
         self._magic_routes.close()
         figures.unroute_figures()
         bars.unroute_bars()
+
+    def new_display_id(self) -> str:
+        """Return an id for an output that will be brought up to date."""
+        return f"orch-{os.getpid()}-{next(self._display_ids)}"
 
     def _arrange(self, flow: CellFlow) -> None:
         by_id, by_task = self.file.positions()
@@ -221,7 +228,7 @@ class NotebookSession:
                 task_run = last
             elif why and self._kept_of(flow).has_run(name):
                 task_run = replace(task_run, state=State(StateType.PENDING, message=f"stale: {why}"))
-        self.display.place(name, f"orch-{os.getpid()}-{next(self._display_ids)}", task_run, number)
+        self.display.place(name, self.new_display_id(), task_run, number)
         self._reconsider()
         return task_run
 
@@ -300,12 +307,30 @@ class NotebookSession:
         """Return what a run of a flow would do now, or nothing where that cannot be said."""
         return self._plans.get(name or self.main)
 
-    def _plan(self, flow: CellFlow) -> Plan | None:
+    def plan_of(self, name: str, select: Collection[str] = ()) -> Plan | None:
+        """Return what a run of a part of a flow would do now, or nothing where that cannot be said."""
+        if self.is_running:
+            return None
+        if not select:
+            return self.plan(name)
+        with self._lock:
+            return self._plan(self.flow(name), select)
+
+    def left_by(self, flow: str, task: str) -> list[tuple[str, Any]]:
+        """Return the versions that a task has left and that are still in memory, by name."""
+        kept, definition = self._kept.get(flow), self.flow(flow).graph.by_name.get(task)
+        if kept is None or definition is None:
+            return []
+        names = dict.fromkeys((*definition.writes, *definition.mutates))
+        with kept.lock:
+            return [(name, kept.versions[name, task]) for name in names if (name, task) in kept.versions]
+
+    def _plan(self, flow: CellFlow, select: Collection[str] = ()) -> Plan | None:
         kept = self._kept.get(flow.name)
         if kept is None:
             return None
         try:
-            return self.orchestrator.prepare(flow, self._environment(flow), kept).plan
+            return self.orchestrator.prepare(flow, self._environment(flow), kept, select=select).plan
         except (OrchError, SyntaxError) as error:
             logger.debug("What is stale in flow %r cannot be said: %s", flow.name, error)
             return None
@@ -364,11 +389,14 @@ class NotebookSession:
         )
         if background:
             return handle
+        self.is_waiting = True
         try:
             while not handle.wait(0.2):
                 pass
         except KeyboardInterrupt:
             self._interrupted(handle)
+        finally:
+            self.is_waiting = False
         self.display.finish()
         handle.result()
         return handle
@@ -396,7 +424,7 @@ class NotebookSession:
             self._refuse_if_busy()
             self._arrange(flow)
             self._postmortem.clear()
-            summary_id = f"orch-{os.getpid()}-{next(self._display_ids)}" if summary else ""
+            summary_id = self.new_display_id() if summary else ""
             with self.display.held():
                 handle = self.handle = self.orchestrator.start(
                     flow,
@@ -498,6 +526,44 @@ class NotebookSession:
         if self.handle is None or self.handle.is_over:
             raise UsageError("Nothing is running.")
         self.handle.cancel()
+
+    def pause(self) -> None:
+        """Let what runs come to its end and start nothing more until :meth:`resume`.
+
+        Raises
+        ------
+        UsageError
+            Nothing runs.
+        """
+        if self.handle is None or self.handle.is_over:
+            raise UsageError("Nothing is running.")
+        self.handle.pause()
+
+    def resume(self) -> None:
+        """Let a paused run go on.
+
+        Raises
+        ------
+        UsageError
+            No run is paused.
+        """
+        if self.handle is None or self.handle.is_over or self.handle.run.state.type is not StateType.PAUSED:
+            raise UsageError("No run is paused.")
+        self.handle.resume()
+
+    def give(self, values: Mapping[str, str]) -> None:
+        """Set parameters of the notebook, as its ``parameters`` cell declares them; the next run begins from them.
+
+        Raises
+        ------
+        ParameterError
+            One is unknown or ill-typed; none is set then.
+        """
+        checked = check_parameters([replace(each, required=False) for each in self.file.parameters()], values)
+        with self._lock:
+            self._refuse_if_busy()
+            self.shell.user_ns.update(checked)
+        self._reconsider()
 
     def current(self, flow: str | None = None) -> FlowRun | None:
         """Return the latest run of this session, or of one of its flows; what is stale by now is to come again."""

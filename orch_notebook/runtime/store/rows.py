@@ -37,6 +37,7 @@ __all__ = [
     "lease_from_row",
     "log_from_row",
     "naming",
+    "past_task_run",
     "plan_from_text",
     "run_from_row",
     "run_parameters",
@@ -178,6 +179,13 @@ def task_runs(run_id: str, graph: Graph, rows: Iterable[Row]) -> list[TaskRun]:
         found.append(TaskRun(run_id, task) if row is None else task_run_from_row(task, row))
     found += [task_run_from_row(Task(row["task"]), row) for row in by_task.values()]
     return found
+
+
+def past_task_run(row: Row) -> TaskRun:
+    """Return where a task stood in an earlier run; of its definition only the name is known."""
+    state = State(StateType(row["state_type"]), row["state_name"], row["state_message"])
+    began, ended = instant(row["started_at"]), instant(row["ended_at"])
+    return TaskRun(row["run_id"], Task(row["task"]), state, row["attempt"], began, ended)
 
 
 def task_run_from_row(task: Task, row: Row) -> TaskRun:
