@@ -125,7 +125,7 @@ class DaskCluster:
 def _start(make: Any, options: dict[str, Any]) -> Any:
     if make is None:
         make = distributed.LocalCluster
-        options = {"dashboard_address": None, **options}
+        options = {"dashboard_address": ":0", **options}  # any free port: several may live on a machine
         if dask.config.get("distributed.worker.multiprocessing-method", "spawn") == "spawn":
             # Its workers are started, also later ones, without importing the main module again, as our processes are.
             dask.config.set({"distributed.worker.multiprocessing-method": _use_loky()})
