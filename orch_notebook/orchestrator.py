@@ -29,11 +29,11 @@ from orch_notebook.model.tasks import check_resources
 from orch_notebook.promotion import upkeep
 from orch_notebook.promotion.checks import read_report, write_check
 from orch_notebook.promotion.deploying import Deployments
-from orch_notebook.promotion.deployments import STARTING, submit
+from orch_notebook.promotion.deployments import submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.following import values_of
 from orch_notebook.promotion.html import write_html
-from orch_notebook.promotion.launching import Launch, launch_process
+from orch_notebook.promotion.launching import STARTING, Launch, launch_process
 from orch_notebook.promotion.retrying import foresee_retry, retry
 from orch_notebook.promotion.spares import Environment, Spares, environment_of, environment_of_run
 from orch_notebook.promotion.terms import Given, read_given

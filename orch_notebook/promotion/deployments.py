@@ -19,6 +19,7 @@ from orch_notebook.model.schedules import Schedule, schedule_from_json
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.due import close_schedules, end_waiting, run_of
 from orch_notebook.promotion.following import check_rules
+from orch_notebook.promotion.launching import STARTING
 from orch_notebook.promotion.modules import plan_flow
 from orch_notebook.promotion.notebooks import check_kernel, kernel_of, parameters_of, read_notebook, snapshot
 from orch_notebook.promotion.terms import Given, Terms, Timed, read_given, read_started
@@ -27,7 +28,6 @@ from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
 
 __all__ = [
-    "STARTING",
     "compose",
     "find",
     "find_version",
@@ -41,8 +41,6 @@ __all__ = [
 ]
 
 SCHEDULED = State(StateType.SCHEDULED)
-#: Seconds that the process of a claimed run may take to begin; many that start at once share the processors.
-STARTING = 60.0
 
 
 def promote(

@@ -17,7 +17,7 @@ from orch_notebook.model.graph import unknown_task
 from orch_notebook.model.retries import Fate, foresee
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import StateType
-from orch_notebook.promotion.deployments import STARTING
+from orch_notebook.promotion.launching import STARTING
 from orch_notebook.promotion.upkeep import next_attempt, with_children
 from orch_notebook.runtime.attempts import open_attempts
 from orch_notebook.runtime.results import Results
