@@ -17,6 +17,7 @@ from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, Orch
 from orch_notebook.functions.entrypoints import read_entrypoint
 from orch_notebook.functions.loading import load
 from orch_notebook.functions.schemas import parameters_of
+from orch_notebook.model.deployments import Plan
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
@@ -34,7 +35,8 @@ from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.following import values_of
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.launching import STARTING, Launch, launch_process
-from orch_notebook.promotion.retrying import foresee_retry, retry
+from orch_notebook.promotion.opening import Continuation, Opening, mend, open_run
+from orch_notebook.promotion.retrying import continued, foresee_retry, repeated_already, retry
 from orch_notebook.promotion.spares import Environment, Spares, environment_of, environment_of_run
 from orch_notebook.promotion.terms import Given, read_given
 from orch_notebook.runtime.attempts import Attempts, open_attempts
@@ -188,6 +190,7 @@ class Orchestrator:
         hooks: CellHooks | None = None,
         runner: Runner | str | None = None,
         around: Around | None = None,
+        goes_on: Continuation | None = None,
     ) -> RunHandle:
         """Begin a run of a flow of cells and return at once.
 
@@ -216,18 +219,21 @@ class Orchestrator:
             What performs the tasks, or the name of the runner of tasks that name none; by default as the settings say.
         around : callable, optional
             Watches each body while it runs.
+        goes_on : Continuation, optional
+            The run that this one repeats, and what that has left.
 
         Raises
         ------
         UsageError
-            The flow has no tasks, a selector matches none, or a task reads what nothing defines.
+            The flow has no tasks, a selector matches none, a task reads what nothing defines, or the run that this
+            one repeats was repeated already.
         StoreError
             The run cannot be recorded.
         """
         flow = flow.copy()
         base = environment if base is None else base
         kept = self.keep(is_lasting=False) if kept is None else kept
-        attempts = self._attempts()
+        attempts = goes_on.attempts if goes_on is not None else self._attempts()
         prepared = self.prepare(
             flow, base, kept, select=select, only_stale=only_stale, everything=everything, attempts=attempts
         )
@@ -247,7 +253,9 @@ class Orchestrator:
             parameters=dict(parameters or {}),
             graph=graph,
         )
-        lease = self._create(run)
+        if goes_on is not None:
+            run = continued(run, goes_on.run)
+        lease = self._create(run, goes_on.plan if goes_on is not None else None)
         program = CellProgram(
             flow,
             environment,
@@ -262,6 +270,7 @@ class Orchestrator:
             log_limit=self.settings.log_limit,
             around=around,
             attempts=attempts,
+            notes=goes_on.mended if goes_on is not None else {},
         )
         self.routes.open()
         engine = Engine(
@@ -475,9 +484,10 @@ class Orchestrator:
             finally:
                 apart.close()
 
-    def _create(self, run: FlowRun) -> Lease:
+    def _create(self, run: FlowRun, plan: Plan | None = None) -> Lease:
         owner, expires_at = this_owner(), run.created_at + timedelta(seconds=self.settings.lease)
-        self.store.create_run(run, owner=owner, lease_expires_at=expires_at)
+        if not self.store.create_run(run, plan=plan, owner=owner, lease_expires_at=expires_at):
+            raise repeated_already(self.store, run)
         return Lease(run.run_id, owner, 1, expires_at)
 
     def _forget(self, handle: RunHandle) -> None:
@@ -724,6 +734,45 @@ class Orchestrator:
             repeated = retry(self.store, run, self.clock.now(), again, owner=this_owner())
             return self._launch(repeated, repeated.notebook or repeated.flow, spares)
 
+    def open(self, run_id: str) -> Opening:
+        """Return what is needed to take up a run of a notebook that did not end well.
+
+        Raises
+        ------
+        NotFound
+            There is no such run.
+        UsageError
+            It goes on, has completed, or did not execute a notebook by itself.
+        NotebookError
+            The copy of its notebook is gone.
+        """
+        return open_run(self.store, self.results, self.settings, self.show(run_id))
+
+    def restore(
+        self,
+        flow: CellFlow,
+        environment: dict[str, Any],
+        *,
+        base: Mapping[str, Any],
+        kept: Kept,
+        attempts: Attempts,
+        hooks: CellHooks,
+    ) -> list[str]:
+        """Put what a flow's tasks have left into the live namespace and into `kept`; return those tasks.
+
+        The next run goes on from there: it performs what is not restored, and what comes from that.
+        """
+        flow = flow.copy()
+        prepared = self.prepare(flow, base, kept, attempts=attempts)
+        program = CellProgram(
+            flow, environment, prepared, kept, line=_ignore, hooks=hooks, results=self.results, attempts=attempts
+        )
+        return program.restore()
+
+    def mend(self, opening: Opening, tasks: Mapping[str, str], plain: Mapping[str, str]) -> Continuation:
+        """Return how a run goes on with cells as they stand now; see :func:`orch_notebook.promotion.opening.mend`."""
+        return mend(opening, tasks, plain, self.settings)
+
     def foresee_retry(self, run_id: str, *, again: Sequence[str] = ()) -> list[Fate]:
         """Return what :meth:`retry` would do with each task of a run."""
         return foresee_retry(self.store, self.results, self.settings, self.show(run_id), again)
@@ -790,6 +839,10 @@ class Orchestrator:
     def workers(self) -> list[WorkerRow]:
         """Return the workers that have not said good-bye."""
         return self.store.workers()
+
+
+def _ignore(task: str, attempt: int, level: int, text: str) -> None:
+    """Do nothing: what was written is recorded with the run that wrote it."""
 
 
 @contextmanager

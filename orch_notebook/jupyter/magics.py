@@ -11,6 +11,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from orch_notebook.errors import HeaderError, UsageError
 from orch_notebook.jupyter.commands import command_help, read_command
 from orch_notebook.jupyter.display import diagram_svg, summary_bundle
+from orch_notebook.jupyter.opening import open_run, resume
 from orch_notebook.jupyter.session import NotebookSession
 from orch_notebook.jupyter.source import open_panel
 from orch_notebook.model.durations import parse_interval
@@ -19,7 +20,16 @@ from orch_notebook.model.freshness import coming_words
 from orch_notebook.model.headers import header_usage, parse_header
 from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.sizes import parse_size
-from orch_notebook.model.views import check_html, dot, explanation_html, explanation_text, graph_html, graph_text
+from orch_notebook.model.views import (
+    check_html,
+    dot,
+    explanation_html,
+    explanation_text,
+    graph_html,
+    graph_text,
+    reopened_html,
+    reopened_text,
+)
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.checks import REPORT_TYPE
 from orch_notebook.promotion.terms import Terms, read_schedules, read_variables
@@ -142,6 +152,13 @@ class OrchMagics(Magics):  # type: ignore[misc]
         if (plan := self.session.plan(run.flow)) is not None:
             print(coming_words(plan))
         return Bundle(summary_bundle(run, self.session.orchestrator.clock.now()))
+
+    def _open(self, given: Namespace) -> Any:
+        opened = open_run(self.session, given.run, anyway=given.anyway)
+        return Bundle({"text/html": reopened_html(opened), "text/plain": reopened_text(opened)})
+
+    def _resume(self, given: Namespace) -> None:
+        resume(self.session, given.run, background=given.background, summary=not given.quiet)
 
     def _cancel(self, given: Namespace) -> None:
         self.session.cancel()
