@@ -63,7 +63,10 @@ def run(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Execute a notebook, or a flow of a module, now, and show its tasks as they go."""
+    """Execute a notebook, or a flow of a module, now.
+
+    Its tasks are shown as they go.
+    """
     if runner is not None:
         if runner not in RUNNERS:
             raise UsageError(f"--runner takes {RUNNER_WORDS}, not {runner!r}.")
