@@ -27,6 +27,7 @@ from orch_notebook.model.retention import Retention
 from orch_notebook.model.retries import Fate
 from orch_notebook.model.runs import FlowRun, TaskRun, short_id
 from orch_notebook.model.states import State, StateType
+from orch_notebook.model.tasks import check_resources
 from orch_notebook.promotion import upkeep
 from orch_notebook.promotion.checks import read_report, write_check
 from orch_notebook.promotion.deploying import Deployments
@@ -241,6 +242,10 @@ class Orchestrator:
         )
         check(prepared.plan)
         graph = prepared.graph
+        usual = runner if isinstance(runner, str) else self.settings.runner
+        for task in graph.tasks:
+            if (task.runner or usual) != "dask":
+                check_resources(task, self.settings.resources)
         now = self.clock.now()
         run = FlowRun(
             run_id=new_run_id(now),
@@ -273,7 +278,12 @@ class Orchestrator:
         )
         self.routes.open()
         engine = Engine(
-            RunMachine(graph, fresh={task: kept.records[task].made_by for task in prepared.plan.fresh}),
+            RunMachine(
+                graph,
+                fresh={task: kept.records[task].made_by for task in prepared.plan.fresh},
+                capacity=self.settings.resources,
+                runner=usual,
+            ),
             program.perform,
             self._runner(graph, runner),
             self.ledger,
