@@ -54,7 +54,7 @@ class FrontEndHook(BuildHookInterface):  # type: ignore[type-arg]
         js = Path(self.root, "js")
         self.app.display_info("Bundling the panel's front end")
         # No package's own script has to run: esbuild's library finds its program by itself.
-        run_node_tool("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=js)
+        run_node_tool("npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", cwd=js)
         run_node_tool("node", "build.mjs", cwd=js)
 
 

@@ -15,7 +15,8 @@ await build({
   bundle: true,
   minify: true,
   format: "esm",
-  target: "es2021",
+  // Class fields as they are: written out for older browsers they cost 5 KB.
+  target: "es2022",
   charset: "utf8",
   logLevel: "warning",
 });

@@ -17,23 +17,25 @@ from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, Orch
 from orch_notebook.functions.entrypoints import read_entrypoint
 from orch_notebook.functions.loading import load
 from orch_notebook.functions.schemas import parameters_of
+from orch_notebook.model.deployments import Plan
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.retries import Fate
-from orch_notebook.model.runs import FlowRun, short_id
+from orch_notebook.model.runs import FlowRun, TaskRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion import upkeep
 from orch_notebook.promotion.checks import read_report, write_check
 from orch_notebook.promotion.deploying import Deployments
-from orch_notebook.promotion.deployments import STARTING, submit
+from orch_notebook.promotion.deployments import submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.following import values_of
 from orch_notebook.promotion.html import write_html
-from orch_notebook.promotion.launching import Launch, launch_process
-from orch_notebook.promotion.retrying import foresee_retry, retry
+from orch_notebook.promotion.launching import STARTING, Launch, launch_process
+from orch_notebook.promotion.opening import Continuation, Opening, mend, open_run
+from orch_notebook.promotion.retrying import continued, foresee_retry, repeated_already, retry
 from orch_notebook.promotion.spares import Environment, Spares, environment_of, environment_of_run
 from orch_notebook.promotion.terms import Given, read_given
 from orch_notebook.runtime.attempts import Attempts, open_attempts
@@ -55,7 +57,9 @@ from orch_notebook.runtime.runners.pools import Pools
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
 from orch_notebook.runtime.store.opening import clock_of, open_store
+from orch_notebook.runtime.store.shelves import Artifact, Shelves
 from orch_notebook.runtime.surroundings import Surrounding
+from orch_notebook.runtime.vault import learn_secrets
 from orch_notebook.runtime.versions import Kept
 
 __all__ = ["Execution", "Orchestrator", "open_orchestrator"]
@@ -186,6 +190,7 @@ class Orchestrator:
         hooks: CellHooks | None = None,
         runner: Runner | str | None = None,
         around: Around | None = None,
+        goes_on: Continuation | None = None,
     ) -> RunHandle:
         """Begin a run of a flow of cells and return at once.
 
@@ -214,18 +219,21 @@ class Orchestrator:
             What performs the tasks, or the name of the runner of tasks that name none; by default as the settings say.
         around : callable, optional
             Watches each body while it runs.
+        goes_on : Continuation, optional
+            The run that this one repeats, and what that has left.
 
         Raises
         ------
         UsageError
-            The flow has no tasks, a selector matches none, or a task reads what nothing defines.
+            The flow has no tasks, a selector matches none, a task reads what nothing defines, or the run that this
+            one repeats was repeated already.
         StoreError
             The run cannot be recorded.
         """
         flow = flow.copy()
         base = environment if base is None else base
         kept = self.keep(is_lasting=False) if kept is None else kept
-        attempts = self._attempts()
+        attempts = goes_on.attempts if goes_on is not None else self._attempts()
         prepared = self.prepare(
             flow, base, kept, select=select, only_stale=only_stale, everything=everything, attempts=attempts
         )
@@ -241,7 +249,10 @@ class Orchestrator:
             parameters=dict(parameters or {}),
             graph=graph,
         )
-        lease = self._create(run)
+        if goes_on is not None:
+            run = continued(run, goes_on.run)
+        learn_secrets(self.store, self.settings)
+        lease = self._create(run, goes_on.plan if goes_on is not None else None)
         program = CellProgram(
             flow,
             environment,
@@ -256,6 +267,7 @@ class Orchestrator:
             log_limit=self.settings.log_limit,
             around=around,
             attempts=attempts,
+            notes=goes_on.mended if goes_on is not None else {},
         )
         self.routes.open()
         engine = Engine(
@@ -464,9 +476,10 @@ class Orchestrator:
             finally:
                 apart.close()
 
-    def _create(self, run: FlowRun) -> Lease:
+    def _create(self, run: FlowRun, plan: Plan | None = None) -> Lease:
         owner, expires_at = this_owner(), run.created_at + timedelta(seconds=self.settings.lease)
-        self.store.create_run(run, owner=owner, lease_expires_at=expires_at)
+        if not self.store.create_run(run, plan=plan, owner=owner, lease_expires_at=expires_at):
+            raise repeated_already(self.store, run)
         return Lease(run.run_id, owner, 1, expires_at)
 
     def _forget(self, handle: RunHandle) -> None:
@@ -565,6 +578,20 @@ class Orchestrator:
         return self.store.runs(
             deployment=deployment, state=state, parent_run_id=parent_run_id, backfill=backfill, limit=limit
         )
+
+    def flow_runs(self, flow: str, limit: int = 20) -> list[FlowRun]:
+        """Return a flow's newest runs, without their tasks; those of a notebook that a worker executed among them."""
+        upkeep.sweep(self.store, this_owner(), self.clock.now())
+        return self.store.runs(flow=flow, limit=limit)
+
+    def task_history(self, flow: str, limit: int = 20) -> list[TaskRun]:
+        """Return the task runs of a flow's newest runs, for what they say about times and ends."""
+        return self.store.task_history(flow, limit)
+
+    def artifacts(self, run_id: str) -> list[Artifact]:
+        """Return what a run has published for people, oldest first."""
+        store = self.store
+        return store.artifacts(run_id=run_id) if isinstance(store, Shelves) else []
 
     def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
         """Return the recorded events of a run, numbered, in order."""
@@ -699,6 +726,45 @@ class Orchestrator:
             repeated = retry(self.store, run, self.clock.now(), again, owner=this_owner())
             return self._launch(repeated, repeated.notebook or repeated.flow, spares)
 
+    def open(self, run_id: str) -> Opening:
+        """Return what is needed to take up a run of a notebook that did not end well.
+
+        Raises
+        ------
+        NotFound
+            There is no such run.
+        UsageError
+            It goes on, has completed, or did not execute a notebook by itself.
+        NotebookError
+            The copy of its notebook is gone.
+        """
+        return open_run(self.store, self.results, self.settings, self.show(run_id))
+
+    def restore(
+        self,
+        flow: CellFlow,
+        environment: dict[str, Any],
+        *,
+        base: Mapping[str, Any],
+        kept: Kept,
+        attempts: Attempts,
+        hooks: CellHooks,
+    ) -> list[str]:
+        """Put what a flow's tasks have left into the live namespace and into `kept`; return those tasks.
+
+        The next run goes on from there: it performs what is not restored, and what comes from that.
+        """
+        flow = flow.copy()
+        prepared = self.prepare(flow, base, kept, attempts=attempts)
+        program = CellProgram(
+            flow, environment, prepared, kept, line=_ignore, hooks=hooks, results=self.results, attempts=attempts
+        )
+        return program.restore()
+
+    def mend(self, opening: Opening, tasks: Mapping[str, str], plain: Mapping[str, str]) -> Continuation:
+        """Return how a run goes on with cells as they stand now; see :func:`orch_notebook.promotion.opening.mend`."""
+        return mend(opening, tasks, plain, self.settings)
+
     def foresee_retry(self, run_id: str, *, again: Sequence[str] = ()) -> list[Fate]:
         """Return what :meth:`retry` would do with each task of a run."""
         return foresee_retry(self.store, self.results, self.settings, self.show(run_id), again)
@@ -765,6 +831,10 @@ class Orchestrator:
     def workers(self) -> list[WorkerRow]:
         """Return the workers that have not said good-bye."""
         return self.store.workers()
+
+
+def _ignore(task: str, attempt: int, level: int, text: str) -> None:
+    """Do nothing: what was written is recorded with the run that wrote it."""
 
 
 @contextmanager

@@ -39,3 +39,25 @@ export function pill(shapes: Record<string, string>, tone: string, words: string
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
+
+/** A button with a shape before its words, if it has one. */
+export function button(words: string, kind: string, act: () => void, path = "", tone = "run"): HTMLButtonElement {
+  const made = h("button", { type: "button", class: `orch-button ${kind}`.trim() }, path ? shape(path, tone) : null, h("span", {}, words));
+  made.addEventListener("click", () => made.getAttribute("aria-disabled") !== "true" && act());
+  return made;
+}
+
+/** Lets a button be used, or not: it stays in reach of the keyboard, so that it can say why not. */
+export function allow(element: HTMLButtonElement, why: string, title = ""): void {
+  if (why) element.setAttribute("aria-disabled", "true");
+  else element.removeAttribute("aria-disabled");
+  const said = why || title;
+  if (element.title !== said) element.title = said;
+}
+
+/** Keys typed here are not Jupyter's commands. */
+export function keepKeys(element: HTMLElement): void {
+  element.addEventListener("keydown", (event) => event.stopPropagation());
+  // Lab takes an element with this for a place where one types, and leaves its shortcuts.
+  element.setAttribute("data-lm-suppress-shortcuts", "true");
+}

@@ -31,3 +31,10 @@ export function timeOfDay(at: number): string {
 export function clip(text: string, length: number): string {
   return text.length <= length ? text : text.slice(0, Math.max(0, length - 1)) + "…";
 }
+
+/** A day and a time of day in the reader's zone: `Fri 20 Nov, 06:00`. */
+export function dayAndTime(at: number): string {
+  const date = new Date(at * 1000);
+  const day = date.toLocaleDateString("en-GB", { weekday: "short", day: "numeric", month: "short" }).replace(",", "");
+  return `${day}, ${timeOfDay(at).slice(0, 5)}`;
+}

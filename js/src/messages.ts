@@ -6,6 +6,8 @@ export interface TaskInfo {
   reads: [string, string][];
   writes: string[];
   mutates: string[];
+  tags: string[];
+  before: number[];
   cell: number;
   attempts: number;
   opaque: string;
@@ -18,6 +20,7 @@ export interface Topology {
   tasks: TaskInfo[];
   nodes: number[][];
   shapes: Record<string, string>;
+  kernel: string;
 }
 
 export interface TaskFace {
@@ -27,6 +30,7 @@ export interface TaskFace {
   started_at: number | null;
   ended_at: number | null;
   remark: string;
+  tries: [number, number, string][];
 }
 
 export interface NodeFace {
@@ -41,18 +45,108 @@ export interface RunFace {
   word: string;
   phrase: string;
   is_final: boolean;
-  can_cancel: boolean;
+  is_paused: boolean;
+  is_waited_for: boolean;
+  created_at: number;
   started_at: number | null;
   ended_at: number | null;
   progress: string;
   tones: [string, number][];
   outcome: string;
+  parameters: [string, string][];
+}
+
+export interface Controls {
+  run: string;
+  all: string;
+  cancel: string;
+  pause: string;
+  resume: string;
+  retry: string;
+  coming: number | null;
+  again: number | null;
+}
+
+export interface ParameterInfo {
+  name: string;
+  annotation: string;
+  value: string;
+  help: string;
+  is_required: boolean;
 }
 
 export interface LogLine {
   at: number;
   level: number;
   text: string;
+  attempt: number;
+}
+
+export interface StateLine {
+  at: number;
+  tone: string;
+  word: string;
+  attempt: number;
+  message: string;
+}
+
+export interface Thing {
+  name: string;
+  kind: string;
+  text: string;
+  is_artifact: boolean;
+}
+
+export interface PastRun {
+  run_id: string;
+  tone: string;
+  word: string;
+  at: number;
+  seconds: number | null;
+  deployment: string;
+  parameters: [string, string][];
+  tasks: Record<string, [string, string, number | null]>;
+}
+
+export interface History {
+  runs: PastRun[];
+  rows: string[];
+  left: number;
+}
+
+export interface ComparedLine {
+  kind: string;
+  name: string;
+  left: string;
+  right: string;
+  is_same: boolean;
+}
+
+export interface DeploymentLine {
+  name: string;
+  version: number;
+  schedules: string[];
+  next: string;
+  is_paused: boolean;
+  runs: [string, string, string][];
+}
+
+export interface PromoteForm {
+  name: string;
+  notebook: string;
+  problem: string;
+  zones: string[];
+  zone: string;
+  parameters: ParameterInfo[];
+  deployments: DeploymentLine[];
+  has_worker: boolean;
+  said: string;
+}
+
+export interface Preview {
+  words: string;
+  due: string[];
+  problem: string;
 }
 
 export interface Snapshot {
@@ -61,8 +155,12 @@ export interface Snapshot {
   now: number;
   topology?: Topology;
   run: RunFace | null;
+  past: string;
+  controls: Controls;
   tasks: TaskFace[];
   nodes: NodeFace[];
+  usual: (number | null)[];
+  parameters: ParameterInfo[];
 }
 
 export interface Delta {
@@ -70,6 +168,7 @@ export interface Delta {
   seq: number;
   now: number;
   run: RunFace | null;
+  controls: Controls;
   tasks: Record<string, TaskFace>;
   nodes: Record<string, NodeFace>;
 }
@@ -79,6 +178,10 @@ export interface Detail {
   task: string;
   log: LogLine[];
   traceback: string[];
+  states: StateLine[];
+  things: Thing[];
+  waits: [string, string][];
+  coming: number | null;
 }
 
 export interface Refused {
@@ -86,24 +189,76 @@ export interface Refused {
   text: string;
 }
 
+export interface Heard {
+  type: "heard";
+  id: number;
+}
+
+export interface Pulse {
+  type: "pulse";
+  now: number;
+}
+
+export interface Answer {
+  type: "answer";
+  id: number;
+  page: string;
+  data: unknown;
+  error: string;
+}
+
 export interface Hello {
   type: "hello";
+  id: number;
 }
 
 export interface Run {
   type: "run";
+  id: number;
   select: string[];
   everything: boolean;
+  values: Record<string, string>;
 }
 
 export interface Cancel {
   type: "cancel";
+  id: number;
+}
+
+export interface Pause {
+  type: "pause";
+  id: number;
+}
+
+export interface Resume {
+  type: "resume";
+  id: number;
+  answer: Record<string, string>;
+}
+
+export interface Retry {
+  type: "retry";
+  id: number;
 }
 
 export interface Select {
   type: "select";
+  id: number;
   task: string;
 }
 
-export type FromKernel = Snapshot | Delta | Detail | Refused;
-export type FromBrowser = Hello | Run | Cancel | Select;
+export interface Look {
+  type: "look";
+  id: number;
+  run_id: string;
+}
+
+export interface Ask {
+  type: "ask";
+  id: number;
+  page: string;
+  question: unknown;
+}
+
+export type FromKernel = Snapshot | Delta | Detail | Refused | Heard | Pulse | Answer;
+export type FromBrowser = Hello | Run | Cancel | Pause | Resume | Retry | Select | Look | Ask;

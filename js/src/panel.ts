@@ -1,13 +1,17 @@
-// The panel: head, tabs, diagram or table, detail. One per view; several may share a store.
+// The panel: head, tabs, the view of each, detail. One per place on the page; several may share a store.
 
+import { dress, undress } from "./cells";
 import { DetailView } from "./detail";
 import { h } from "./dom";
 import { Graph } from "./graph";
 import { Head } from "./head";
-import type { FromBrowser } from "./messages";
+import { History } from "./history";
+import { Promote } from "./promote";
 import type { Change, Store } from "./store";
 import { Tasks } from "./tasks";
 import { followTheme } from "./theme";
+import { Timeline } from "./timeline";
+import type { View } from "./views";
 
 /** Growing times are redrawn this often (milliseconds). */
 const TICK = 200;
@@ -17,15 +21,21 @@ const PATIENCE = 6000;
 
 let panels = 0;
 
-export function showPanel(place: HTMLElement, store: Store, send: (message: FromBrowser) => void): () => void {
-  const head = new Head(store, send);
-  const graph = new Graph(store);
-  const tasks = new Tasks(store);
-  const detail = new DetailView(store, send);
-  const tabs = makeTabs([
-    ["Graph", graph.element],
-    ["Tasks", tasks.element],
-  ]);
+/** The tabs, in their order. */
+function viewsOf(store: Store, open: () => void): View[] {
+  return [new Graph(store), new Timeline(store), new Tasks(store), new History(store, open), new Promote(store)];
+}
+
+export function showPanel(place: HTMLElement, store: Store): () => void {
+  const head = new Head(store);
+  const views = viewsOf(store, () => tabs.choose(0));
+  const detail = new DetailView(store);
+  const tabs = makeTabs(views, (view) => {
+    // These two are about the flow, not about one of its tasks.
+    detail.element.hidden = view instanceof History || view instanceof Promote;
+    body.classList.toggle("orch-alone", detail.element.hidden);
+    view.draw();
+  });
   const empty = h("div", { class: "orch-empty orch-dim" }, "Waiting for the kernel…");
   const body = h("div", { class: "orch-body", hidden: true }, tabs.pages, detail.element);
   tabs.list.hidden = true;
@@ -34,7 +44,7 @@ export function showPanel(place: HTMLElement, store: Store, send: (message: From
   place.append(root);
   const unfollow = followTheme(root);
 
-  const everything = (topology: boolean) => {
+  const everything = () => {
     const some = (store.topology?.tasks.length ?? 0) > 0;
     head.element.hidden = !store.topology;
     tabs.list.hidden = body.hidden = !some;
@@ -43,48 +53,55 @@ export function showPanel(place: HTMLElement, store: Store, send: (message: From
       empty.replaceChildren("No tasks yet: begin a cell with ", h("code", { class: "orch-chip" }, "%%task NAME"), ".");
     }
     head.update();
-    if (topology) {
-      graph.draw();
-      tasks.draw();
-    } else {
-      graph.paint(store.nodes.map((_, index) => index));
-      tasks.update(store.tasks.map((_, index) => index));
-    }
+    tabs.shown().draw();
     detail.update();
+    badges();
   };
 
   const unlisten = store.listen((change: Change) => {
     switch (change.kind) {
       case "all":
-        return everything(change.topology);
+        return everything();
       case "some":
         head.update();
-        graph.paint(change.nodes);
-        tasks.update(change.tasks);
-        // The detail's button depends on the run, its facts on the task.
+        tabs.shown().update(change.tasks, change.nodes);
+        // The detail's buttons depend on the run, its facts on the task.
         return detail.update();
       case "selected":
-        graph.mark();
-        tasks.mark();
+        tabs.shown().mark();
         return detail.update();
       case "detail":
-        return detail.lines();
+        return detail.more();
       case "refused":
         return head.update();
+      case "answer":
+        return views.find((view) => view.name.toLowerCase() === change.answer.page)?.answer?.(change.answer.data, change.answer.error);
     }
   });
-  if (store.topology) everything(true);
+
+  const badges = () => {
+    const why = store.past || store.link.silence ? "not now" : store.controls.run;
+    dress(new Set(store.topology?.tasks.map((task) => task.name)), why, (task) => {
+      store.dismiss();
+      store.link.say({ type: "run", select: [task], everything: false, values: {} });
+    });
+  };
+
+  if (store.topology) everything();
   const doubt = setTimeout(() => {
     if (!store.topology) empty.textContent = "The kernel has not answered yet. If it was restarted, run this cell again.";
   }, PATIENCE);
 
+  let ticks = 0;
   const timer = setInterval(() => {
     // Nobody sees a hidden tab or an output scrolled out of the page's windowed cells.
-    if (document.hidden || !root.isConnected || !store.run || store.run.is_final) return;
+    if (document.hidden || !root.isConnected) return;
+    if (ticks++ % 5 === 0) badges();
+    store.link.watch(store.isGoing && !store.past);
+    if (!store.isGoing) return;
     head.tick();
     detail.tick();
-    if (graph.element.hidden) tasks.tick();
-    else graph.tick();
+    tabs.shown().tick();
   }, TICK);
 
   return () => {
@@ -92,41 +109,50 @@ export function showPanel(place: HTMLElement, store: Store, send: (message: From
     clearTimeout(doubt);
     unlisten();
     unfollow();
+    undress();
     root.remove();
   };
 }
 
-/** Tabs as the ARIA practices want them: one tab stop, arrows move between them. */
-function makeTabs(pages: [string, HTMLElement][]): { list: HTMLElement; pages: HTMLElement } {
+/** Tabs as the ARIA practices want them: one tab stop, arrows move between them. A view draws itself when it is shown. */
+function makeTabs(views: View[], show: (view: View) => void): { list: HTMLElement; pages: HTMLElement; shown: () => View; choose: (index: number) => void } {
   const id = `orch-${++panels}`;
-  const list = h("div", { class: "orch-tabs", role: "tablist" });
-  const place = h("div", { class: "orch-pages" });
-  const show = (chosen: number, focus: boolean) => {
-    pages.forEach(([, page], index) => {
+  const list = h("div", { class: "orch-tabs", role: "tablist", "aria-label": "Views" });
+  const pages = h("div", { class: "orch-pages" });
+  let chosen = 0;
+  const choose = (next: number, focus: boolean) => {
+    chosen = next;
+    views.forEach(({ element }, index) => {
       const tab = list.children[index] as HTMLElement;
-      page.hidden = index !== chosen;
+      element.hidden = index !== chosen;
       tab.setAttribute("aria-selected", String(index === chosen));
       tab.setAttribute("tabindex", index === chosen ? "0" : "-1");
       if (focus && index === chosen) tab.focus();
     });
+    show(views[chosen]!);
   };
-  pages.forEach(([name, page], index) => {
+  views.forEach(({ name, element }, index) => {
     const tab = h("button", { type: "button", role: "tab", id: `${id}-tab-${index}`, "aria-controls": `${id}-page-${index}` }, name);
-    tab.addEventListener("click", () => show(index, false));
+    tab.addEventListener("click", () => choose(index, false));
     list.append(tab);
-    page.id = `${id}-page-${index}`;
-    page.setAttribute("role", "tabpanel");
-    page.setAttribute("aria-labelledby", tab.id);
-    place.append(page);
+    element.id = `${id}-page-${index}`;
+    element.setAttribute("role", "tabpanel");
+    element.setAttribute("aria-labelledby", tab.id);
+    pages.append(element);
   });
   list.addEventListener("keydown", (event) => {
-    const at = pages.findIndex((_, index) => list.children[index]?.getAttribute("aria-selected") === "true");
-    const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? pages.length - 1 : 0;
-    if (!step) return;
+    const steps: Record<string, number> = { ArrowRight: chosen + 1, ArrowLeft: chosen - 1 + views.length, Home: 0, End: views.length - 1 };
+    const next = steps[event.key];
+    if (next === undefined) return;
     event.preventDefault();
     event.stopPropagation();
-    show((at + step) % pages.length, true);
+    choose(next % views.length, true);
   });
-  show(0, false);
-  return { list, pages: place };
+  views.forEach(({ element }, index) => {
+    element.hidden = index !== 0;
+    const tab = list.children[index]!;
+    tab.setAttribute("aria-selected", String(index === 0));
+    tab.setAttribute("tabindex", index === 0 ? "0" : "-1");
+  });
+  return { list, pages, shown: () => views[chosen]!, choose: (index) => choose(index, false) };
 }

@@ -1,6 +1,7 @@
 // What this browser knows of a flow: messages in, changes out. No DOM, so tests can play any order of messages.
 
-import type { Delta, Detail, FromKernel, NodeFace, RunFace, Snapshot, TaskFace, Topology } from "./messages";
+import type { Link } from "./link";
+import type { Answer, Controls, Delta, Detail, FromKernel, NodeFace, ParameterInfo, RunFace, Snapshot, TaskFace, Topology } from "./messages";
 
 /** What a message changed: everything, or these tasks and nodes (by number), the detail, or a refusal. */
 export type Change =
@@ -8,13 +9,20 @@ export type Change =
   | { kind: "some"; tasks: number[]; nodes: number[] }
   | { kind: "detail" }
   | { kind: "refused" }
-  | { kind: "selected" };
+  | { kind: "selected" }
+  | { kind: "answer"; answer: Answer };
+
+const NOTHING: Controls = { run: "", all: "", cancel: "", pause: "", resume: "", retry: "", coming: null, again: null };
 
 export class Store {
   topology: Topology | null = null;
   run: RunFace | null = null;
+  past = "";
+  controls: Controls = NOTHING;
+  parameters: ParameterInfo[] = [];
   tasks: TaskFace[] = [];
   nodes: NodeFace[] = [];
+  usual: (number | null)[] = [];
   detail: Detail | null = null;
   refused = "";
   /** Number of the task somebody looks at, or -1. */
@@ -23,14 +31,21 @@ export class Store {
   private seq = -1;
   private asked = false;
   private chosenByHand = false;
+  private wanted = "";
   private clockAhead = 0;
+  private followers: number[][] | null = null;
   private listeners = new Set<(change: Change) => void>();
 
-  constructor(private readonly ask: () => void) {}
+  constructor(readonly link: Link) {}
 
   /** Seconds since the epoch by the kernel's clock. */
   now(): number {
     return Date.now() / 1000 - this.clockAhead;
+  }
+
+  /** Whether a run goes on, so that the kernel owes us news. */
+  get isGoing(): boolean {
+    return this.run !== null && !this.run.is_final;
   }
 
   listen(listener: (change: Change) => void): () => void {
@@ -40,18 +55,24 @@ export class Store {
 
   hello(): void {
     this.asked = true;
-    this.ask();
+    this.link.say({ type: "hello" });
   }
 
   take(message: FromKernel): void {
-    if (message.type === "snapshot") this.takeSnapshot(message);
-    else if (message.type === "delta") this.takeDelta(message);
-    else if (message.type === "detail") {
-      this.detail = message;
-      this.tell({ kind: "detail" });
-    } else if (message.type === "refused") {
-      this.refused = message.text;
-      this.tell({ kind: "refused" });
+    this.link.take(message);
+    switch (message.type) {
+      case "snapshot":
+        return this.takeSnapshot(message);
+      case "delta":
+        return this.takeDelta(message);
+      case "detail":
+        this.detail = message;
+        return this.tell({ kind: "detail" });
+      case "refused":
+        this.refused = message.text;
+        return this.tell({ kind: "refused" });
+      case "answer":
+        return this.tell({ kind: "answer", answer: message });
     }
   }
 
@@ -60,7 +81,15 @@ export class Store {
     this.look(index);
   }
 
+  /** Shows a past run in place of the latest (the empty id: the latest again), and of it a task if one is named. */
+  lookAt(run_id: string, task = ""): void {
+    this.chosenByHand = false;
+    this.wanted = task;
+    this.link.say({ type: "look", run_id });
+  }
+
   dismiss(): void {
+    if (!this.refused) return;
     this.refused = "";
     this.tell({ kind: "refused" });
   }
@@ -68,6 +97,15 @@ export class Store {
   /** The name of the task somebody looks at, or empty. */
   get selectedName(): string {
     return this.topology?.tasks[this.selected]?.name ?? "";
+  }
+
+  /** For every task the numbers of those that wait for it. */
+  get after(): number[][] {
+    if (!this.followers) {
+      this.followers = (this.topology?.tasks ?? []).map(() => []);
+      this.topology?.tasks.forEach((task, index) => task.before.forEach((other) => this.followers![other]?.push(index)));
+    }
+    return this.followers;
   }
 
   private look(index: number): void {
@@ -88,13 +126,25 @@ export class Store {
     this.clockAhead = Date.now() / 1000 - message.now;
     const name = this.selectedName;
     const before = this.run;
-    if (message.topology) this.topology = message.topology;
+    if (message.topology) {
+      this.topology = message.topology;
+      this.followers = null;
+    }
     this.run = message.run;
+    this.past = message.past;
+    this.controls = message.controls;
+    this.parameters = message.parameters;
     this.tasks = message.tasks;
     this.nodes = message.nodes;
+    this.usual = message.usual;
     if (message.run?.run_id !== before?.run_id) this.startAnew();
     if (name) this.selected = this.topology!.tasks.findIndex((task) => task.name === name);
     this.tell({ kind: "all", topology: message.topology !== undefined });
+    if (this.wanted) {
+      const wanted = this.topology!.tasks.findIndex((task) => task.name === this.wanted);
+      this.wanted = "";
+      if (wanted >= 0) this.select(wanted);
+    }
     this.lookAtFailure();
   }
 
@@ -106,10 +156,13 @@ export class Store {
     }
     this.seq = message.seq;
     this.run = message.run;
+    this.controls = message.controls;
     const numbers = (faces: object) => Object.keys(faces).map(Number);
-    for (const index of numbers(message.tasks)) this.tasks[index] = message.tasks[index]!;
-    for (const index of numbers(message.nodes)) this.nodes[index] = message.nodes[index]!;
-    this.tell({ kind: "some", tasks: numbers(message.tasks), nodes: numbers(message.nodes) });
+    const tasks = numbers(message.tasks);
+    const nodes = numbers(message.nodes);
+    for (const index of tasks) this.tasks[index] = message.tasks[index]!;
+    for (const index of nodes) this.nodes[index] = message.nodes[index]!;
+    this.tell({ kind: "some", tasks, nodes });
     this.lookAtFailure();
   }
 

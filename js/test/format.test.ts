@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 
 import { clip, duration, elapsed, phrase } from "../src/format";
 import { isDark } from "../src/theme";

@@ -1,69 +1,17 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test } from "vitest";
 
-import type { Delta, RunFace, Snapshot, TaskFace, Topology } from "../src/messages";
 import { type Change, Store } from "../src/store";
-
-const task = (tone: string, word = tone): TaskFace => ({
-  tone,
-  word,
-  attempt: 1,
-  started_at: 10,
-  ended_at: null,
-  remark: "",
-});
-
-const run = (run_id: string, is_final = false): RunFace => ({
-  run_id,
-  tone: "running",
-  word: "Running",
-  phrase: "Running {}",
-  is_final,
-  can_cancel: !is_final,
-  started_at: 10,
-  ended_at: null,
-  progress: "",
-  tones: [],
-  outcome: "",
-});
-
-const topology = (...names: string[]): Topology => ({
-  flow: "nightly",
-  svg: "",
-  excuse: "",
-  tasks: names.map((name) => ({ name, reads: [], writes: [], mutates: [], cell: 0, attempts: 1, opaque: "" })),
-  nodes: names.map((_, index) => [index]),
-  shapes: {},
-});
-
-const snapshot = (seq: number, more: Partial<Snapshot> = {}): Snapshot => ({
-  type: "snapshot",
-  seq,
-  now: Date.now() / 1000,
-  run: null,
-  tasks: [task(""), task("")],
-  nodes: [],
-  ...more,
-});
-
-const delta = (seq: number, more: Partial<Delta> = {}): Delta => ({
-  type: "delta",
-  seq,
-  now: Date.now() / 1000,
-  run: run("1"),
-  tasks: {},
-  nodes: {},
-  ...more,
-});
+import { delta, link, run, snapshot, task, topology } from "./made";
 
 function opened(): { store: Store; asked: () => number; changes: Change[] } {
-  let asked = 0;
-  const store = new Store(() => asked++);
+  const { way, said } = link();
+  const store = new Store(way);
   const changes: Change[] = [];
   store.hello();
   store.take(snapshot(1, { topology: topology("load", "plot") }));
   store.listen((change) => changes.push(change));
-  return { store, asked: () => asked, changes };
+  return { store, asked: () => said.filter((message) => message.type === "hello").length, changes };
 }
 
 test("deltas in order are applied, and only what changed is told", () => {
@@ -98,11 +46,11 @@ test("a message that came twice or late is passed over without a question", () =
 });
 
 test("a snapshot for others is no use to a browser that has no topology", () => {
-  let asked = 0;
-  const store = new Store(() => asked++);
+  const { way, said } = link();
+  const store = new Store(way);
   store.take(snapshot(7));
   assert.equal(store.topology, null);
-  assert.equal(asked, 1);
+  assert.equal(said.length, 1);
 });
 
 test("the first failure is looked at, unless somebody chose a task by hand", () => {

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.errors import HeaderError, NotebookError
+from orch_notebook.errors import HeaderError, NotebookError, ParameterError
 from orch_notebook.model.headers import parse_header, split_task_cell
+from orch_notebook.model.parameters import Parameter, read_parameters
 
 __all__ = ["NotebookFile", "positions_in"]
 
@@ -27,6 +28,7 @@ class NotebookFile:
     def __init__(self, names: Mapping[str, Any]) -> None:
         self._names = names
         self._read: tuple[float, dict[str, int], dict[str, int]] = (0.0, {}, {})
+        self._parameters: tuple[Parameter, ...] = ()
 
     @property
     def path(self) -> Path | None:
@@ -43,16 +45,31 @@ class NotebookFile:
 
     def positions(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return the positions of the saved notebook's cells, by cell id and by task name."""
+        if self.path is None:
+            return {}, {}
+        self._look()
+        return self._read[1:]
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Return what the saved notebook's cell tagged ``parameters`` declares; nothing where there is none."""
+        if self.path is None:
+            return ()
+        self._look()
+        return self._parameters
+
+    def _look(self) -> None:
+        """Read the file, if it has changed since the last time."""
         path = self.path
         if path is None:
-            return {}, {}
+            return
         try:
             changed_at = path.stat().st_mtime
             if changed_at != self._read[0]:
-                self._read = changed_at, *positions_in(json.loads(path.read_text("utf-8")))
+                notebook = json.loads(path.read_text("utf-8"))
+                self._read = changed_at, *positions_in(notebook)
+                self._parameters = _parameters_in(notebook)
         except (OSError, ValueError):
             pass
-        return self._read[1:]
 
     def saved_path(self) -> Path:
         """Return the file.
@@ -72,6 +89,17 @@ class NotebookFile:
     def saved_at(self, path: Path) -> datetime:
         """Return when a file was last saved."""
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+def _parameters_in(notebook: Mapping[str, Any]) -> tuple[Parameter, ...]:
+    for cell in notebook.get("cells", ()):
+        if cell.get("cell_type") == "code" and "parameters" in cell.get("metadata", {}).get("tags", ()):
+            source = cell.get("source", "")
+            try:
+                return read_parameters("".join(source) if isinstance(source, list) else str(source))
+            except ParameterError:
+                return ()
+    return ()
 
 
 def positions_in(notebook: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, int]]:

@@ -7,117 +7,15 @@ it came from is fresh too.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from orch_notebook.model.cells import Wiring
-from orch_notebook.model.cells.wiring import may_overlap
-from orch_notebook.model.flows import CellFlow
-from orch_notebook.model.graph import Edge
+from orch_notebook.model.needs import Flow
+from orch_notebook.model.recipes import Recipe, Record, Source, Stock, Version, before, difference
 
-__all__ = [
-    "Flow",
-    "Plan",
-    "Recipe",
-    "Record",
-    "Source",
-    "Stock",
-    "Version",
-    "before",
-    "coming_words",
-    "decide",
-    "depending",
-    "difference",
-    "needs",
-    "outline",
-]
-
-#: A name and the task whose version it is; empty for what a plain cell binds.
-Version = tuple[str, str]
+__all__ = ["Plan", "coming_words", "decide"]
 
 FRESH = "nothing it depends on has changed"
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a task's outcome depends on, besides the versions that tasks give it.
-
-    Parameters
-    ----------
-    parts : mapping
-        Fingerprints by what they are of, in a person's words: ``its source``, ``function scale``, ``file data.csv``.
-    shown : mapping
-        For parts that are small constants, how they read.
-    unkept : str
-        Why it holds in this session only, or empty.
-    """
-
-    parts: Mapping[str, str] = field(default_factory=dict)
-    shown: Mapping[str, str] = field(default_factory=dict)
-    unkept: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A task's last performance.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        What it was performed by.
-    made_by : str
-        The task run whose outcome it is.
-    sources : mapping
-        For every task it came from, the task run that had made it by then.
-    made : frozenset of str
-        The names it left bound: what it may bind and did not, nobody can have from it.
-    """
-
-    recipe: Recipe
-    made_by: str
-    sources: Mapping[str, str] = field(default_factory=dict)
-    made: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a task gets a version from that is not at hand as it is.
-
-    Parameters
-    ----------
-    copy : str
-        Name of the kept copy.
-    is_shared : bool
-        Whether the rest of the run goes on from it; else it is this task's alone.
-    """
-
-    copy: str
-    is_shared: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Stock:
-    """The versions that are to be had.
-
-    Parameters
-    ----------
-    live : collection of Version
-        Those in memory.
-    spent : mapping
-        For versions whose object tasks have changed in place since it was made, these tasks.
-    copies : mapping
-        By name, the versions that each kept copy holds and that are still the ones meant.
-    writers : mapping
-        For files that tasks have written, who wrote last.
-    came : mapping
-        For versions in memory the moment when they came there, counted, and whether they came from a copy.
-    """
-
-    live: Collection[Version] = frozenset()
-    spent: Mapping[Version, tuple[str, ...]] = field(default_factory=dict)
-    copies: Mapping[str, frozenset[Version]] = field(default_factory=dict)
-    writers: Mapping[str, str] = field(default_factory=dict)
-    came: Mapping[Version, tuple[int, bool]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,75 +73,6 @@ def coming_words(plan: Plan, most: int = 8) -> str:
     return f"{len(coming)} task{'s' if len(coming) > 1 else ''} will run: {', '.join(told + more)}."
 
 
-def before(task: str) -> str:
-    """Return the name of the copy of what a task is about to change in place."""
-    return f"before {task}"
-
-
-def needs(wiring: Wiring, tasks: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return for every task the tasks it comes from, each with a name that it gets from there.
-
-    Every edge counts that carries something: a version, a change, hidden state, a file.  What only keeps an order (a
-    change waits for an earlier reader) does not.  Besides, whoever changes memory comes from all who gave it a name
-    before.
-
-    Examples
-    --------
-    >>> from orch_notebook.model.cells import Cell, wire
-    >>> cells = [Cell("make", "rows = [1]"), Cell("show", "print(rows)"), Cell("grow", "rows.append(2)")]
-    >>> needs(wire(cells), ["make", "show", "grow"])
-    {'make': {}, 'show': {'make': 'rows'}, 'grow': {'make': 'rows'}}
-    """
-    order = {task: place for place, task in enumerate(tasks)}
-    found: dict[str, dict[str, str]] = {task: {} for task in tasks}
-    for edge in wiring.edges:
-        if _carries(edge, wiring):
-            found[edge.after].setdefault(edge.before, edge.name)
-    members: dict[int, list[Version]] = {}
-    for version, bond in wiring.sharing.bonds.items():
-        members.setdefault(bond, []).append(version)
-    for task, bonds in wiring.sharing.changers.items():
-        for bond in bonds:
-            for name, maker in members.get(bond, ()):
-                if maker and order[maker] < order[task]:
-                    found[task].setdefault(maker, name)
-    return found
-
-
-def _carries(edge: Edge, wiring: Wiring) -> bool:
-    effects = wiring.effects[edge.before]
-    match edge.rule:
-        case "write-after-read":
-            return False
-        case "alias":
-            return bool(effects.mutates or effects.opaque)
-        case "hidden-state":
-            return edge.name in effects.state_changes
-        case "file":
-            files = [state for state in effects.state_changes if state.startswith("file:")]
-            return any(may_overlap(state, edge.name) for state in files)
-    return True
-
-
-def difference(then: Recipe, now: Recipe) -> str:
-    """Say what first differs between two recipes; empty if nothing does.
-
-    Examples
-    --------
-    >>> difference(Recipe({"its source": "1", "n": "2"}, {"n": "3"}), Recipe({"its source": "1", "n": "5"}, {"n": "4"}))
-    'n: 3 → 4'
-    >>> difference(Recipe({"function scale": "1"}), Recipe({"function scale": "2"}))
-    'function scale changed'
-    """
-    for part in [*now.parts, *then.parts]:
-        if then.parts.get(part) == now.parts.get(part):
-            continue
-        if part in then.shown and part in now.shown:
-            return f"{part}: {then.shown[part]} → {now.shown[part]}"
-        return f"{part} changed"
-    return ""
-
-
 def decide(
     flow: Flow,
     *,
@@ -283,74 +112,6 @@ def decide(
     return _Planner(flow, recipes, records, stock, flaws or {}, frozenset(stored), frozenset(done)).plan(
         select, only_stale=only_stale, everything=everything
     )
-
-
-def depending(needs: Mapping[str, Mapping[str, str]], tasks: Collection[str]) -> frozenset[str]:
-    """Return these tasks and all that come from them.
-
-    Examples
-    --------
-    >>> sorted(depending({"load": {}, "clean": {"load": "df"}, "plot": {"clean": "df"}}, ["clean"]))
-    ['clean', 'plot']
-    """
-    found = {task for task in needs if task in tasks}
-    while more := {task for task, sources in needs.items() if task not in found and not found.isdisjoint(sources)}:
-        found |= more
-    return frozenset(found)
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """The tasks of a flow and what binds them to each other, as far as freshness is concerned.
-
-    Parameters
-    ----------
-    tasks : sequence of str
-        In definition order.
-    needs : mapping
-        As :func:`needs` tells.
-    reads : mapping
-        For every task the versions it is given.
-    bonds : mapping
-        For versions that share memory which somebody changes, the number of their bond.
-    changers : mapping
-        For tasks that change memory in place, whose.
-    files : mapping
-        For tasks that find files which other tasks have written, by path the task that must have written last.
-    last : collection of Version
-        The last version of each name.
-    opaque : collection of str
-        Tasks that may change anything.
-    """
-
-    tasks: Sequence[str]
-    needs: Mapping[str, Mapping[str, str]]
-    reads: Mapping[str, Collection[Version]] = field(default_factory=dict)
-    bonds: Mapping[Version, int] = field(default_factory=dict)
-    changers: Mapping[str, Collection[int]] = field(default_factory=dict)
-    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    last: Collection[Version] = ()
-    opaque: Collection[str] = ()
-
-
-def outline(flow: CellFlow) -> Flow:
-    """Return a flow of cells as :func:`decide` takes it."""
-    wiring, tasks = flow.wiring, [task.name for task in flow]
-    reads = {
-        task: [(name, maker or "") for name, maker in wiring.bindings[task].items() if ":" not in name]
-        for task in tasks
-    }
-    files: dict[str, dict[str, str]] = {task: {} for task in tasks}
-    last = {name: "" for bound in reads.values() for name, maker in bound if not maker}
-    for task in tasks:
-        effects = wiring.effects[task]
-        last |= dict.fromkeys((name for name in effects.writes | effects.mutates if ":" not in name), task)
-    for edge in wiring.edges:
-        if edge.rule == "file" and "*" not in edge.name and _carries(edge, wiring):
-            files[edge.after][edge.name.removeprefix("file:")] = edge.before
-    opaque = [task for task in tasks if wiring.effects[task].opaque]
-    sharing = wiring.sharing
-    return Flow(tasks, needs(wiring, tasks), reads, sharing.bonds, sharing.changers, files, last.items(), opaque)
 
 
 class _Planner:

@@ -68,7 +68,9 @@ class RunMachine:
         self._culprits: list[str] = []
         #: By thing: at which version it is held, if it has any, and by how many.
         self._held: dict[str, tuple[str, int]] = {}
+        #: Tasks that could start but for an exclusive thing that another has, or because the run is held.
         self._parked: deque[str] = deque()
+        self._is_held = False
         for task in graph.tasks:
             self._stands[task.name] = Stand(task, len(graph.predecessors[task.name]))
             self._unsettled += 1
@@ -335,6 +337,29 @@ class RunMachine:
             return self._cancel(name, stand)
         return self._start(name, stand, stand.attempt + 1)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing starts for now."""
+        return self._is_held
+
+    def hold(self) -> None:
+        """Start nothing more, and do not end, until :meth:`let_go`; what is being performed comes to its end."""
+        self._is_held = True
+
+    def let_go(self) -> list[Command]:
+        """Return what may happen after a hold."""
+        self._is_held = False
+        return self._start_parked() or self._end_if_over()
+
+    def withdraw(self, task: str) -> None:
+        """Take back the start of a task that nobody has begun to perform; it is commanded again after the hold."""
+        self._parked.append(task)
+        stand = self._stands[task]
+        stand.is_issued = False
+        if stand.holds:
+            stand.holds = False
+            self._give_back(stand.task)
+
     def start_retry(self, task: str, attempt: int) -> list[Command]:
         """Return the start of an attempt whose delay has passed; nothing if it is no longer wanted."""
         stand = self._stands[task]
@@ -343,6 +368,9 @@ class RunMachine:
         return self._start(task, stand, attempt)
 
     def _start(self, name: str, stand: Stand, attempt: int) -> list[Command]:
+        if self._is_held:
+            self._parked.append(name)
+            return []
         if stand.task.exclusive:
             if not self._is_free(stand.task):
                 self._parked.append(name)
@@ -380,6 +408,9 @@ class RunMachine:
             return []
         stand.holds = False
         self._give_back(stand.task)
+        return self._start_parked()
+
+    def _start_parked(self) -> list[Command]:
         commands: list[Command] = []
         for _ in range(len(self._parked)):
             name = self._parked.popleft()
@@ -395,6 +426,7 @@ class RunMachine:
         self.run_type = after
         if after is not T.CANCELLING:
             return []
+        self._is_held = False
         commands: list[Command] = []
         for name, stand in self._stands.items():
             if not stand.is_settled:
@@ -459,7 +491,7 @@ class RunMachine:
         return self._look_at(name, stand)
 
     def _end_if_over(self) -> list[Command]:
-        if self._unsettled or self._is_open or self.is_over:
+        if self._unsettled or self._is_open or self._is_held or self.is_over:
             return []
         if self.run_type is T.CANCELLING:
             return [EndRun(State(T.CANCELLED, "Cancelled"))]

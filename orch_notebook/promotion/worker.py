@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 
 from orch_notebook.errors import StoreError
 from orch_notebook.model.states import StateType
-from orch_notebook.promotion.deployments import STARTING
 from orch_notebook.promotion.due import materialise
 from orch_notebook.promotion.following import follow_ends, watch_runs
 from orch_notebook.promotion.launching import Launch, Launcher, launch_process
@@ -244,7 +243,7 @@ class Worker:
             else:
                 reach("launch.done")
                 self._note_start(run_id, now)
-                self._starting[run_id] = now + timedelta(seconds=STARTING)
+                self._starting[run_id] = now + timedelta(seconds=self._launches[run_id].starting)
                 logger.info("Run %s begins.", run_id)
 
     def _note_start(self, run_id: str, now: datetime) -> None:

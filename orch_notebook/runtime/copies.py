@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from orch_notebook.model.freshness import Version
+from orch_notebook.model.recipes import Version
 from orch_notebook.runtime.files import make_private_folder
 from orch_notebook.runtime.owners import is_dead
 

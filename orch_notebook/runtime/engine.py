@@ -188,6 +188,21 @@ class Engine:
                 self._break(error)
         self._free()
 
+    def pause(self) -> None:
+        """Let what is being performed come to its end and start nothing more until :meth:`resume`; returns at once."""
+        with self._lock:
+            if self._final is None and self._error is None and self._machine.run_type is StateType.RUNNING:
+                self._machine.hold()
+                self._apply(RunStateChanged(self._clock.now(), State(StateType.PAUSED, message="Nothing more starts.")))
+
+    def resume(self) -> None:
+        """Go on after :meth:`pause`; returns at once."""
+        with self._lock:
+            if self._final is None and self._error is None and self._machine.is_held:
+                commands = self._apply(RunStateChanged(self._clock.now(), RUNNING))
+                self._carry_out([*commands, *self._machine.let_go()])
+        self._free()
+
     def submit(
         self,
         task: Task,
@@ -344,6 +359,10 @@ class Engine:
             return False
         if self._machine.state_of(call.task) not in (StateType.PENDING, StateType.SCHEDULED):
             return False  # cancelled while it waited for room
+        if self._machine.is_held:
+            del self._calls[call.task]
+            self._machine.withdraw(call.task)
+            return False
         call.has_begun = True
         now = self._clock.now()
         self._apply(TaskStateChanged(now, call.task, call.attempt, RUNNING if call.attempt == 1 else RETRYING))

@@ -74,6 +74,18 @@ class RunHandle:
         if engine is not None:
             engine.cancel()
 
+    def pause(self) -> None:
+        """Let what runs come to its end and start nothing more until :meth:`resume`; returns at once."""
+        engine = self._engine
+        if engine is not None:
+            engine.pause()
+
+    def resume(self) -> None:
+        """Go on after :meth:`pause`; returns at once."""
+        engine = self._engine
+        if engine is not None:
+            engine.resume()
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; False if it has not come within `timeout` seconds."""
         return self._ended.wait(timeout)

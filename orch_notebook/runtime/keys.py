@@ -19,7 +19,8 @@ from typing import Any
 
 from orch_notebook.model.cells.wiring import may_overlap
 from orch_notebook.model.flows import CellFlow, PlainCell
-from orch_notebook.model.freshness import Recipe, needs
+from orch_notebook.model.needs import needs
+from orch_notebook.model.recipes import Recipe
 from orch_notebook.runtime.files import file_fingerprint
 from orch_notebook.runtime.fingerprints import Fingerprints, kind_of
 

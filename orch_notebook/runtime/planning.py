@@ -11,8 +11,9 @@ from typing import Any
 
 from orch_notebook.errors import UsageError
 from orch_notebook.model.flows import CellFlow
-from orch_notebook.model.freshness import Plan, decide, depending, outline
+from orch_notebook.model.freshness import Plan, decide
 from orch_notebook.model.graph import Graph
+from orch_notebook.model.needs import depending, outline
 from orch_notebook.runtime.attempts import Attempts
 from orch_notebook.runtime.files import file_fingerprint
 from orch_notebook.runtime.keys import Keys, own_files
@@ -101,9 +102,15 @@ def check(plan: Plan) -> None:
 
 
 def _done(flow: CellFlow, keys: Keys, attempts: Attempts, kept: Kept) -> set[str]:
-    """Return the tasks that an earlier attempt has completed and this one has not come to."""
-    coming = [task.name for task in flow if task.name not in kept.records]
-    found = {task: key for task in coming if (key := keys.key(task)[0]) is not None and attempts.has(key)}
+    """Return the tasks that an earlier attempt has completed and this one has not performed itself."""
+    found = {task.name: key for task in flow if (key := keys.key(task.name)[0]) is not None and attempts.has(key)}
+    records = kept.records
+    found = {
+        task: key
+        for task, key in found.items()
+        if task not in records or records[task].made_by == attempts.left[key].made_by
+    }
+    coming = [task.name for task in flow if task.name not in records]
     files = {task: attempts.left[key].details.get("files", {}) for task, key in found.items()}
     # The last one who wrote a file left it as it is now, unless a task has that is to run yet and writes it too.
     last = {path: mark for marks in files.values() for path, mark in marks.items()}

@@ -14,7 +14,7 @@ from typing import Any
 
 from orch_notebook.model.cells import Wiring
 from orch_notebook.model.flows import CellFlow
-from orch_notebook.model.freshness import Recipe, Record, Stock, Version
+from orch_notebook.model.recipes import Recipe, Record, Stock, Version
 from orch_notebook.runtime.copies import Copies, NotCopied
 from orch_notebook.runtime.files import file_fingerprint
 from orch_notebook.runtime.fingerprints import Fingerprints

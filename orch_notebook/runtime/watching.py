@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from orch_notebook.model.flows import CellFlow, CellTask
-from orch_notebook.model.freshness import Version
 from orch_notebook.model.outcomes import Outcome, texts_of
+from orch_notebook.model.recipes import Version
 from orch_notebook.runtime.capture import Capture
 from orch_notebook.runtime.hooks import CellHooks
 from orch_notebook.runtime.namespaces import Body

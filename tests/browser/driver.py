@@ -13,7 +13,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import Locator, Route, sync_playwright
+from playwright.sync_api import Locator, Route, expect, sync_playwright
 
 from tests.browser.server import Server
 
@@ -76,15 +76,21 @@ class Page:
         self.playwright = page
         self.external: list[str] = []
         self._errors: list[str] = []
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
+        # Playwright's own 5 seconds are short where other tests share the machine.
+        expect.set_options(timeout=30_000)
         page.context.route("**/*", self._guard)
         page.on("pageerror", lambda error: self._errors.append(f"page error: {error}"))
         page.on("console", lambda line: self._errors.append(f"console: {line.text}") if line.type == "error" else None)
         page.on("websocket", lambda socket: self._note_external(socket.url))
-        page.goto(server.url(name, app))
+        self._address = server.url(name, app)
+        self._load()
+
+    def _load(self) -> None:
+        self.playwright.goto(self._address)
         self.wait("() => window.jupyterapp && window.jupyterapp.started.then(() => true)")
         self.wait(f"() => {NOTEBOOK}?.content?.widgets?.length && {NOTEBOOK}.context.isReady")
-        page.evaluate(
+        self.evaluate(
             f"() => {{ window.restarts = []; {NOTEBOOK}.sessionContext.statusChanged.connect((_, status) => "
             "/restarting|dead/.test(status) && window.restarts.push(status)) }"
         )
@@ -207,6 +213,18 @@ class Page:
             f"([index, source]) => {{ {NOTEBOOK}.content.widgets[index].model.sharedModel.setSource(source) }}",
             [index, source],
         )
+
+    def reload(self, *, keep_kernel: bool = True) -> None:
+        """Load the page again, as it was saved; the kernel goes on or is shut down before."""
+        if not keep_kernel:
+            self.evaluate(f"() => {NOTEBOOK}.sessionContext.shutdown()")
+        self._load()
+
+    def restart(self) -> None:
+        """Restart the kernel, as the menu does when one has confirmed it."""
+        self.evaluate(f"() => {NOTEBOOK}.sessionContext.restartKernel()")
+        self.wait_idle()
+        self.evaluate("() => { window.restarts = [] }")
 
     def interrupt(self) -> None:
         """Press the stop button of the toolbar."""

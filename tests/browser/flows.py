@@ -17,7 +17,7 @@ from playwright.sync_api import Locator
 from tests.browser.driver import Page, Server
 from tests.browser.server import until
 
-__all__ = ["Gates", "expect_badge", "expect_diagram", "expect_kinds", "expect_text", "panel", "printed"]
+__all__ = ["Gates", "agree", "expect_badge", "expect_diagram", "expect_kinds", "expect_text", "panel", "printed"]
 
 T = TypeVar("T")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import nbformat
+from playwright.sync_api import Locator
 
 from tests.browser.chromium import HOW_TO_INSTALL, find_chromium
 from tests.browser.driver import Browser, Page, Server
@@ -39,6 +40,9 @@ PIPELINE = (
     "%flow run",
 )
 BROKEN, WHOLE = "limit = 0", "limit = 9"
+
+
+Act = Callable[[Page, Gates, int], None]
 
 
 def layered(width: int, depth: int) -> list[str]:
@@ -72,16 +76,64 @@ def ended(page: Page, gates: Gates, cells: int) -> None:
     panel(page, cells - 2)
 
 
+def cached(page: Page, gates: Gates, cells: int) -> None:
+    """Everything has run and nothing is stale; the second run says so."""
+    ended(page, gates, cells)
+    page.run(cells - 1)
+    panel(page, cells - 2).get_by_text("Nothing is stale").wait_for()
+
+
+def tab(name: str, then: Callable[[Locator], None] = lambda shown: None) -> Act:
+    """After a few runs, one of the panel's tabs."""
+
+    def act(page: Page, gates: Gates, cells: int) -> None:
+        ended(page, gates, cells)
+        page.edit(2, "%%task clean --retries 2\nkept = [day for day in sales if day % 5]\nprint(len(kept), 'days')")
+        page.run(2)
+        page.run(cells - 1)
+        shown = panel(page, cells - 2)
+        shown.get_by_role("tab", name=name).click()
+        shown.get_by_role("tabpanel").first.wait_for()
+        then(shown)
+
+    return act
+
+
+def compare(shown: Locator) -> None:
+    """Two runs side by side."""
+    shown.get_by_role("button", name="Compare").click()
+    shown.get_by_text("more are the same").wait_for()
+
+
+def fill_in(shown: Locator) -> None:
+    """A schedule that was chosen, its next due times below."""
+    shown.get_by_label("Schedule").select_option("weekdays")
+    shown.get_by_text("Monday through Friday").wait_for()
+
+
+def reopened(page: Page, gates: Gates, cells: int) -> None:
+    """Saved and opened again without its kernel."""
+    ended(page, gates, cells)
+    page.save()
+    page.wait("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+    page.reload(keep_kernel=False)
+
+
 def explained(page: Page, gates: Gates, cells: int) -> None:
     """Nothing has run; the last cell says why tasks wait."""
     page.run_all(120)
 
 
-Act = Callable[[Page, Gates, int], None]
 SCENES: dict[str, tuple[tuple[str, ...], Act]] = {
     "idle": ((f"{LOAD}\n{WHOLE}", *PIPELINE[1:]), idle),
     "running": ((f"{LOAD}\n{WHOLE}", *PIPELINE[1:]), running),
     "failed": ((f"{LOAD}\n{BROKEN}", *PIPELINE[1:]), ended),
+    "cached": ((f"{LOAD}\n{WHOLE}", *PIPELINE[1:]), cached),
+    "timeline": ((f"{LOAD}\n{WHOLE}", *PIPELINE[1:]), tab("Timeline")),
+    "tasks": ((f"{LOAD}\n{WHOLE}", *PIPELINE[1:]), tab("Tasks")),
+    "history": ((f"{LOAD}\n{WHOLE}", *PIPELINE[1:]), tab("History", compare)),
+    "promote": ((f"{LOAD}\n{WHOLE}", *PIPELINE[1:]), tab("Promote", fill_in)),
+    "reopened": ((f"{LOAD}\n{BROKEN}", *PIPELINE[1:]), reopened),
     "one": ((LOAD, "%%task only\n6 * 7", "%flow", "%flow run"), ended),
     "why": (
         (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.browser.driver import Browser, Server
-from tests.browser.flows import expect_badge, expect_kinds, expect_text, panel, printed
+from tests.browser.flows import agree, expect_badge, expect_kinds, expect_text, panel, printed
 
 LOAD = "%load_ext orch_notebook"
 
@@ -86,7 +86,10 @@ def test_a_line_of_a_diagram_says_why_where_one_points_at_it(browser: Browser, s
     )
     with browser.open(name, size=(1400, 1800)) as page:
         page.run_all()
-        panel(page, 4)
-        for cell in (3, 4, 5):
-            assert page.output(cell).evaluate(UNDER_POINTER) == "add reads sales from load"
+        for place in (page.output(3), panel(page, 4), page.output(5)):
+            agree(
+                lambda place=place: place.evaluate(UNDER_POINTER),
+                "add reads sales from load".__eq__,
+                "the line's reason",
+            )
         assert page.problems() == []

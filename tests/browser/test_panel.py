@@ -16,7 +16,7 @@ from tests.browser.flows import expect_text
 SOURCE = """
 from datetime import UTC, datetime
 from threading import Event
-from orch_notebook.jupyter.widgets import FlowPanel
+from orch_notebook.jupyter.widgets import FlowPanel, PanelSource
 from orch_notebook.model.events import LogWritten
 from orch_notebook.model.graph import Edge, Graph
 from orch_notebook.model.runs import FlowRun, TaskRun
@@ -25,7 +25,7 @@ from orch_notebook.model.tasks import Task
 
 TYPE_OF = {name: kind for kind, names in NAMES.items() for name in names}
 
-class Source:
+class Source(PanelSource):
     flow_name = "nightly"
     tasks = (Task("load", writes=("df",)), Task("plot", reads=("df",)))
     wiring = Graph(tasks, (Edge("load", "plot", "read-after-write", "df"),))
@@ -33,9 +33,9 @@ class Source:
     clicked, tell = Event(), staticmethod(lambda: None)
     def graph(self): return self.wiring
     def current(self): return self.run
-    def log_tail(self, task, limit): return [LogWritten(datetime.now(UTC), task, 1, 20, f"<b>{task}</b> says hello")]
-    def coming(self): return None
-    def start(self, select, *, everything=False):
+    def log_tail(self, task, limit, run=None):
+        return [LogWritten(datetime.now(UTC), task, 1, 20, f"<b>{task}</b> says hello")]
+    def start(self, select, *, everything=False, values=None):
         if self.run and not self.run.state.is_final: raise RuntimeError("A run goes on already.")
         self.move("Running", "Running", "Pending")
     def cancel(self): self.clicked.set()
@@ -93,7 +93,7 @@ def test_the_panel_can_be_used_by_keyboard(browser: Browser, server: Server) -> 
         panel.get_by_label("Selected task").get_by_text("plot", exact=True).wait_for()
         tab = panel.get_by_role("tab", name="Graph")
         tab.focus()
-        tab.press("ArrowRight")
+        tab.press("End")
         expect(panel.get_by_role("tab", name="Tasks")).to_have_attribute("aria-selected", "true")
         row = panel.locator('tr[data-task="0"]')
         row.focus()

@@ -25,7 +25,7 @@ TYPES = {name: kind for name in messages.__all__ if is_typeddict(kind := getattr
 
 def in_typescript(kind: Any) -> str:
     """Write a Python type the way TypeScript does."""
-    plain = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
+    plain = {Any: "unknown", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
     if kind in plain:
         return plain[kind]
     if is_typeddict(kind):
@@ -34,7 +34,8 @@ def in_typescript(kind: Any) -> str:
     if origin is Literal:
         return f'"{arguments[0]}"'
     if origin is list:
-        return in_typescript(arguments[0]) + "[]"
+        part = in_typescript(arguments[0])
+        return f"({part})[]" if get_origin(arguments[0]) in (typing.Union, types.UnionType) else f"{part}[]"
     if origin is tuple:
         return "[" + ", ".join(map(in_typescript, arguments)) + "]"
     if origin is dict:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from orch_notebook.errors import OrchError, UsageError
-from orch_notebook.jupyter.widgets import FlowPanel, surface
-from orch_notebook.model.events import LogWritten
+from orch_notebook.jupyter.widgets import FlowPanel, Given, Kept, Page, PanelSource, surface
+from orch_notebook.model.events import LogWritten, TaskStateChanged
 from orch_notebook.model.graph import Edge, Graph
+from orch_notebook.model.parameters import read_parameters
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.states import NAMES, State
 from orch_notebook.model.tasks import RetryPolicy, Task
@@ -39,7 +40,7 @@ def run_of(graph: Graph, state: str, *task_states: str, run_id: str = "run-1", *
     )
 
 
-class Source:
+class Source(PanelSource):
     """A source whose run a test sets by hand."""
 
     flow_name = "nightly"
@@ -48,6 +49,9 @@ class Source:
         self.wiring = graph
         self.run: FlowRun | None = None
         self.next: int | None = None
+        self.earlier: dict[str, FlowRun] = {}
+        self.given: list[Given] = []
+        self.history: list[TaskStateChanged] = []
         self.lines: list[LogWritten] = []
         self.asked: list[Any] = []
         self.refusal: Exception | None = None
@@ -59,19 +63,48 @@ class Source:
     def current(self) -> FlowRun | None:
         return self.run
 
-    def log_tail(self, task: str, limit: int) -> list[LogWritten]:
+    def past(self, run_id: str) -> FlowRun | None:
+        return self.earlier.get(run_id)
+
+    def log_tail(self, task: str, limit: int, run: FlowRun | None = None) -> list[LogWritten]:
         return [line for line in self.lines if line.task == task][-limit:]
 
-    def coming(self) -> int | None:
-        return self.next
+    def states(self, task: str, run: FlowRun | None) -> list[TaskStateChanged]:
+        return [event for event in self.history if event.task == task]
 
-    def start(self, select: tuple[str, ...], *, everything: bool = False) -> None:
+    def kept(self, task: str, run: FlowRun | None) -> list[Kept]:
+        return [Kept("df", "DataFrame 2 × 1", "a\n1")]
+
+    def usual(self) -> dict[str, float]:
+        return {"plot": 2.5}
+
+    def parameters(self) -> list[Given]:
+        return self.given
+
+    def pages(self) -> dict[str, Page]:
+        return {"echo": lambda question: {"said": question["word"]}}
+
+    def coming(self, select: tuple[str, ...] = ()) -> int | None:
+        return self.next if not select else len(select)
+
+    def start(
+        self, select: tuple[str, ...], *, everything: bool = False, values: Mapping[str, str] | None = None
+    ) -> None:
         if self.refusal:
             raise self.refusal
-        self.asked.append(("start all" if everything else "start", select))
+        self.asked.append(("start all" if everything else "start", select, *([values] if values else [])))
 
     def cancel(self) -> None:
         self.asked.append(("cancel", current_thread().name))
+
+    def pause(self) -> None:
+        self.asked.append("pause")
+
+    def resume(self, answer: Mapping[str, str] | None = None) -> None:
+        self.asked.append(("resume", answer))
+
+    def retry(self) -> None:
+        self.asked.append("retry")
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         self.callback = callback
@@ -177,7 +210,8 @@ def test_a_run_that_only_changes_its_own_state_is_told(panel: Still, source: Sou
     source.run = replace(source.run, state=State(TYPE_OF["Cancelling"]))
     panel.flush()
     delta = glass.sent[-1]
-    assert (delta["type"], delta["tasks"], delta["run"]["can_cancel"]) == ("delta", {}, False)
+    assert (delta["type"], delta["tasks"]) == ("delta", {})
+    assert delta["controls"]["cancel"] == "The run is being cancelled."
 
 
 def test_a_thousand_changes_between_two_messages_are_one(source: Source, glass: Glass) -> None:
@@ -260,22 +294,103 @@ def test_clicks_are_handed_on(panel: Still, source: Source, glass: Glass) -> Non
     glass.say({"type": "run", "select": ["plot+"], "everything": False})
     glass.say({"type": "run", "select": [], "everything": True})
     glass.say({"type": "cancel"})
-    assert source.asked == [("start", ("plot+",)), ("start all", ()), ("cancel", current_thread().name)]
-
-
-COMING = {None: "", 0: "Nothing is stale.", 1: "1 task will run.", 2: "2 tasks will run."}
+    glass.say({"type": "run", "select": [], "everything": False, "values": {"n": "3"}})
+    glass.say({"type": "pause"})
+    glass.say({"type": "resume", "answer": {}})
+    glass.say({"type": "retry"})
+    assert source.asked == [
+        ("start", ("plot+",)),
+        ("start all", ()),
+        ("cancel", current_thread().name),
+        ("start", (), {"n": "3"}),
+        "pause",
+        ("resume", None),
+        "retry",
+    ]
 
 
 def test_a_panel_says_how_many_tasks_would_run(panel: Still, source: Source, glass: Glass) -> None:
-    """Below a run that has ended; a change of that number alone is told, once."""
+    """When a run has ended; a change of that number alone is told, once."""
     source.run = run_of(GRAPH, "Completed", "Completed", "Completed")
     panel.flush()
-    for number, words in COMING.items():
+    for number in (None, 0, 1, 2):
         source.next = number
         panel.flush()
         panel.flush()
-        assert glass.sent[-1]["run"]["outcome"] == words
-    assert len(glass.sent) == 2 + len(COMING) - 1
+        assert glass.sent[-1]["controls"]["coming"] == number
+    assert len(glass.sent) == 5
+
+
+def test_a_message_is_heard_before_it_is_obeyed(panel: Still, source: Source, glass: Glass) -> None:
+    """Whoever clicks knows at once that the kernel listens, whatever comes of the click."""
+    source.refusal = UsageError("no")
+    glass.say({"type": "run", "id": 7, "select": []})
+    assert [message["type"] for message in glass.sent[-2:]] == ["heard", "refused"]
+    assert glass.sent[-2]["id"] == 7
+
+
+def test_an_earlier_run_is_shown_in_place_of_the_latest(panel: Still, source: Source, glass: Glass) -> None:
+    """With the wiring it had; nothing can be started from it, and the latest comes back when it is asked for."""
+    old = Graph((Task("load"), Task("old")))
+    source.run = run_of(GRAPH, "Completed", "Completed", "Completed")
+    source.earlier["run-0"] = run_of(old, "Failed", "Failed", "Completed", run_id="run-0")
+    panel.flush()
+    glass.say({"type": "look", "run_id": "run-0"})
+    panel.flush()
+    shown = glass.sent[-1]
+    assert (shown["past"], shown["run"]["word"]) == ("run-0", "Failed")
+    assert [task["name"] for task in shown["topology"]["tasks"]] == ["load", "old"]
+    assert shown["controls"]["run"] == "This is an earlier run."
+    glass.say({"type": "look", "run_id": ""})
+    panel.flush()
+    assert (glass.sent[-1]["past"], glass.sent[-1]["run"]["word"]) == ("", "Completed")
+
+
+def test_a_failed_run_can_be_retried(panel: Still, source: Source, glass: Glass) -> None:
+    """The message says how many tasks that would perform."""
+    source.run = run_of(GRAPH, "Failed", "Completed", "Failed")
+    panel.flush()
+    controls = glass.sent[-1]["controls"]
+    assert (controls["retry"], controls["again"]) == ("", 1)
+    assert controls["cancel"] == "Nothing is running."
+
+
+def test_a_task_shows_what_is_known_of_it(panel: Still, source: Source, glass: Glass) -> None:
+    """Its states, what it left, why it waits, how long it usually takes, and its earlier attempts."""
+    source.run = run_of(GRAPH, "Running", "Completed", "Retrying")
+    source.run = replace(source.run, tasks=(source.run.tasks[0], replace(source.run.tasks[1], attempt=2)))
+    for attempt, name in ((1, "Running"), (1, "Failed"), (2, "Retrying")):
+        source.history.append(TaskStateChanged(NOW, "plot", attempt, State(TYPE_OF[name], name)))
+    glass.say({"type": "select", "task": "plot"})
+    panel.flush()
+    snapshot, detail = glass.sent[-2:]
+    assert snapshot["usual"] == [None, 2.5]
+    assert snapshot["tasks"][1]["tries"] == [[NOW.timestamp(), NOW.timestamp(), "failed"]]
+    assert [line["word"] for line in detail["states"]] == ["Running", "Failed", "Retrying"]
+    assert detail["waits"] == [["load", "plot reads df from load"]]
+    assert detail["things"][0]["kind"] == "DataFrame 2 × 1"
+
+
+def test_parameters_are_a_form_made_from_their_types(panel: Still, source: Source, glass: Glass) -> None:
+    """Each with its type, its help and the value it has now."""
+    source.given = [Given(each, "300") for each in read_parameters("n: int = 200  # rows to draw")]
+    glass.say({"type": "hello"})
+    panel.flush()
+    assert glass.sent[-1]["parameters"] == [
+        {"name": "n", "annotation": "int", "value": "300", "help": "rows to draw", "is_required": False}
+    ]
+
+
+def test_a_page_gets_its_answer_or_the_reason(panel: Still, glass: Glass) -> None:
+    """A question is answered under its own number; one that cannot be answered says why in one line."""
+    for question in ({"word": "hello"}, {}):
+        glass.say({"type": "ask", "id": 5, "page": "echo", "question": question})
+        panel.flush()
+    answers = [message for message in glass.sent if message["type"] == "answer"]
+    assert [(answer["id"], answer["data"], answer["error"]) for answer in answers] == [
+        (5, {"said": "hello"}, ""),
+        (5, None, "'word'"),
+    ]
 
 
 def test_a_refusal_is_one_line_in_the_panel(panel: Still, source: Source, glass: Glass) -> None:
@@ -308,7 +423,7 @@ def test_a_diagram_that_cannot_be_drawn_leaves_the_table(
     def broken(text: str) -> str:
         raise OrchError("The diagram needs Graphviz.")
 
-    monkeypatch.setattr("orch_notebook.jupyter.widgets.panel.layout", broken)
+    monkeypatch.setattr("orch_notebook.jupyter.widgets.picture.layout", broken)
     panel = Still(source, connect=glass.connect, clock=lambda: NOW)
     panel.flush()
     assert glass.sent[0]["topology"]["excuse"] == "The diagram needs Graphviz."

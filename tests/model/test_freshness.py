@@ -5,18 +5,9 @@ from __future__ import annotations
 import pytest
 
 from orch_notebook.model.cells import Cell, wire
-from orch_notebook.model.freshness import (
-    Flow,
-    Recipe,
-    Record,
-    Source,
-    Stock,
-    before,
-    coming_words,
-    decide,
-    difference,
-    needs,
-)
+from orch_notebook.model.freshness import coming_words, decide
+from orch_notebook.model.needs import Flow, needs
+from orch_notebook.model.recipes import Recipe, Record, Source, Stock, before, difference
 
 #: Cells, and for each task the tasks it comes from.
 NEEDS = {

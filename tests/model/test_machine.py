@@ -362,3 +362,39 @@ def test_what_cannot_follow_is_refused(events, message) -> None:
     play(machine, *events[:-1])
     with pytest.raises(ImpossibleEvent, match=message):
         machine.take(events[-1])
+
+
+def test_a_held_run_starts_nothing_and_does_not_end() -> None:
+    """What runs comes to its end; then everything that could have started does, retries and ends too."""
+    machine = running(make_graph("a >> b, c", Task("c", retry=TWICE)))
+    machine.take(started("a"))
+    machine.take(started("c"))
+    machine.take(run_became("PAUSED"))
+    machine.hold()
+    assert play(machine, completed("a"), failed("c")) == [[], ["await c 2 in 1"]]
+    machine.take(task_became("c", "SCHEDULED", 1, name="AwaitingRetry"))
+    assert machine.start_retry("c", 2) == []
+    machine.take(run_became("RUNNING"))
+    assert brief(machine.let_go()) == ["start b 1", "start c 2"]
+    machine.hold()
+    assert play(machine, started("b"), started("c", 2), completed("b"), completed("c", 2))[-1] == []
+    assert brief(machine.let_go()) == ["over Completed"]
+
+
+def test_a_start_that_nobody_has_begun_is_taken_back() -> None:
+    """A task that waits for a place when its run is held starts after the hold, with what it must have alone."""
+    machine = running(make_graph("a, b", Task("a", exclusive=("pyplot",)), Task("b", exclusive=("pyplot",))))
+    machine.hold()
+    machine.withdraw("a")
+    assert brief(machine.let_go()) == ["start b 1"]
+    assert play(machine, started("b"), completed("b"))[-1] == ["start a 1"]
+
+
+def test_a_held_run_can_be_cancelled() -> None:
+    """What waits ends as cancelled, and the run with it."""
+    machine = running(make_graph("a >> b"))
+    machine.take(started("a"))
+    machine.hold()
+    machine.take(completed("a"))
+    assert brief(machine.take(run_became("CANCELLING"))) == ["end b Cancelled"]
+    assert brief(machine.take(cancelled("b"))) == ["over Cancelled"]

@@ -194,6 +194,37 @@ def test_a_cancel_ends_busy_loops_and_starts_nothing_more(store, width) -> None:
     assert run.states() == dict.fromkeys("abcdef", "Cancelled")
 
 
+def test_a_paused_run_finishes_what_runs_and_goes_on_when_it_is_resumed(store) -> None:
+    """Of three tasks on one thread the first runs on; neither the one that waits for a place nor the last starts."""
+    came, go, ended = threading.Event(), threading.Event(), []
+
+    def perform(task, attempt):
+        if task == "a":
+            came.set()
+            go.wait(PATIENCE)
+        ended.append(task)
+
+    run = Run(store, make_graph("a >> c, b"), perform, ThreadRunner(1))
+    watcher = threading.Event()
+    run.ledger.subscribe(lambda run_id, batch: run.recorded.states_of("a")[-1:] == ["Completed"] and watcher.set())
+
+    def pause_and_resume():
+        came.wait(PATIENCE)
+        run.engine.pause()
+        go.set()
+        watcher.wait(PATIENCE)
+        assert (run.stored.state.name, ended) == ("Paused", ["a"])
+        run.engine.resume()
+
+    thread = threading.Thread(target=pause_and_resume)
+    thread.start()
+    assert run.run() == "Completed"
+    thread.join(PATIENCE)
+    assert sorted(ended[1:]) == ["b", "c"]
+    names = [event.state.name for event in run.recorded.events if type(event).__name__ == "RunStateChanged"]
+    assert names == ["Running", "Paused", "Running", "Completed"]
+
+
 def test_a_request_filed_by_others_cancels(store) -> None:
     """The engine asks for requests and heeds them, though nothing else happens."""
     graph = make_graph("a >> b", Task("a", retry=RetryPolicy(1, (3600,))))

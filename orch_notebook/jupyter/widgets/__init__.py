@@ -4,6 +4,7 @@ In: a :class:`PanelSource`, which knows the flow, its latest run and how to star
 every Jupyter front end can show.  It is for controls and live detail and never the only place where something is shown.
 """
 
-from orch_notebook.jupyter.widgets.panel import FlowPanel, PanelSource
+from orch_notebook.jupyter.widgets.panel import FlowPanel
+from orch_notebook.jupyter.widgets.sources import Given, Kept, Page, PanelSource
 
-__all__ = ["FlowPanel", "PanelSource"]
+__all__ = ["FlowPanel", "Given", "Kept", "Page", "PanelSource"]

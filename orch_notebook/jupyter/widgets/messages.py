@@ -10,24 +10,42 @@ gets a full snapshot; so does one that has just come, and every browser at the e
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 __all__ = [
+    "Answer",
+    "Ask",
     "Cancel",
+    "ComparedLine",
+    "Controls",
     "Delta",
+    "DeploymentLine",
     "Detail",
     "FromBrowser",
     "FromKernel",
+    "Heard",
     "Hello",
+    "History",
     "LogLine",
+    "Look",
     "NodeFace",
+    "ParameterInfo",
+    "PastRun",
+    "Pause",
+    "Preview",
+    "PromoteForm",
+    "Pulse",
     "Refused",
+    "Resume",
+    "Retry",
     "Run",
     "RunFace",
     "Select",
     "Snapshot",
+    "StateLine",
     "TaskFace",
     "TaskInfo",
+    "Thing",
     "Topology",
 ]
 
@@ -40,6 +58,9 @@ class TaskInfo(TypedDict):
     reads: list[tuple[str, str]]
     writes: list[str]
     mutates: list[str]
+    tags: list[str]
+    #: The numbers of the tasks it waits for.
+    before: list[int]
     #: The cell's number as a reader counts, from 1; 0 when it is not known.
     cell: int
     #: How many attempts it has.
@@ -61,6 +82,8 @@ class Topology(TypedDict):
     nodes: list[list[int]]
     #: For every tone the SVG path of its shape, in a box of 12 by 12.
     shapes: dict[str, str]
+    #: The kernel, where its front end can interrupt it; or empty.
+    kernel: str
 
 
 class TaskFace(TypedDict):
@@ -72,6 +95,8 @@ class TaskFace(TypedDict):
     started_at: float | None
     ended_at: float | None
     remark: str
+    #: Its earlier attempts: when each began and ended, and its tone.
+    tries: list[tuple[float, float, str]]
 
 
 class NodeFace(TypedDict):
@@ -92,7 +117,10 @@ class RunFace(TypedDict):
     #: The state with a gap for the time: "Failed after {}".
     phrase: str
     is_final: bool
-    can_cancel: bool
+    is_paused: bool
+    #: A cell waits for it, so the kernel is busy with it.
+    is_waited_for: bool
+    created_at: float
     started_at: float | None
     ended_at: float | None
     #: "4 of 9 done · 2 running".
@@ -101,6 +129,33 @@ class RunFace(TypedDict):
     tones: list[tuple[str, int]]
     #: What the run leaves behind, or why it ended; or empty.
     outcome: str
+    #: What it was given, each written as one would type it.
+    parameters: list[tuple[str, str]]
+
+
+class Controls(TypedDict):
+    """What each button can do: empty where it can, else why it cannot."""
+
+    run: str
+    all: str
+    cancel: str
+    pause: str
+    resume: str
+    retry: str
+    #: How many tasks ▶ would perform; null where that cannot be said.
+    coming: int | None
+    #: How many ↻ would.
+    again: int | None
+
+
+class ParameterInfo(TypedDict):
+    """A parameter, and the value it has now as one would type it."""
+
+    name: str
+    annotation: str
+    value: str
+    help: str
+    is_required: bool
 
 
 class LogLine(TypedDict):
@@ -109,6 +164,96 @@ class LogLine(TypedDict):
     at: float
     level: int
     text: str
+    attempt: int
+
+
+class StateLine(TypedDict):
+    """One state a task has been in."""
+
+    at: float
+    tone: str
+    word: str
+    attempt: int
+    message: str
+
+
+class Thing(TypedDict):
+    """A value or an artifact that a task left."""
+
+    name: str
+    kind: str
+    text: str
+    is_artifact: bool
+
+
+class PastRun(TypedDict):
+    """One column of the history: a run, and where each task ended in it."""
+
+    run_id: str
+    tone: str
+    word: str
+    at: float
+    seconds: float | None
+    #: Who started it: the deployment, or empty.
+    deployment: str
+    parameters: list[tuple[str, str]]
+    #: By the number of the row: tone, word and seconds.
+    tasks: dict[str, tuple[str, str, float | None]]
+
+
+class History(TypedDict):
+    """The newest runs of the flow, newest first, and the names of the rows."""
+
+    runs: list[PastRun]
+    rows: list[str]
+    #: How many tasks have no row.
+    left: int
+
+
+class ComparedLine(TypedDict):
+    """One thing in two runs; `kind` is what it is: ``parameter``, ``run``, ``task`` or ``artifact``."""
+
+    kind: str
+    name: str
+    left: str
+    right: str
+    is_same: bool
+
+
+class DeploymentLine(TypedDict):
+    """One deployment of the notebook."""
+
+    name: str
+    version: int
+    schedules: list[str]
+    next: str
+    is_paused: bool
+    #: Its last runs, newest first: tone, word and id.
+    runs: list[tuple[str, str, str]]
+
+
+class PromoteForm(TypedDict):
+    """What the form begins with."""
+
+    name: str
+    #: Which file would be promoted and when it was saved; or why none can be.
+    notebook: str
+    problem: str
+    zones: list[str]
+    zone: str
+    parameters: list[ParameterInfo]
+    deployments: list[DeploymentLine]
+    has_worker: bool
+    #: What has just been done, or empty.
+    said: str
+
+
+class Preview(TypedDict):
+    """A schedule in plain words and its next due times."""
+
+    words: str
+    due: list[str]
+    problem: str
 
 
 class Snapshot(TypedDict):
@@ -119,8 +264,14 @@ class Snapshot(TypedDict):
     now: float
     topology: NotRequired[Topology]
     run: RunFace | None
+    #: The id of the past run that is shown in place of the latest, or empty.
+    past: str
+    controls: Controls
     tasks: list[TaskFace]
     nodes: list[NodeFace]
+    #: How many seconds each task usually takes, where earlier runs tell.
+    usual: list[float | None]
+    parameters: list[ParameterInfo]
 
 
 class Delta(TypedDict):
@@ -130,17 +281,24 @@ class Delta(TypedDict):
     seq: int
     now: float
     run: RunFace | None
+    controls: Controls
     tasks: dict[str, TaskFace]
     nodes: dict[str, NodeFace]
 
 
 class Detail(TypedDict):
-    """The log and traceback of the task somebody looks at."""
+    """What there is to know of the task somebody looks at."""
 
     type: Literal["detail"]
     task: str
     log: list[LogLine]
     traceback: list[str]
+    states: list[StateLine]
+    things: list[Thing]
+    #: The tasks it waits for, each with the reason.
+    waits: list[tuple[str, str]]
+    #: How many tasks a run of it would perform.
+    coming: int | None
 
 
 class Refused(TypedDict):
@@ -150,32 +308,100 @@ class Refused(TypedDict):
     text: str
 
 
+class Heard(TypedDict):
+    """A message of the browser has reached the kernel."""
+
+    type: Literal["heard"]
+    id: int
+
+
+class Pulse(TypedDict):
+    """The kernel lives, though nothing has changed."""
+
+    type: Literal["pulse"]
+    now: float
+
+
+class Answer(TypedDict):
+    """What a page has asked for; `error` says in one line why there is no answer."""
+
+    type: Literal["answer"]
+    id: int
+    page: str
+    data: Any
+    error: str
+
+
 class Hello(TypedDict):
     """A browser has come, or has missed something."""
 
     type: Literal["hello"]
+    id: int
 
 
 class Run(TypedDict):
-    """▶: run what the selectors name, or what is stale; or `everything`."""
+    """▶: run what the selectors name, or what is stale; or `everything`; with parameters as somebody typed them."""
 
     type: Literal["run"]
+    id: int
     select: list[str]
     everything: bool
+    values: dict[str, str]
 
 
 class Cancel(TypedDict):
     """■: cancel the run."""
 
     type: Literal["cancel"]
+    id: int
+
+
+class Pause(TypedDict):
+    """⏸: start nothing more for now."""
+
+    type: Literal["pause"]
+    id: int
+
+
+class Resume(TypedDict):
+    """Go on, with the answer that the run waits for."""
+
+    type: Literal["resume"]
+    id: int
+    answer: dict[str, str]
+
+
+class Retry(TypedDict):
+    """↻: run what failed, and what did not run because of it."""
+
+    type: Literal["retry"]
+    id: int
 
 
 class Select(TypedDict):
     """Somebody looks at this task; empty: at none."""
 
     type: Literal["select"]
+    id: int
     task: str
 
 
-FromKernel = Snapshot | Delta | Detail | Refused
-FromBrowser = Hello | Run | Cancel | Select
+class Look(TypedDict):
+    """Show this past run in place of the latest; empty: the latest again."""
+
+    type: Literal["look"]
+    id: int
+    run_id: str
+
+
+class Ask(TypedDict):
+    """A question of one of the further pages, answered by an ``answer`` of the same number."""
+
+    type: Literal["ask"]
+    id: int
+    page: str
+    question: Any
+
+
+FromKernel = Snapshot | Delta | Detail | Refused | Heard | Pulse | Answer
+FromBrowser = Hello | Run | Cancel | Pause | Resume | Retry | Select | Look | Ask

@@ -72,7 +72,11 @@ def open_surface(receive: Callable[[Mapping[str, Any]], None], closed: Callable[
         _css = style
 
         def mimebundle(self, **kwargs: Any) -> Any:
-            return self._repr_mimebundle_(**kwargs) if self.comm is not None else None
+            found = self._repr_mimebundle_(**kwargs) if self.comm is not None else None
+            data = found[0] if isinstance(found, tuple) else found
+            if isinstance(data, dict):
+                data["text/plain"] = ""  # what is to be read without a widget stands in the output above
+            return found
 
         def close(self) -> None:
             if self.comm is not None:

@@ -90,6 +90,16 @@ ranges (2-5) and steps (*/15).
         """Return the schedule as a person reads it."""
         return f"cron {self.expression} ({self.timezone})"
 
+    def explained(self) -> str:
+        """Return the schedule in plain language.
+
+        Examples
+        --------
+        >>> Cron("0 6 * * 1-5", "Europe/Madrid").explained()
+        'At 06:00 on Monday through Friday (Europe/Madrid)'
+        """
+        return f"{CronSim(self.expression, datetime(2026, 1, 1)).explain()} ({self.timezone})"
+
     def to_json(self) -> dict[str, Any]:
         """Return what :func:`schedule_from_json` reads."""
         return {"kind": "cron", "expression": self.expression, "timezone": self.timezone}

@@ -109,7 +109,9 @@ def _badge(task_run: TaskRun, now: datetime, names: int, length: int) -> str:
     if note := remark(task_run):
         parts.append(dim(clip(note, 3 * length)))
     # Spaces between the parts serve where the style is dropped and the line is just words.
-    return f'<div style="{_LINE}">{" ".join(parts)}</div>'
+    # By the mark a panel on the page finds the task's cell and adds its ▶; everywhere else it means nothing.
+    mark = f'data-orch-task="{escape(task.name)}" ' if len(task.name) <= 80 else ""
+    return f'<div {mark}style="{_LINE}">{" ".join(parts)}</div>'
 
 
 def badge_text(task_run: TaskRun, now: datetime) -> str:

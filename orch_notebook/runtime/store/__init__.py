@@ -15,7 +15,7 @@ from orch_notebook.model.backfills import BackfillProgress
 from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.events import Event
 from orch_notebook.model.notices import Message
-from orch_notebook.model.runs import FlowRun
+from orch_notebook.model.runs import FlowRun, TaskRun
 
 __all__ = ["Lease", "LogLine", "Store", "WorkerRow"]
 
@@ -96,6 +96,10 @@ class Store(Protocol):
         limit: int = 100,
     ) -> list[FlowRun]:
         """Return runs, newest first, without their tasks."""
+        ...
+
+    def task_history(self, flow: str, limit: int = 20) -> list[TaskRun]:
+        """Return the task runs of a flow's newest runs, without what they left and what they were defined as."""
         ...
 
     def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
@@ -182,6 +186,9 @@ class Store(Protocol):
     def has_request(self, run_id: str, kind: str) -> bool:
         """Return whether this has been asked of a run already, taken or not."""
         ...
+
+    def secrets(self) -> dict[str, str]:
+        """Return every encrypted value by name."""
 
     def expired_pauses(self, now: datetime) -> list[str]:
         """Return the ids of suspended runs that nobody has answered in time."""

@@ -153,6 +153,13 @@ SELECT max(seq) FROM (
 -- Safe: reads.
 SELECT * FROM task_runs WHERE run_id = :run_id;
 
+-- name: select_task_history
+-- Safe: reads.  Task runs of a flow's newest runs, without what they left.
+SELECT t.run_id, t.task, t.attempt, t.state_type, t.state_name, t.state_message, t.started_at, t.ended_at
+FROM task_runs AS t JOIN (
+    SELECT run_id FROM runs WHERE flow = :flow ORDER BY created_at DESC, run_id DESC LIMIT :limit
+) AS newest ON newest.run_id = t.run_id;
+
 -- name: select_added
 -- Safe: reads; the tasks that appeared while a run ran, in that order.
 SELECT data FROM events WHERE run_id = :run_id AND kind = 'TaskAdded' ORDER BY seq;
@@ -462,3 +469,20 @@ WHERE run_id = :run_id AND state_name = 'Suspended' AND owner IS NULL;
 -- name: update_run_plan!
 -- Safe: only the owner knows the token.
 UPDATE runs SET plan = :plan WHERE run_id = :run_id AND lease_token = :token AND plan IS NULL;
+
+-- name: insert_secret!
+-- Safe: the primary key decides; one that is there stays.
+INSERT INTO secrets (name, token, updated_at) VALUES (:name, :token, :now) ON CONFLICT DO NOTHING;
+
+-- name: upsert_secret!
+-- Safe: one statement.
+INSERT INTO secrets (name, token, updated_at) VALUES (:name, :token, :now)
+ON CONFLICT (name) DO UPDATE SET token = excluded.token, updated_at = excluded.updated_at;
+
+-- name: select_secrets
+-- Safe: reads.
+SELECT name, token FROM secrets ORDER BY name;
+
+-- name: delete_secret!
+-- Safe: one statement.
+DELETE FROM secrets WHERE name = :name;

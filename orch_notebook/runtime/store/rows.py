@@ -24,6 +24,7 @@ from orch_notebook.model.retention import Retention
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.states import FINAL, State, StateType
 from orch_notebook.model.tasks import Task
+from orch_notebook.runtime.redaction import redactor
 from orch_notebook.runtime.store import Lease, LogLine, WorkerRow
 
 __all__ = [
@@ -32,11 +33,13 @@ __all__ = [
     "deployment_parameters",
     "dumps",
     "event_from_row",
+    "facts",
     "instant",
     "known_instant",
     "lease_from_row",
     "log_from_row",
     "naming",
+    "past_task_run",
     "plan_from_text",
     "run_from_row",
     "run_parameters",
@@ -81,9 +84,15 @@ def storable(text: str) -> str:
     >>> storable("caf\\udce9 ☕")
     'caf\\\\udce9 ☕'
     """
+    text = redactor.redact(text)
     if "\0" in text:  # PostgreSQL knows no such character
         text = text.replace("\0", "\\x00")
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def facts(value: Any) -> str:
+    """Write what a run tells as JSON, without the values of secrets."""
+    return redactor.redact(dumps(value))
 
 
 def run_parameters(
@@ -180,6 +189,13 @@ def task_runs(run_id: str, graph: Graph, rows: Iterable[Row]) -> list[TaskRun]:
     return found
 
 
+def past_task_run(row: Row) -> TaskRun:
+    """Return where a task stood in an earlier run; of its definition only the name is known."""
+    state = State(StateType(row["state_type"]), row["state_name"], row["state_message"])
+    began, ended = instant(row["started_at"]), instant(row["ended_at"])
+    return TaskRun(row["run_id"], Task(row["task"]), state, row["attempt"], began, ended)
+
+
 def task_run_from_row(task: Task, row: Row) -> TaskRun:
     """Return one task run."""
     return TaskRun(
@@ -219,7 +235,7 @@ class Batch:
                 )
                 self.run_states.append(event)
             else:
-                data = dumps(event.to_json())
+                data = facts(event.to_json())
                 self.events.append((run_id, seq, at, type(event).__name__, None, None, None, None, None, data))
                 if isinstance(event, RunCreated):
                     self.created = event
@@ -233,7 +249,7 @@ class Batch:
         state = event.state
         kind, task, message = state.type, event.task, storable(state.message)
         value = kind._value_  # the plain string; the public property costs ten times as much
-        details = dumps(dict(event.details)) if event.details else None
+        details = facts(dict(event.details)) if event.details else None
         self.events.append(
             (run_id, seq, at, "TaskStateChanged", task, event.attempt, value, state.name, message, details)
         )

@@ -16,7 +16,7 @@ from typing import Any
 from orch_notebook.errors import HistoryConflict, LeaseLost
 from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.events import Event
-from orch_notebook.model.runs import FlowRun
+from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.store import Lease, LogLine, WorkerRow, rows
@@ -136,6 +136,10 @@ class SqlStore(Shelves, Following):
             limit=limit,
         )
         return [rows.run_from_row(row) for row in found]
+
+    def task_history(self, flow: str, limit: int = 20) -> list[TaskRun]:
+        """Return the task runs of a flow's newest runs, without what they left and what they were defined as."""
+        return [rows.past_task_run(row) for row in self._all("select_task_history", flow=flow, limit=limit)]
 
     def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
         """Return the recorded events of a run with their numbers, logs left out."""

@@ -1,0 +1,73 @@
+"""What the panel's buttons can do at a moment, and why not where they cannot.
+
+In: where the run stands, what the source can never do.  Out: the ``controls`` of a message.  Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orch_notebook.jupyter.widgets.messages import Controls
+from orch_notebook.model.graph import Graph
+from orch_notebook.model.runs import FlowRun
+from orch_notebook.model.states import StateType
+
+__all__ = ["controls_of", "failed_tasks"]
+
+_FAILED = (StateType.FAILED, StateType.CRASHED)
+
+
+def failed_tasks(run: FlowRun | None, graph: Graph) -> list[str]:
+    """Return the tasks of a run that failed or crashed and are still there."""
+    if run is None or not run.state.is_final:
+        return []
+    return [task.name for task in run.tasks if task.state.type in _FAILED and task.name in graph.by_name]
+
+
+def controls_of(
+    run: FlowRun | None,
+    graph: Graph,
+    *,
+    past: bool = False,
+    coming: int | None = None,
+    again: int | None = None,
+    limits: Mapping[str, str] | None = None,
+) -> Controls:
+    """Return what each button can do.
+
+    Parameters
+    ----------
+    run : FlowRun or None
+        The run that is shown.
+    graph : Graph
+        The tasks.
+    past : bool
+        It is an earlier run.
+    coming, again : int or None
+        How many tasks a run of what is stale, and of what failed, would perform.
+    limits : mapping, optional
+        What can never be done here, by verb, with the reason.
+
+    Examples
+    --------
+    >>> controls_of(None, Graph())["run"]
+    'There are no tasks yet.'
+    """
+    limits = limits or {}
+    state = None if run is None else run.state.type
+    is_going = run is not None and not run.state.is_final
+    start = "There are no tasks yet." if not graph.tasks else "This is an earlier run." if past else ""
+    if is_going:
+        start = "A run goes on."
+    idle = "Nothing is running."
+    cancelling = "The run is being cancelled." if state is StateType.CANCELLING else ""
+    return {
+        "run": start or limits.get("run", ""),
+        "all": start or limits.get("run", ""),
+        "cancel": cancelling if is_going else idle,
+        "pause": (cancelling or limits.get("pause", "")) if is_going else idle,
+        "resume": limits.get("resume", "") if state is StateType.PAUSED else "The run is not paused.",
+        "retry": start or limits.get("retry", "") or ("" if failed_tasks(run, graph) else "No task has failed."),
+        "coming": None if is_going or past else coming,
+        "again": None if is_going or past else again,
+    }
