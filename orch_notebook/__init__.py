@@ -128,3 +128,8 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    """Return where the Jupyter server finds what it may load."""
+    return [{"module": "orch_notebook.jupyter.server"}]
