@@ -59,6 +59,7 @@ from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
 from orch_notebook.runtime.store.opening import clock_of, open_store
 from orch_notebook.runtime.store.shelves import Artifact, Shelves
 from orch_notebook.runtime.surroundings import Surrounding
+from orch_notebook.runtime.vault import learn_secrets
 from orch_notebook.runtime.versions import Kept
 
 __all__ = ["Execution", "Orchestrator", "open_orchestrator"]
@@ -250,6 +251,7 @@ class Orchestrator:
         )
         if goes_on is not None:
             run = continued(run, goes_on.run)
+        learn_secrets(self.store, self.settings)
         lease = self._create(run, goes_on.plan if goes_on is not None else None)
         program = CellProgram(
             flow,

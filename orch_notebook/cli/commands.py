@@ -58,7 +58,10 @@ def run(
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> None:
-    """Execute a notebook, or a flow of a module, now, and show its tasks as they go."""
+    """Execute a notebook, or a flow of a module, now.
+
+    Its tasks are shown as they go.
+    """
     if is_entrypoint(str(notebook)):
         if kernel is not None:
             raise UsageError("A kernel executes notebooks; a flow of a module runs in Python itself.")

@@ -42,9 +42,11 @@ from orch_notebook.runtime.context import TaskScope, added_tags, task_scope
 from orch_notebook.runtime.engine import Engine
 from orch_notebook.runtime.home import Home
 from orch_notebook.runtime.owners import this_owner
+from orch_notebook.runtime.redaction import redactor
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.places import Carrier, carrier
 from orch_notebook.runtime.store import Lease
+from orch_notebook.runtime.vault import learn_secrets
 
 if TYPE_CHECKING:
     from orch_notebook.functions.tasks import FunctionTask
@@ -112,6 +114,7 @@ class Performance:
         self._origins: dict[int, tuple[Any, str]] = {}
         self._remembered: OrderedDict[int, Any] = OrderedDict()
         seq: int | None = None
+        learn_secrets(home.store, home.settings)
         if lease is not None:
             seq = home.store.last_seq(run.run_id)
             home.store.name_run(lease, run)
@@ -287,7 +290,7 @@ class Performance:
         return tuple(upstream), tuple(lenient)
 
     def _name(self, task: FunctionTask[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        base = task.name if task.run_name is None else task.name_run(args, kwargs)
+        base = task.name if task.run_name is None else redactor.redact(task.name_run(args, kwargs))
         with self.lock:
             count = self._names.get(base, 0) + 1
             name = base if count == 1 else f"{base}-{count}"
@@ -628,6 +631,10 @@ def new_run(
 
 def shown(value: Any) -> Any:
     """Return a parameter as the store keeps it for people: what JSON knows as it is, the rest as its repr."""
+    return redactor.redact_all(_shown(value))
+
+
+def _shown(value: Any) -> Any:
     if type(value) in PLAIN and not isinstance(value, bytes | complex):
         return value
     if isinstance(value, list | dict | tuple):

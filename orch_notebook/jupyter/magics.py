@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from orch_notebook.errors import HeaderError, UsageError
 from orch_notebook.jupyter.commands import command_help, read_command
 from orch_notebook.jupyter.display import diagram_svg, summary_bundle
 from orch_notebook.jupyter.opening import open_run, resume
+from orch_notebook.jupyter.secrecy import guard
 from orch_notebook.jupyter.session import NotebookSession
 from orch_notebook.jupyter.source import open_panel
 from orch_notebook.model.durations import parse_interval
@@ -231,6 +233,8 @@ def with_a_body(lines: list[str]) -> list[str]:
 
 
 _sessions: dict[int, NotebookSession] = {}
+#: How to end that their kernels keep secrets out of what they send.
+_guards: dict[int, Callable[[], None]] = {}
 
 
 def load(shell: Any) -> None:
@@ -239,6 +243,7 @@ def load(shell: Any) -> None:
     session = NotebookSession(shell, Orchestrator())
     session.open()
     _sessions[id(shell)] = session
+    _guards[id(shell)] = guard(getattr(shell, "kernel", None))
     shell.register_magics(OrchMagics(shell, session))
     shell.input_transformers_cleanup.append(with_a_body)
 
@@ -249,6 +254,7 @@ def unload(shell: Any) -> None:
     if session is None:
         return
     session.close()
+    _guards.pop(id(shell))()
     shell.input_transformers_cleanup.remove(with_a_body)
     for kind, name in (("cell", "task"), ("line", "task"), ("line", "flow")):
         shell.magics_manager.magics[kind].pop(name, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orch_notebook.errors import UsageError
@@ -35,6 +35,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ORCH_LOG_LIMIT", "1000000", "Characters of output kept per attempt of a task; the rest is counted."),
     Setting("ORCH_COPIES", "2000000000", "Bytes of disk that a session may use for copies of versions changed since."),
     Setting("ORCH_MEMORY_LIMIT", "", "Memory that a run may take whose deployment sets no limit: 512MB, 2GB."),
+    Setting("ORCH_SECRET_KEY", "", "Key that encrypts the secrets; by default the file secret.key of the home."),
     Setting("ORCH_RUN_ID", "", "Set by a worker in the kernel it starts: the run that this notebook execution is."),
 )
 
@@ -65,6 +66,8 @@ class Settings:
         Bytes of disk that a session may use for copies of versions.
     memory : int or None
         Bytes that a run may take whose deployment sets no limit.
+    secret_key : str or None
+        Key that encrypts the secrets; None for the file of the home.
     parent_run_id : str or None
         The run a worker started this process for.
     """
@@ -79,6 +82,7 @@ class Settings:
     log_limit: int = 1_000_000
     copies: int = 2_000_000_000
     memory: int | None = None
+    secret_key: str | None = field(default=None, repr=False)
     parent_run_id: str | None = None
 
     @classmethod
@@ -115,6 +119,7 @@ class Settings:
             log_limit=int(number("ORCH_LOG_LIMIT")),
             copies=int(number("ORCH_COPIES")),
             memory=parse_size(values["ORCH_MEMORY_LIMIT"]) if values["ORCH_MEMORY_LIMIT"] else None,
+            secret_key=values["ORCH_SECRET_KEY"] or None,
             parent_run_id=values["ORCH_RUN_ID"] or None,
         )
 

@@ -187,6 +187,9 @@ class Store(Protocol):
         """Return whether this has been asked of a run already, taken or not."""
         ...
 
+    def secrets(self) -> dict[str, str]:
+        """Return every encrypted value by name."""
+
     def expired_pauses(self, now: datetime) -> list[str]:
         """Return the ids of suspended runs that nobody has answered in time."""
 

@@ -469,3 +469,20 @@ WHERE run_id = :run_id AND state_name = 'Suspended' AND owner IS NULL;
 -- name: update_run_plan!
 -- Safe: only the owner knows the token.
 UPDATE runs SET plan = :plan WHERE run_id = :run_id AND lease_token = :token AND plan IS NULL;
+
+-- name: insert_secret!
+-- Safe: the primary key decides; one that is there stays.
+INSERT INTO secrets (name, token, updated_at) VALUES (:name, :token, :now) ON CONFLICT DO NOTHING;
+
+-- name: upsert_secret!
+-- Safe: one statement.
+INSERT INTO secrets (name, token, updated_at) VALUES (:name, :token, :now)
+ON CONFLICT (name) DO UPDATE SET token = excluded.token, updated_at = excluded.updated_at;
+
+-- name: select_secrets
+-- Safe: reads.
+SELECT name, token FROM secrets ORDER BY name;
+
+-- name: delete_secret!
+-- Safe: one statement.
+DELETE FROM secrets WHERE name = :name;
