@@ -16,7 +16,9 @@ from typing import Any
 from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
 from orch_notebook.functions.entrypoints import read_entrypoint
 from orch_notebook.functions.loading import load
+from orch_notebook.functions.resuming import resume
 from orch_notebook.functions.schemas import parameters_of
+from orch_notebook.model.comparisons import Comparison
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report
@@ -30,6 +32,7 @@ from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import check_resources
 from orch_notebook.promotion import upkeep
 from orch_notebook.promotion.checks import read_report, write_check
+from orch_notebook.promotion.comparing import compare
 from orch_notebook.promotion.deploying import Deployments
 from orch_notebook.promotion.deployments import submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
@@ -88,6 +91,10 @@ class Execution:
     def is_over(self) -> bool:
         """Whether the process has ended."""
         return self._launch.ended.is_set()
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for its end, for so long at most; whether it came."""
+        return self._launch.ended.wait(seconds)
 
     def cancel(self) -> None:
         """Ask for its end; its kernel is interrupted, and killed if that does not help."""
@@ -737,6 +744,20 @@ class Orchestrator:
         with self._spare(environment_of_run(self.store, run.run_id)) as spares:
             repeated = retry(self.store, run, self.clock.now(), again, owner=this_owner())
             return self._launch(repeated, repeated.notebook or repeated.flow, spares)
+
+    def resume(self, run_id: str, given: Sequence[str] = ()) -> FlowRun:
+        """Let a paused or suspended run go on; see :func:`orch_notebook.functions.resuming.resume`."""
+        return resume(self.show(run_id).run_id, given)
+
+    def compare(self, before: str, after: str) -> Comparison:
+        """Return what tells one run from another.
+
+        Raises
+        ------
+        NotFound
+            There is no such run.
+        """
+        return compare(self.store, self.show(before), self.show(after))
 
     def open(self, run_id: str) -> Opening:
         """Return what is needed to take up a run of a notebook that did not end well.
