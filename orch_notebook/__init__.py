@@ -24,9 +24,11 @@ __all__ = [
     "Completed",
     "ConcurrentTaskRunner",
     "Crashed",
+    "DaskTaskRunner",
     "Failed",
     "Orchestrator",
     "ProcessPoolTaskRunner",
+    "Secret",
     "SequentialTaskRunner",
     "ThreadPoolTaskRunner",
     "Variable",
@@ -79,6 +81,7 @@ _HOMES = {
     "create_markdown_artifact": ("orch_notebook.functions.artifacts", "create_markdown_artifact"),
     "create_link_artifact": ("orch_notebook.functions.artifacts", "create_link_artifact"),
     "create_image_artifact": ("orch_notebook.functions.artifacts", "create_image_artifact"),
+    "Secret": ("orch_notebook.functions.secrets", "Secret"),
     "Variable": ("orch_notebook.functions.variables", "Variable"),
     "task_input_hash": ("orch_notebook.functions.policies", "task_input_hash"),
     "CachePolicy": ("orch_notebook.functions.policies", "CachePolicy"),
@@ -91,6 +94,7 @@ _HOMES = {
     "Cancelled": ("orch_notebook.functions.outcomes", "Cancelled"),
     "Completed": ("orch_notebook.functions.outcomes", "Completed"),
     "ConcurrentTaskRunner": ("orch_notebook.functions.runners", "ConcurrentTaskRunner"),
+    "DaskTaskRunner": ("orch_notebook.functions.runners", "DaskTaskRunner"),
     "ProcessPoolTaskRunner": ("orch_notebook.functions.runners", "ProcessPoolTaskRunner"),
     "SequentialTaskRunner": ("orch_notebook.functions.runners", "SequentialTaskRunner"),
     "ThreadPoolTaskRunner": ("orch_notebook.functions.runners", "ThreadPoolTaskRunner"),
@@ -128,3 +132,8 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    """Return where the Jupyter server finds what it may load."""
+    return [{"module": "orch_notebook.jupyter.server"}]

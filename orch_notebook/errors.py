@@ -12,6 +12,7 @@
     │   ├── ParameterError        an unknown, missing or ill-typed parameter
     │   ├── NotebookError         a notebook that cannot be read or executed
     │   ├── ModuleError           a module whose flow cannot be found or loaded
+    │   ├── SecretExposed         what is to be kept holds the value of a secret
     │   ├── NotFound              no such run or deployment
     │   └── MissingContext        what can only be asked inside a run was asked outside
     ├── FlowRunError              how a flow run ended, raised where somebody waits for it
@@ -62,6 +63,7 @@ __all__ = [
     "ProcessDied",
     "ReturnedFailure",
     "ScheduleError",
+    "SecretExposed",
     "StoreError",
     "StoreUnavailable",
     "TaskCancelled",
@@ -143,6 +145,10 @@ class NotebookError(UsageError):
 
 class ModuleError(UsageError):
     """A module whose flow cannot be found or loaded."""
+
+
+class SecretExposed(UsageError):
+    """What is to be kept holds the value of a secret, which would lie open in a file."""
 
 
 class NotFound(UsageError):

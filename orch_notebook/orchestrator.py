@@ -16,24 +16,32 @@ from typing import Any
 from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
 from orch_notebook.functions.entrypoints import read_entrypoint
 from orch_notebook.functions.loading import load
+from orch_notebook.functions.resuming import resume
 from orch_notebook.functions.schemas import parameters_of
+from orch_notebook.model.comparisons import Comparison
+from orch_notebook.model.deployments import Plan
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.machine import RunMachine
+from orch_notebook.model.retention import Retention
 from orch_notebook.model.retries import Fate
 from orch_notebook.model.runs import FlowRun, TaskRun, short_id
 from orch_notebook.model.states import State, StateType
+from orch_notebook.model.tasks import check_resources
 from orch_notebook.promotion import upkeep
 from orch_notebook.promotion.checks import read_report, write_check
+from orch_notebook.promotion.comparing import compare
 from orch_notebook.promotion.deploying import Deployments
-from orch_notebook.promotion.deployments import STARTING, submit
+from orch_notebook.promotion.deployments import submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.following import values_of
+from orch_notebook.promotion.housekeeping import Cleanup, clean_up, plan_cleanup
 from orch_notebook.promotion.html import write_html
-from orch_notebook.promotion.launching import Launch, launch_process
-from orch_notebook.promotion.retrying import foresee_retry, retry
+from orch_notebook.promotion.launching import STARTING, Launch, launch_process
+from orch_notebook.promotion.opening import Continuation, Opening, mend, open_run
+from orch_notebook.promotion.retrying import continued, foresee_retry, repeated_already, retry
 from orch_notebook.promotion.spares import Environment, Spares, environment_of, environment_of_run
 from orch_notebook.promotion.terms import Given, read_given
 from orch_notebook.runtime.attempts import Attempts, open_attempts
@@ -57,6 +65,7 @@ from orch_notebook.runtime.store import Lease, LogLine, Store, WorkerRow
 from orch_notebook.runtime.store.opening import clock_of, open_store
 from orch_notebook.runtime.store.shelves import Artifact, Shelves
 from orch_notebook.runtime.surroundings import Surrounding
+from orch_notebook.runtime.vault import learn_secrets
 from orch_notebook.runtime.versions import Kept
 
 __all__ = ["Execution", "Orchestrator", "open_orchestrator"]
@@ -187,6 +196,7 @@ class Orchestrator:
         hooks: CellHooks | None = None,
         runner: Runner | str | None = None,
         around: Around | None = None,
+        goes_on: Continuation | None = None,
     ) -> RunHandle:
         """Begin a run of a flow of cells and return at once.
 
@@ -215,23 +225,30 @@ class Orchestrator:
             What performs the tasks, or the name of the runner of tasks that name none; by default as the settings say.
         around : callable, optional
             Watches each body while it runs.
+        goes_on : Continuation, optional
+            The run that this one repeats, and what that has left.
 
         Raises
         ------
         UsageError
-            The flow has no tasks, a selector matches none, or a task reads what nothing defines.
+            The flow has no tasks, a selector matches none, a task reads what nothing defines, or the run that this
+            one repeats was repeated already.
         StoreError
             The run cannot be recorded.
         """
         flow = flow.copy()
         base = environment if base is None else base
         kept = self.keep(is_lasting=False) if kept is None else kept
-        attempts = self._attempts()
+        attempts = goes_on.attempts if goes_on is not None else self._attempts()
         prepared = self.prepare(
             flow, base, kept, select=select, only_stale=only_stale, everything=everything, attempts=attempts
         )
         check(prepared.plan)
         graph = prepared.graph
+        usual = runner if isinstance(runner, str) else self.settings.runner
+        for task in graph.tasks:
+            if (task.runner or usual) != "dask":
+                check_resources(task, self.settings.resources)
         now = self.clock.now()
         run = FlowRun(
             run_id=new_run_id(now),
@@ -242,7 +259,10 @@ class Orchestrator:
             parameters=dict(parameters or {}),
             graph=graph,
         )
-        lease = self._create(run)
+        if goes_on is not None:
+            run = continued(run, goes_on.run)
+        learn_secrets(self.store, self.settings)
+        lease = self._create(run, goes_on.plan if goes_on is not None else None)
         program = CellProgram(
             flow,
             environment,
@@ -257,10 +277,16 @@ class Orchestrator:
             log_limit=self.settings.log_limit,
             around=around,
             attempts=attempts,
+            notes=goes_on.mended if goes_on is not None else {},
         )
         self.routes.open()
         engine = Engine(
-            RunMachine(graph, fresh={task: kept.records[task].made_by for task in prepared.plan.fresh}),
+            RunMachine(
+                graph,
+                fresh={task: kept.records[task].made_by for task in prepared.plan.fresh},
+                capacity=self.settings.resources,
+                runner=usual,
+            ),
             program.perform,
             self._runner(graph, runner),
             self.ledger,
@@ -465,9 +491,10 @@ class Orchestrator:
             finally:
                 apart.close()
 
-    def _create(self, run: FlowRun) -> Lease:
+    def _create(self, run: FlowRun, plan: Plan | None = None) -> Lease:
         owner, expires_at = this_owner(), run.created_at + timedelta(seconds=self.settings.lease)
-        self.store.create_run(run, owner=owner, lease_expires_at=expires_at)
+        if not self.store.create_run(run, plan=plan, owner=owner, lease_expires_at=expires_at):
+            raise repeated_already(self.store, run)
         return Lease(run.run_id, owner, 1, expires_at)
 
     def _forget(self, handle: RunHandle) -> None:
@@ -714,6 +741,59 @@ class Orchestrator:
             repeated = retry(self.store, run, self.clock.now(), again, owner=this_owner())
             return self._launch(repeated, repeated.notebook or repeated.flow, spares)
 
+    def resume(self, run_id: str, given: Sequence[str] = ()) -> FlowRun:
+        """Let a paused or suspended run go on; see :func:`orch_notebook.functions.resuming.resume`."""
+        return resume(self.show(run_id).run_id, given)
+
+    def compare(self, before: str, after: str) -> Comparison:
+        """Return what tells one run from another.
+
+        Raises
+        ------
+        NotFound
+            There is no such run.
+        """
+        return compare(self.store, self.show(before), self.show(after))
+
+    def open(self, run_id: str) -> Opening:
+        """Return what is needed to take up a run of a notebook that did not end well.
+
+        Raises
+        ------
+        NotFound
+            There is no such run.
+        UsageError
+            It goes on, has completed, or did not execute a notebook by itself.
+        NotebookError
+            The copy of its notebook is gone.
+        """
+        return open_run(self.store, self.results, self.settings, self.show(run_id))
+
+    def restore(
+        self,
+        flow: CellFlow,
+        environment: dict[str, Any],
+        *,
+        base: Mapping[str, Any],
+        kept: Kept,
+        attempts: Attempts,
+        hooks: CellHooks,
+    ) -> list[str]:
+        """Put what a flow's tasks have left into the live namespace and into `kept`; return those tasks.
+
+        The next run goes on from there: it performs what is not restored, and what comes from that.
+        """
+        flow = flow.copy()
+        prepared = self.prepare(flow, base, kept, attempts=attempts)
+        program = CellProgram(
+            flow, environment, prepared, kept, line=_ignore, hooks=hooks, results=self.results, attempts=attempts
+        )
+        return program.restore()
+
+    def mend(self, opening: Opening, tasks: Mapping[str, str], plain: Mapping[str, str]) -> Continuation:
+        """Return how a run goes on with cells as they stand now; see :func:`orch_notebook.promotion.opening.mend`."""
+        return mend(opening, tasks, plain, self.settings)
+
     def foresee_retry(self, run_id: str, *, again: Sequence[str] = ()) -> list[Fate]:
         """Return what :meth:`retry` would do with each task of a run."""
         return foresee_retry(self.store, self.results, self.settings, self.show(run_id), again)
@@ -777,9 +857,25 @@ class Orchestrator:
         """Look at everything that flows depend on."""
         return diagnose(self.settings, lambda: self.store, self.clock.now())
 
+    def plan_cleanup(self, keep: Retention | None = None) -> Cleanup:
+        """Return what may go; see :func:`orch_notebook.promotion.housekeeping.plan_cleanup`."""
+        upkeep.sweep(self.store, this_owner(), self.clock.now())
+        return plan_cleanup(self.store, self.settings, self.clock.now(), keep)
+
+    def clean_up(self, cleanup: Cleanup) -> int:
+        """Remove what may go, give its space back to the disk, and return how many runs were forgotten."""
+        count = clean_up(self.store, cleanup)
+        if count:
+            self.store.compact()
+        return count
+
     def workers(self) -> list[WorkerRow]:
         """Return the workers that have not said good-bye."""
         return self.store.workers()
+
+
+def _ignore(task: str, attempt: int, level: int, text: str) -> None:
+    """Do nothing: what was written is recorded with the run that wrote it."""
 
 
 @contextmanager

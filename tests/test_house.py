@@ -33,6 +33,7 @@ HEAVY = [
     "asyncio",
     "cloudpickle",
     "cronsim",
+    "cryptography",
     "dateutil",
     "distributed",
     "fsspec",

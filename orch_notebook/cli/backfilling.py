@@ -67,7 +67,7 @@ def backfills(
     cancel: Annotated[bool, typer.Option("--cancel", help="Cancel what is left of it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how far backfills are, and what came of one; or cancel it.
+    """Show how far backfills are, or what came of one.
 
     Each point of the grid is a row: the parameters that differ, how it ended, and the values it recorded.
     """

@@ -132,7 +132,7 @@ def deploy(
     track: Annotated[bool, typer.Option("--track", help="Execute the file as it stands at each run.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a flow of a module run by itself, on a schedule or on request.
+    """Make a flow of a module run by itself.
 
     What is promoted is the module's file as it stands now, or with --track as it stands at each run; what it imports
     is not pinned. Promoting it again under the same name makes a new version.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Annotated
@@ -16,6 +17,7 @@ from orch_notebook.cli.lines import LogFormat, begin_log
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.sizes import parse_size
 from orch_notebook.orchestrator import open_orchestrator
+from orch_notebook.promotion.clusters import find_launcher
 from orch_notebook.promotion.monitoring import Monitor
 from orch_notebook.promotion.worker import Worker
 
@@ -28,6 +30,9 @@ def worker(
     slots: Annotated[int, typer.Option(min=1, metavar="N", help="Runs executed at once.")] = 2,
     queue: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Queue to serve; all by default.")] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name shown to people.")] = None,
+    launcher: Annotated[
+        str, typer.Option(metavar="WHERE", help="Where runs execute: local, dask:ADDRESS or kubernetes:MANIFEST.")
+    ] = "local",
     warm: Annotated[int, typer.Option(min=0, metavar="N", help="Kernels kept started for what is due soon.")] = 0,
     preload: Annotated[
         list[str] | None, typer.Option(metavar="MODULE", help="Have warm kernels import it; may be repeated.")
@@ -57,6 +62,7 @@ def worker(
         settings = orchestrator.settings
         if memory_limit is not None:
             settings = replace(settings, memory=parse_size(memory_limit))
+        name = name or f"{socket.gethostname()}-{os.getpid()}"
         found = Worker(
             orchestrator.store,
             settings,
@@ -64,6 +70,7 @@ def worker(
             queues=queue or None,
             name=name,
             clock=orchestrator.clock,
+            launcher=find_launcher(launcher, settings, name),
             warm=warm,
             preload=preload or (),
             grace=None if grace is None else parse_interval(grace),

@@ -14,9 +14,12 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_
 from orch_notebook.errors import ParameterError, UpstreamFailed, UsageError
 from orch_notebook.functions.futures import Future
 from orch_notebook.functions.outcomes import Outcome
+from orch_notebook.functions.secrets import Secret
 from orch_notebook.model.states import StateType
+from orch_notebook.runtime.redaction import redactor
 
 __all__ = [
+    "BY_NAME",
     "PLAIN",
     "AllowFailure",
     "Quote",
@@ -34,6 +37,9 @@ __all__ = [
 ]
 
 V = TypeVar("V")
+
+#: A parameter that is a secret is given by the name of one, where it would lie open in the store: ``secret:api-token``.
+BY_NAME = "secret:"
 
 #: What holds nothing: most arguments are of these kinds, and are passed over at once.
 PLAIN = frozenset({str, int, float, bool, type(None), bytes, complex})
@@ -225,8 +231,17 @@ def validate(function: Callable[..., Any], given: Mapping[str, Any], flow: str) 
             continue
         if isinstance(value, Future | Outcome):
             value = value.result()
+        if isinstance(value, str) and value.startswith(BY_NAME) and _is_secret(hint):
+            value = Secret.load(value.removeprefix(BY_NAME)).get()
         values[name] = value if _is_what_it_says(value, hint) else coerce(name, value, hint, flow)
+        if hasattr(values[name], "get_secret_value"):
+            redactor.add(values[name].get_secret_value())
     return values
+
+
+def _is_secret(hint: Any) -> bool:
+    """Whether an annotation is pydantic's for secrets, or may be."""
+    return getattr(hint, "__name__", "") in ("SecretStr", "SecretBytes") or any(map(_is_secret, get_args(hint)))
 
 
 def _is_what_it_says(value: Any, hint: Any) -> bool:

@@ -16,9 +16,10 @@ from orch_notebook.functions.arguments import validate
 from orch_notebook.functions.doors import above
 from orch_notebook.functions.flow_runs import FlowCall
 from orch_notebook.functions.keeping import kept_parameters
-from orch_notebook.functions.loops import AsyncCall
+from orch_notebook.functions.loops import AsyncCall, loops
 from orch_notebook.functions.options import FlowOptions, changed, make, retry_policy
 from orch_notebook.functions.resuming import answer
+from orch_notebook.functions.tracing import Diagram, trace
 from orch_notebook.functions.wrapping import Wrapped
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import StateType
@@ -168,6 +169,40 @@ class FunctionFlow(Wrapped[P, R]):
             They are not what the function takes.
         """
         return FlowCall(self, self._parameters((), parameters), True, begun=begun)
+
+    def visualize(self, *args: Any, **kwargs: Any) -> Diagram:
+        """Draw the tasks that a call with these arguments would run, without running them.
+
+        The flow's own code runs. What a task returns is what its ``viz_return_value`` says; the flow may pass it on
+        without one, but not look into it.
+
+        Returns
+        -------
+        Diagram
+            Shown in place by a notebook; ``save(path)`` writes it as SVG.
+
+        Raises
+        ------
+        UsageError
+            The flow uses what a task returns, and nobody has said what that is like.
+
+        Examples
+        --------
+        >>> from orch_notebook import flow, task
+        >>> double = task(lambda x: 2 * x, name="double")
+        >>> flow(lambda n: double(double(n)), name="fourfold").visualize(1)
+        double
+        double-2  ← double
+        """
+        given = self._parameters(self._prefix + args, kwargs)
+
+        def body() -> object:
+            value: Any = self.fn(*given.args, **given.kwargs)
+            if inspect.iscoroutine(value):
+                return loops().run_anywhere(value)
+            return list(value) if inspect.isgenerator(value) else value
+
+        return trace(self.name, body)
 
     def deploy(self, name: str, **terms: Any) -> Any:
         """Make the flow run by itself: on a schedule or on request, performed by any ``orch worker``.

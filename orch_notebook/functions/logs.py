@@ -16,6 +16,7 @@ from typing import Any
 from orch_notebook.errors import MissingContext
 from orch_notebook.runtime.capture import Routes, current
 from orch_notebook.runtime.context import flow_scope, task_scope
+from orch_notebook.runtime.redaction import redactor
 
 __all__ = ["RunLogger", "get_run_logger", "logging_prints", "not_logging_prints"]
 
@@ -48,6 +49,7 @@ class _Recorder(logging.Handler):
             if record.exc_info:
                 said += "\n" + (self.formatter or logging.Formatter()).formatException(record.exc_info)
             performance.log(record.task, record.attempt, record.levelno, said[:LINE_LIMIT])  # type: ignore[attr-defined]
+            said = redactor.redact(said)
             at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
             sys.stderr.write(f"{at} | {record.levelname:<7} | {record.who} - {said}\n")  # type: ignore[attr-defined]
         except Exception:  # noqa: BLE001 - as every handler of logging: a bad format string must not fail the task

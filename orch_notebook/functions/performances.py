@@ -35,16 +35,18 @@ from orch_notebook.model.graph import Graph
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
-from orch_notebook.model.tasks import Task
+from orch_notebook.model.tasks import Task, check_resources
 from orch_notebook.runtime.calls import Call, describe_failure
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.context import TaskScope, added_tags, task_scope
 from orch_notebook.runtime.engine import Engine
 from orch_notebook.runtime.home import Home
 from orch_notebook.runtime.owners import this_owner
+from orch_notebook.runtime.redaction import redactor
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.places import Carrier, carrier
 from orch_notebook.runtime.store import Lease
+from orch_notebook.runtime.vault import learn_secrets
 
 if TYPE_CHECKING:
     from orch_notebook.functions.tasks import FunctionTask
@@ -112,6 +114,7 @@ class Performance:
         self._origins: dict[int, tuple[Any, str]] = {}
         self._remembered: OrderedDict[int, Any] = OrderedDict()
         seq: int | None = None
+        learn_secrets(home.store, home.settings)
         if lease is not None:
             seq = home.store.last_seq(run.run_id)
             home.store.name_run(lease, run)
@@ -122,9 +125,14 @@ class Performance:
             lease = Lease(run.run_id, owner, 1, expires_at)
         self.runner: Runner = runner or home.pools.runner(home.settings.runner)
         self._runners: dict[str, Runner] = {}
+        self._usual = usual = self.runner.name
+        self._capacity = capacity = home.settings.resources
         # A run that was suspended goes on: its tasks stand as they stood.
         history = [event for _, event in home.store.events(run.run_id)] if seq else []
-        self.machine = RunMachine.replay(history, is_open=True) if history else RunMachine(Graph(), is_open=True)
+        if history:
+            self.machine = RunMachine.replay(history, capacity=capacity, runner=usual, is_open=True)
+        else:
+            self.machine = RunMachine(Graph(), capacity=capacity, runner=usual, is_open=True)
         self.engine = Engine(
             self.machine,
             self._perform,
@@ -234,7 +242,11 @@ class Performance:
         runner = task.options.runner
         if runner is not None and here is None:
             here = self._runner(runner)
-        spec = Task(name, task.retry, task.timeout, future.tags, runner=runner or "", when=task.when)
+        spec = Task(
+            name, task.retry, task.timeout, future.tags, (), task.resources, runner=runner or "", when=task.when
+        )
+        if task.resources and (runner or self._usual) != "dask":
+            check_resources(spec, self._capacity)
         with self.lock:
             self._open[name] = future
             self._unresolved += 1
@@ -287,7 +299,7 @@ class Performance:
         return tuple(upstream), tuple(lenient)
 
     def _name(self, task: FunctionTask[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        base = task.name if task.run_name is None else task.name_run(args, kwargs)
+        base = task.name if task.run_name is None else redactor.redact(task.name_run(args, kwargs))
         with self.lock:
             count = self._names.get(base, 0) + 1
             name = base if count == 1 else f"{base}-{count}"
@@ -628,6 +640,10 @@ def new_run(
 
 def shown(value: Any) -> Any:
     """Return a parameter as the store keeps it for people: what JSON knows as it is, the rest as its repr."""
+    return redactor.redact_all(_shown(value))
+
+
+def _shown(value: Any) -> Any:
     if type(value) in PLAIN and not isinstance(value, bytes | complex):
         return value
     if isinstance(value, list | dict | tuple):

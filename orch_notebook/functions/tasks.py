@@ -61,6 +61,7 @@ class FunctionTask(Wrapped[P, R]):
         self.when = options.when
         self.retry = retry_policy(options)
         self.run_name = options.task_run_name
+        self.resources = tuple(options.resources.items())
         self.is_elsewhere = options.runner not in (None, "threads")  # also when it is called directly
         self._has_hooks = bool(options.on_completion or options.on_failure)
 
@@ -133,10 +134,17 @@ class FunctionTask(Wrapped[P, R]):
             return future.state
         return future
 
-    def map(self, *args: Any, wait_for: Any = None, return_state: bool = False, **kwargs: Any) -> Any:
+    def map(
+        self, *args: Any, wait_for: Any = None, return_state: bool = False, deferred: bool = False, **kwargs: Any
+    ) -> Any:
         """Submit one task run for each element of what can be iterated over; return their futures.
 
         Arguments that cannot be iterated over, strings and what is wrapped in ``unmapped(…)`` are given to every one.
+
+        Parameters
+        ----------
+        deferred : bool
+            Put the calls by for a worker, as :meth:`delay` does.
 
         Raises
         ------
@@ -144,6 +152,8 @@ class FunctionTask(Wrapped[P, R]):
             Nothing can be iterated over, or the lengths differ.
         """
         calls = expand(self.fn, self._prefix + args, kwargs)
+        if deferred:
+            return [delay(self, given, named) for given, named in calls]
         with performing(self.name, join=False) as performance, this_place().quiet():
             futures = FutureList(performance.submit(self, given, named, wait_for) for given, named in calls)
         if return_state:

@@ -7,7 +7,7 @@ import shlex
 from typing import Any, NoReturn
 
 from orch_notebook.errors import HeaderError
-from orch_notebook.model.tasks import RUNNERS
+from orch_notebook.model.tasks import RUNNER_WORDS, RUNNERS
 
 __all__ = ["COMMANDS", "command_help", "read_command"]
 
@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
             ("--background", {"action": "store_true", "help": "return at once; go on while other cells run"}),
             (
                 "--runner",
-                {"choices": RUNNERS, "metavar": "NAME", "help": "threads or processes, for tasks that name neither"},
+                {"choices": RUNNERS, "metavar": "NAME", "help": f"{RUNNER_WORDS}, for tasks that name none"},
             ),
             ("--quiet", {"action": "store_true", "help": "show no summary; badges change all the same"}),
             FLOW,
@@ -55,6 +55,24 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
         ],
     ),
     "status": ("show where the latest run stands", []),
+    "open": (
+        "take up a run of this notebook that failed elsewhere: restore what its failed task read, say where it failed",
+        [
+            ("run", {"metavar": "RUN", "help": "the run's id, or enough of it"}),
+            (
+                "--anyway",
+                {"action": "store_true", "help": "though the notebook differs from what the run executed"},
+            ),
+        ],
+    ),
+    "resume": (
+        "finish the run that was opened, or the last one of this session; what completed is not run again",
+        [
+            ("run", {"nargs": "?", "metavar": "RUN", "help": "another run, which is opened first"}),
+            ("--background", {"action": "store_true", "help": "return at once; go on while other cells run"}),
+            ("--quiet", {"action": "store_true", "help": "show no summary; badges change all the same"}),
+        ],
+    ),
     "cancel": ("cancel the run that goes on in the background", []),
     "remove": ("take tasks out of the flow", [("names", {"nargs": "+", "metavar": "TASK", "help": "task to remove"})]),
     "promote": (
@@ -148,8 +166,8 @@ def read_command(line: str) -> argparse.Namespace:
     'panel'
     >>> read_command("rnu")
     Traceback (most recent call last):
-    orch_notebook.errors.HeaderError: %flow has no command 'rnu'. There are panel, run, graph, check, status, cancel, \
-remove, promote.
+    orch_notebook.errors.HeaderError: %flow has no command 'rnu'. There are panel, run, graph, check, status, open, \
+resume, cancel, remove, promote.
     """
     try:
         words = shlex.split(line, comments=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from orch_notebook.errors import HeaderError, UsageError
 from orch_notebook.jupyter.commands import command_help, read_command
 from orch_notebook.jupyter.display import diagram_svg, summary_bundle
+from orch_notebook.jupyter.opening import open_run, resume
+from orch_notebook.jupyter.secrecy import guard
 from orch_notebook.jupyter.session import NotebookSession
 from orch_notebook.jupyter.source import open_panel
 from orch_notebook.model.durations import parse_interval
@@ -19,7 +22,16 @@ from orch_notebook.model.freshness import coming_words
 from orch_notebook.model.headers import header_usage, parse_header
 from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.sizes import parse_size
-from orch_notebook.model.views import check_html, dot, explanation_html, explanation_text, graph_html, graph_text
+from orch_notebook.model.views import (
+    check_html,
+    dot,
+    explanation_html,
+    explanation_text,
+    graph_html,
+    graph_text,
+    reopened_html,
+    reopened_text,
+)
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.checks import REPORT_TYPE
 from orch_notebook.promotion.terms import Terms, read_schedules, read_variables
@@ -143,6 +155,13 @@ class OrchMagics(Magics):  # type: ignore[misc]
             print(coming_words(plan))
         return Bundle(summary_bundle(run, self.session.orchestrator.clock.now()))
 
+    def _open(self, given: Namespace) -> Any:
+        opened = open_run(self.session, given.run, anyway=given.anyway)
+        return Bundle({"text/html": reopened_html(opened), "text/plain": reopened_text(opened)})
+
+    def _resume(self, given: Namespace) -> None:
+        resume(self.session, given.run, background=given.background, summary=not given.quiet)
+
     def _cancel(self, given: Namespace) -> None:
         self.session.cancel()
 
@@ -214,6 +233,8 @@ def with_a_body(lines: list[str]) -> list[str]:
 
 
 _sessions: dict[int, NotebookSession] = {}
+#: How to end that their kernels keep secrets out of what they send.
+_guards: dict[int, Callable[[], None]] = {}
 
 
 def load(shell: Any) -> None:
@@ -222,6 +243,7 @@ def load(shell: Any) -> None:
     session = NotebookSession(shell, Orchestrator())
     session.open()
     _sessions[id(shell)] = session
+    _guards[id(shell)] = guard(getattr(shell, "kernel", None))
     shell.register_magics(OrchMagics(shell, session))
     shell.input_transformers_cleanup.append(with_a_body)
 
@@ -232,6 +254,7 @@ def unload(shell: Any) -> None:
     if session is None:
         return
     session.close()
+    _guards.pop(id(shell))()
     shell.input_transformers_cleanup.remove(with_a_body)
     for kind, name in (("cell", "task"), ("line", "task"), ("line", "flow")):
         shell.magics_manager.magics[kind].pop(name, None)

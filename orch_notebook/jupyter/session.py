@@ -38,6 +38,8 @@ from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.checks import cells_as_tasks
+from orch_notebook.promotion.opening import Continuation, Opening
+from orch_notebook.runtime.attempts import Attempts
 from orch_notebook.runtime.bodies import compile_cell
 from orch_notebook.runtime.handles import RunHandle
 from orch_notebook.runtime.versions import Kept
@@ -74,6 +76,10 @@ class NotebookSession:
         #: By flow: what a run would do now.
         self._plans: dict[str, Plan] = {}
         self.handle: RunHandle | None = None
+        #: The run that was opened here, and what it has left.
+        self.opened: Opening | None = None
+        #: The texts of the cells as they stand now: of tasks by their names, of others by their labels.
+        self._texts: tuple[dict[str, str], dict[str, str]] = {}, {}
         self._sources: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         self._display_ids = count(1)
@@ -218,6 +224,7 @@ class NotebookSession:
             self.display.remove(before[1])
         self._sources[name] = filename
         self._counts[name] = number
+        self._texts[0][name] = raw
         notes = flow.wiring.notes.get(name, ())
         details = {"note": " ".join(notes)} if notes else {}
         task_run = TaskRun("", flow.graph.by_name[name], details=details)
@@ -241,6 +248,7 @@ class NotebookSession:
         """Take a task out of its flow."""
         for flow in self._homes(name) or [self.flow()]:
             flow.remove(name)
+        self._texts[0].pop(name, None)
         self.display.remove(name)
         self._reconsider()
 
@@ -256,9 +264,21 @@ class NotebookSession:
         if not raw.strip() or raw.lstrip().startswith("%%") or not getattr(result.info, "store_history", True):
             return
         label = self.outlet.here().cell_id or f"execution {self.shell.execution_count}"
-        self._take_in(label, raw)
+        self.take_in(label, raw)
 
-    def _take_in(self, label: str, raw: str) -> None:
+    def take_in(self, label: str, raw: str, text: str | None = None) -> None:
+        """Take in a plain cell that was executed; tasks may use what it defines.
+
+        Parameters
+        ----------
+        label : str
+            Its id, or what stands for it.
+        raw : str
+            What was executed.
+        text : str, optional
+            All of the cell, if that is more.
+        """
+        self._texts[1][label] = raw if text is None else text
         try:
             source = self.shell.input_transformer_manager.transform_cell(raw)
             for flow in self._flows.values():
@@ -280,7 +300,7 @@ class NotebookSession:
         history = getattr(self.shell.history_manager, "input_hist_raw", [])
         for number, raw in enumerate(history[:-1]):  # the last one is being executed
             if raw.strip() and not raw.lstrip().startswith("%%"):
-                self._take_in(f"execution {number}", raw)
+                self.take_in(f"execution {number}", raw)
 
     def _environment(self, flow: CellFlow) -> dict[str, Any]:
         """Return the live namespace without what the flow's tasks published and without IPython's own names."""
@@ -295,6 +315,67 @@ class NotebookSession:
         kept = self._kept.get(flow.name)
         environment = {**(kept.missing() if kept is not None else {}), **self._environment(flow)}
         flow.know(environment.keys() | {"get_ipython", "display"}, tools_in(environment))
+
+    # runs that are taken up
+
+    def flows(self) -> list[CellFlow]:
+        """Return the flows of this notebook."""
+        return list(self._flows.values())
+
+    def texts(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the texts of the cells as they stand now: of tasks by their names, of others by their ids."""
+        return dict(self._texts[0]), dict(self._texts[1])
+
+    def adopt(self, task: CellTask, text: str, filename: str) -> None:
+        """Define a task of a cell that was not executed here, unless there is one of its name already.
+
+        Parameters
+        ----------
+        task : CellTask
+            The task.
+        text : str
+            All of its cell.
+        filename : str
+            What tracebacks call the cell.
+
+        Raises
+        ------
+        UndefinedName, UnknownTask, CycleError, SyntaxError
+            As for :meth:`define`.
+        """
+        if self._homes(task.name):
+            return
+        flow = self._flow_for(task.header.flow)
+        self._know(flow)
+        flow.define(task)
+        self._sources[task.name] = filename
+        self._texts[0][task.name] = text
+        linecache.cache[filename] = (len(task.body), None, task.body.splitlines(keepends=True), filename)
+
+    def restore(self, flow: CellFlow, attempts: Attempts) -> list[str]:
+        """Put what the tasks of a flow have left elsewhere in the place of what they left here; return those tasks."""
+        if not len(flow):
+            return []
+        self._arrange(flow)
+        kept = self._kept[flow.name] = self.orchestrator.keep()
+        found = self.orchestrator.restore(
+            flow,
+            self.shell.user_ns,
+            base=self._environment(flow),
+            kept=kept,
+            attempts=attempts,
+            hooks=self._hooks,
+        )
+        self._reconsider()
+        return found
+
+    def show_version(self, flow: CellFlow, name: str, maker: str) -> Any:
+        """Put one version of a name into the live namespace, and return it."""
+        kept = self._kept_of(flow)
+        value = kept.get((name, maker))
+        self.shell.user_ns[name] = value
+        kept.publish({name: value})
+        return value
 
     # what is stale
 
@@ -357,6 +438,7 @@ class NotebookSession:
         only_stale: bool = False,
         everything: bool = False,
         runner: str | None = None,
+        goes_on: Continuation | None = None,
     ) -> RunHandle:
         """Run what is stale in a flow, or the selected part of it.
 
@@ -385,7 +467,13 @@ class NotebookSession:
             How it ended, unless it runs in the background.
         """
         handle = self.begin(
-            self.flow(flow), select, summary=summary, only_stale=only_stale, everything=everything, runner=runner
+            self.flow(flow),
+            select,
+            summary=summary,
+            only_stale=only_stale,
+            everything=everything,
+            runner=runner,
+            goes_on=goes_on,
         )
         if background:
             return handle
@@ -410,6 +498,7 @@ class NotebookSession:
         only_stale: bool = False,
         everything: bool = False,
         runner: str | None = None,
+        goes_on: Continuation | None = None,
     ) -> RunHandle:
         """Begin a run and return at once; see :meth:`run`.
 
@@ -421,7 +510,7 @@ class NotebookSession:
         with self._lock:
             if self._is_closed:  # a panel stands as long as its cell does
                 raise UsageError("The extension was unloaded after this panel was shown. Run the panel's cell again.")
-            self._refuse_if_busy()
+            self.refuse_if_busy()
             self._arrange(flow)
             self._postmortem.clear()
             summary_id = self.new_display_id() if summary else ""
@@ -436,6 +525,7 @@ class NotebookSession:
                     kept=self._kept_of(flow),
                     hooks=self._hooks,
                     runner=runner,
+                    goes_on=goes_on,
                 )
                 self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)
         threading.Thread(target=self._after, args=(handle,), name="orch-after", daemon=True).start()
@@ -460,7 +550,7 @@ class NotebookSession:
         """
         found, notes = (self.flow(flow), ()) if cells_of is None else cells_as_tasks(cells_of)
         with self._lock:
-            self._refuse_if_busy()
+            self.refuse_if_busy()
             self._is_checking = True
         try:
             if cells_of is None:
@@ -481,7 +571,14 @@ class NotebookSession:
             self._is_checking = False
         return replace(report, notes=(*notes, *report.notes))
 
-    def _refuse_if_busy(self) -> None:
+    def refuse_if_busy(self) -> None:
+        """Raise if a run or a check is under way.
+
+        Raises
+        ------
+        UsageError
+            It is.
+        """
         if self._is_checking:
             raise UsageError("The flow is being checked. Wait for it, or interrupt the cell that does it.")
         if self.handle is not None and not self.handle.is_over:
@@ -561,7 +658,7 @@ class NotebookSession:
         """
         checked = check_parameters([replace(each, required=False) for each in self.file.parameters()], values)
         with self._lock:
-            self._refuse_if_busy()
+            self.refuse_if_busy()
             self.shell.user_ns.update(checked)
         self._reconsider()
 

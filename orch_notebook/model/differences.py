@@ -9,7 +9,7 @@ from typing import Any
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.schedules import schedule_from_json
 
-__all__ = ["compare_deployments"]
+__all__ = ["compare_cells", "compare_deployments"]
 
 #: Of what ``Deployment.to_json`` tells, what says nothing about the version.
 ASIDE = frozenset(("name", "version", "schema", "schedules", "created_at", "updated_at", "is_paused", "pause_reason"))
@@ -27,7 +27,18 @@ def compare_deployments(
     old_cells, new_cells : sequence of str
         The sources of the cells of their notebooks.
     """
-    return [*_terms(before, after), *_schedules(before, after), *_cells(old_cells, new_cells)]
+    return [*_terms(before, after), *_schedules(before, after), *_cells(old_cells, new_cells, 0)]
+
+
+def compare_cells(old: Sequence[str], new: Sequence[str], first: int = 0) -> list[str]:
+    """Return which cells of two copies of a notebook differ, as unified diffs; the first one has the number `first`.
+
+    Examples
+    --------
+    >>> compare_cells(["x = 1", "y = x"], ["x = 2", "y = x"], first=1)
+    ['cell 1', '    -x = 1', '    +x = 2']
+    """
+    return list(_cells(old, new, first))
 
 
 def _terms(before: Deployment, after: Deployment) -> Iterator[str]:
@@ -68,14 +79,14 @@ def _schedule(rule: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
     return f"{schedule_from_json(rule).words()}{' with ' + given if given else ''}"
 
 
-def _cells(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
+def _cells(old: Sequence[str], new: Sequence[str], count: int) -> Iterator[str]:
     for kind, first, last, start, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind == "equal":
             continue
         for offset in range(max(last - first, end - start)):
             was = old[first + offset] if first + offset < last else None
             now = new[start + offset] if start + offset < end else None
-            yield from _cell(first + offset, start + offset, was, now)
+            yield from _cell(first + offset + count, start + offset + count, was, now)
 
 
 def _cell(old_index: int, new_index: int, was: str | None, now: str | None) -> Iterator[str]:

@@ -9,7 +9,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.errors import NotFound, UsageError
+from orch_notebook.errors import NotFound, ParameterError, UsageError
+from orch_notebook.functions.arguments import BY_NAME
 from orch_notebook.functions.entrypoints import Entrypoint
 from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.headers import is_task_name
@@ -19,6 +20,7 @@ from orch_notebook.model.schedules import Schedule, schedule_from_json
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.due import close_schedules, end_waiting, run_of
 from orch_notebook.promotion.following import check_rules
+from orch_notebook.promotion.launching import STARTING
 from orch_notebook.promotion.modules import plan_flow
 from orch_notebook.promotion.notebooks import check_kernel, kernel_of, parameters_of, read_notebook, snapshot
 from orch_notebook.promotion.terms import Given, Terms, Timed, read_given, read_started
@@ -27,7 +29,6 @@ from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
 
 __all__ = [
-    "STARTING",
     "compose",
     "find",
     "find_version",
@@ -41,8 +42,6 @@ __all__ = [
 ]
 
 SCHEDULED = State(StateType.SCHEDULED)
-#: Seconds that the process of a claimed run may take to begin; many that start at once share the processors.
-STARTING = 60.0
 
 
 def promote(
@@ -124,6 +123,8 @@ def compose(
     given, starts_after = read_started(schema, parameters or {}, terms.starts_after, taker=plan.taker)
     timed = [each if isinstance(each, Timed) else Timed(each) for each in schedules]
     found = [(each.schedule, _check_timed(schema, each, given, plan.taker)) for each in timed]
+    for values in (given, *(own for _, own in found)):
+        _refuse_open_secrets(schema, values)
     # What a run before gives is known when there is one.
     for values in (*(() if starts_after else (given,)), *(own for _, own in found)):
         check(values)
@@ -157,6 +158,18 @@ def remove(store: Store, settings: Settings, now: datetime, owner: str, name: st
     store.remove_deployment(name)
     for run in store.runs(deployment=name, state=StateType.SCHEDULED.value, limit=1_000_000):
         end_waiting(store, run, owner, now, State(StateType.CANCELLED, "Missed", "The deployment was removed."))
+
+
+def _refuse_open_secrets(schema: Sequence[Parameter], given: Mapping[str, Any]) -> None:
+    """Refuse the values of secrets among parameters, which would lie open in the store."""
+    for parameter in schema:
+        name, value = parameter.name, given.get(parameter.name)
+        if isinstance(value, str) and "Secret" in parameter.annotation and not value.startswith(BY_NAME):
+            raise ParameterError(
+                f"Parameter {name!r} is a secret, and would lie open in the store. "
+                f"Keep it with 'orch secret set {name}' and give its name: {name}={BY_NAME}{name}",
+                parameter=name,
+            )
 
 
 def _check_timed(schema: Sequence[Parameter], timed: Timed, standing: Mapping[str, Any], taker: str) -> dict[str, Any]:
@@ -237,6 +250,7 @@ def trigger(store: Store, now: datetime, name: str, parameters: Given) -> FlowRu
     deployment = find(store, name)
     schema = tuple(Parameter.from_json(parameter) for parameter in deployment.schema)
     given = read_given(schema, parameters, standing=deployment.parameters, taker=deployment.plan.taker)
+    _refuse_open_secrets(schema, given)
     run = run_of(deployment, given, now, due_at=now)
     store.create_run(run, plan=deployment.plan)
     return run

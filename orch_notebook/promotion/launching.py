@@ -19,7 +19,11 @@ from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
 
-__all__ = ["Launch", "Launcher", "end_processes", "launch_process"]
+__all__ = ["STARTING", "Launch", "Launcher", "end_processes", "launch_process"]
+
+
+#: Seconds that the process of a claimed run may take to begin; many that start at once share the processors.
+STARTING = 60.0
 
 
 class Launch:
@@ -33,12 +37,21 @@ class Launch:
         Asks for the end of the execution, which may take some seconds to tidy up.
     end : callable, optional
         Ends it at once; by default as `stop`.
+    starting : float
+        Seconds it may take to begin.
     """
 
-    def __init__(self, lease: Lease, stop: Callable[[], None], end: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        stop: Callable[[], None],
+        end: Callable[[], None] | None = None,
+        starting: float = STARTING,
+    ) -> None:
         self.lease = lease
         self.stop = stop
         self.end = end or stop
+        self.starting = starting
         self.ended = threading.Event()
         self.said = ""
 

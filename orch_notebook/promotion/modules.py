@@ -30,9 +30,11 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.stopping import Stop
 from orch_notebook.promotion.terms import Terms
+from orch_notebook.runtime.hiding import hidden_output
 from orch_notebook.runtime.home import Home, close_homes, open_home
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
+from orch_notebook.runtime.vault import learn_secrets
 
 __all__ = ["Planned", "perform_flow", "perform_here", "place_of", "plan_flow"]
 
@@ -95,25 +97,31 @@ def perform_flow(run: FlowRun, plan: Plan, lease: Lease, stop: Stop) -> State:
     # Runs that its code makes where no scope reaches, and processes that it starts, belong to it too.
     os.environ["ORCH_RUN_ID"] = run.run_id
     home = open_home()
+    learn_secrets(home.store, home.settings)
     try:
-        try:
-            os.chdir(plan.folder)
-            call = _call(home, run, plan, lease)
-        except OSError as error:
-            return _fail(home, run, lease, f"{plan.folder} cannot be entered: {error.strerror or error}.")
-        except OrchError as error:
-            return _fail(home, run, lease, str(error))
-        # In a thread of its own: a wish may come in a signal handler, in the midst of anything.
-        stop.listen(lambda: threading.Thread(target=_give_up, args=(call, stop), daemon=True).start())
-        try:
-            state: State = call.run().to_state()
-        except FlowRunCancelled:
-            if call.given_up is None:
-                raise
-            state = call.given_up
-        return state
+        with hidden_output():
+            return _perform(home, run, plan, lease, stop)
     finally:
         close_homes()
+
+
+def _perform(home: Home, run: FlowRun, plan: Plan, lease: Lease, stop: Stop) -> State:
+    try:
+        os.chdir(plan.folder)
+        call = _call(home, run, plan, lease)
+    except OSError as error:
+        return _fail(home, run, lease, f"{plan.folder} cannot be entered: {error.strerror or error}.")
+    except OrchError as error:
+        return _fail(home, run, lease, str(error))
+    # In a thread of its own: a wish may come in a signal handler, in the midst of anything.
+    stop.listen(lambda: threading.Thread(target=_give_up, args=(call, stop), daemon=True).start())
+    try:
+        state: State = call.run().to_state()
+    except FlowRunCancelled:
+        if call.given_up is None:
+            raise
+        state = call.given_up
+    return state
 
 
 def _call(home: Home, run: FlowRun, plan: Plan, lease: Lease) -> FlowCall | TaskCall:

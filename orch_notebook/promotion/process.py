@@ -45,6 +45,7 @@ from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
 from orch_notebook.runtime.store.opening import clock_of, open_store
+from orch_notebook.runtime.vault import learn_secrets
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -301,6 +302,7 @@ def _execute(
     ahead: Kernel | None,
 ) -> State:
     output = settings.folder("runs", run.run_id) / Path(plan.notebook).name
+    learn_secrets(store, settings)
     try:
         notebook = read_notebook(plan.snapshot)
         graph = graph_of_cells(notebook)

@@ -17,6 +17,7 @@ from orch_notebook.errors import NotebookError
 from orch_notebook.promotion.notebooks import notebook_bytes, tags_of
 from orch_notebook.promotion.stopping import Watch
 from orch_notebook.runtime.files import write_whole
+from orch_notebook.runtime.redaction import redactor
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -252,7 +253,10 @@ class Recording:
     def _write(self, ended: Execution | None = None) -> None:
         before = self._clock()
         try:
-            write_whole(self._output, notebook_bytes(self.notebook))
+            written = notebook_bytes(self.notebook)
+            if redactor:
+                written = redactor.redact(written.decode("utf-8")).encode("utf-8")
+            write_whole(self._output, written)
         except OSError as error:
             reason = error.strerror or error
             message = f"The executed notebook cannot be written to {self._output}: {reason}."

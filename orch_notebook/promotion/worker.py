@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 
 from orch_notebook.errors import StoreError
 from orch_notebook.model.states import StateType
-from orch_notebook.promotion.deployments import STARTING
 from orch_notebook.promotion.due import materialise
 from orch_notebook.promotion.following import follow_ends, watch_runs
+from orch_notebook.promotion.housekeeping import Keeper
 from orch_notebook.promotion.launching import Launch, Launcher, launch_process
 from orch_notebook.promotion.messages import Messenger
 from orch_notebook.promotion.monitoring import Tally
@@ -107,6 +107,7 @@ class Worker:
         self._beat_at: datetime | None = None
         self._watched_at: datetime | None = None
         self._messenger = Messenger(store, self._clock)
+        self._keeper = Keeper(store, settings, self._clock)
 
     @property
     def performing(self) -> int:
@@ -144,6 +145,7 @@ class Worker:
         finally:
             self._spares.close()
             self._messenger.close()
+            self._keeper.wait()
             with suppress(StoreError):
                 self._store.remove_worker(self.owner)
 
@@ -186,6 +188,7 @@ class Worker:
             self._watched_at = now
             watch_runs(self._store, now)
         told_at = self._messenger.look(now)
+        self._keeper.look(now)
         if not self._is_draining:
             self._claim(now)
             self._spares.tend()
@@ -244,7 +247,7 @@ class Worker:
             else:
                 reach("launch.done")
                 self._note_start(run_id, now)
-                self._starting[run_id] = now + timedelta(seconds=STARTING)
+                self._starting[run_id] = now + timedelta(seconds=self._launches[run_id].starting)
                 logger.info("Run %s begins.", run_id)
 
     def _note_start(self, run_id: str, now: datetime) -> None:

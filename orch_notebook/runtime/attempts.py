@@ -25,6 +25,7 @@ from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import StateType
 from orch_notebook.runtime.files import make_private_folder
 from orch_notebook.runtime.packing import Packer, SharedMemory, TooLarge, built_over
+from orch_notebook.runtime.redaction import redactor
 from orch_notebook.runtime.results import SIGNATURE, Results
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
@@ -128,6 +129,7 @@ class Attempts:
         """
         try:
             parts = _pack(values, None if whatever else ALWAYS + int(PER_SECOND * seconds))
+            redactor.check(*parts)
             parts.insert(0, self._results.mark(*parts))
             if len(parts) == 3 and len(parts[-1]) <= INLINE:
                 kept = base64.b64encode(b"".join(parts)).decode()

@@ -31,7 +31,7 @@ class _Point:
         self._count = itertools.count(1)
 
     def hold(self) -> None:
-        is_kernel = "ipykernel" in sys.modules  # the processes around one never load it
+        is_kernel = "ipykernel.kernelapp" in sys.modules  # the processes around one know of kernels, but are none
         if is_kernel != self._is_of_kernels or next(self._count) != self._number:
             return
         try:

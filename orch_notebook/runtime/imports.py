@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,10 @@ __all__ = ["import_one_at_a_time"]
 #: thread that imports, and wait for it.
 PATIENCE = 20.0
 
+#: Modules that put another object in their own place when they are loaded: who asks for one meanwhile is left with the
+#: first, which has nothing in it.  IPython loads these when it first colours code.
+REPLACED = ("pygments.lexers", "pygments.formatters")
+
 #: What every import of a module that is not there yet goes through, in C and in Python alike.
 _machinery: Any = importlib._bootstrap
 _is_told_of_forks = False
@@ -26,6 +31,9 @@ _is_told_of_forks = False
 
 def import_one_at_a_time() -> Callable[[], None]:
     """Let imports of different threads wait for each other; returns the way back."""
+    for name in REPLACED:
+        if name.partition(".")[0] in sys.modules:
+            importlib.import_module(name)
     find_and_load = _machinery._find_and_load
     lock = threading.RLock()
     steps = 0

@@ -27,6 +27,8 @@ __all__ = ["Keeping", "Outcome"]
 #: Under this name a result holds what the task put out; no name of Python's has a colon.
 OUTPUTS = "outputs:"
 
+NOT_KEPT = "Not kept, so it always runs: "
+
 SAME = "Same source and same inputs as when it was kept."
 
 
@@ -130,8 +132,8 @@ class Keeping:
             if len(changed) + len(bonds.keys() & bound.keys()) > 1:
                 check_faithful({**bound, **changed})
         except Exception as error:  # noqa: BLE001 - what cannot be kept is no failure: the task always runs
-            note = _not_kept(error)
-            return {"note": note} if cell.header.cache else {"key": key, "lost": note}
+            lost = {"key": key, "lost": _first_line(error)}
+            return {"note": f"{NOT_KEPT}{_first_line(error)}", **lost} if cell.header.cache else lost
         if self._attempts is not None:
             if lasting := sorted(state for state in effects.state_changes if not _is_carried(state)):
                 details = {"key": key, "lost": f"it changes {lasting[0].partition(':')[2]}, which only running it does"}
@@ -145,7 +147,7 @@ class Keeping:
             try:
                 self._results.keep(key, values, made_by, files)
             except Exception as error:  # noqa: BLE001 - as above
-                details["note"] = _not_kept(error)
+                details["note"] = f"{NOT_KEPT}{_first_line(error)}"
         return details
 
     def _generators(self, task: str) -> dict[str, Any]:
@@ -199,6 +201,5 @@ def _is_carried(state: str) -> bool:
     return state.startswith("file:") or state in OUTSIDE or (state in CARRIED and state != "state:environ")
 
 
-def _not_kept(error: Exception) -> str:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return f"Not kept, so it always runs: {reason[:200]}"
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

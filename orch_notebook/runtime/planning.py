@@ -102,9 +102,15 @@ def check(plan: Plan) -> None:
 
 
 def _done(flow: CellFlow, keys: Keys, attempts: Attempts, kept: Kept) -> set[str]:
-    """Return the tasks that an earlier attempt has completed and this one has not come to."""
-    coming = [task.name for task in flow if task.name not in kept.records]
-    found = {task: key for task in coming if (key := keys.key(task)[0]) is not None and attempts.has(key)}
+    """Return the tasks that an earlier attempt has completed and this one has not performed itself."""
+    found = {task.name: key for task in flow if (key := keys.key(task.name)[0]) is not None and attempts.has(key)}
+    records = kept.records
+    found = {
+        task: key
+        for task, key in found.items()
+        if task not in records or records[task].made_by == attempts.left[key].made_by
+    }
+    coming = [task.name for task in flow if task.name not in records]
     files = {task: attempts.left[key].details.get("files", {}) for task, key in found.items()}
     # The last one who wrote a file left it as it is now, unless a task has that is to run yet and writes it too.
     last = {path: mark for marks in files.values() for path, mark in marks.items()}

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import MappingProxyType
 from typing import Any
 
 from orch_notebook.errors import OrchError
@@ -67,6 +68,8 @@ class CellProgram:
         Characters of output kept per attempt.
     attempts : Attempts, optional
         What earlier attempts at the run have left; what this one leaves is added.
+    notes : mapping
+        For tasks about which something is to be noted when they complete, what.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class CellProgram:
         log_limit: int = 1_000_000,
         around: Around | None = None,
         attempts: Attempts | None = None,
+        notes: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._flow = flow
         self._around: Around = around or (lambda task, body, versions: nullcontext())
@@ -97,6 +101,7 @@ class CellProgram:
         self._run_id = run_id
         self._hooks = hooks or PlainHooks()
         self._log_limit = log_limit
+        self._notes = notes
         self._lock = threading.RLock()
         self._order = {task.name: order for order, task in enumerate(flow)}
         self._history = History(self._wiring, self._order)
@@ -197,7 +202,7 @@ class CellProgram:
             if is_kept:
                 capture.take()  # what nobody has shown
                 details = self._keeping.keep(cell, made, capture.history or [], self._made_by(task), seconds)
-            if note := " ".join(filter(None, (note, details.get("note")))):
+            if note := " ".join(filter(None, (self._notes.get(task), note, details.get("note")))):
                 details["note"] = note
             return details or None
 
@@ -346,6 +351,14 @@ class CellProgram:
             self._namespaces.publish({name: made[name] for name in shown}, gone)
             kept.publish({name: made[name] for name in shown}, gone)
             kept.complete(task, self._keys.recipe(task), made_by, self._keys.needs[task], made, seconds)
+
+    def restore(self) -> list[str]:
+        """Put what is kept in place of performances, without a run; return the tasks whose outcome is there then."""
+        there = [task for task in self._order if task in self._plan.loads and self._load(self._flow[task]) is not None]
+        for task in there:
+            self.settled(task)
+        self.clear_away()
+        return there
 
     def clear_away(self) -> None:
         """Copy what the run has let go of and a later one may want."""

@@ -21,6 +21,7 @@ from typing import Any
 from orch_notebook.errors import StoreUnavailable
 from orch_notebook.runtime.files import file_fingerprint, make_private_folder, write_whole
 from orch_notebook.runtime.pickling import from_bytes, to_bytes
+from orch_notebook.runtime.redaction import redactor
 
 __all__ = ["SIGNATURE", "Result", "Results"]
 
@@ -78,7 +79,14 @@ class Results:
         return self._key
 
     def seal(self, data: bytes) -> bytes:
-        """Return bytes with this installation's signature, for what is kept elsewhere than here."""
+        """Return bytes with this installation's signature, for what is kept elsewhere than here.
+
+        Raises
+        ------
+        SecretExposed
+            They hold the value of a secret.
+        """
+        redactor.check(data)
         return self.mark(data) + data
 
     def open(self, sealed: bytes) -> bytes | None:
@@ -116,11 +124,13 @@ class Results:
         Raises
         ------
         Exception
-            Whatever cloudpickle raises for a value that cannot be pickled; nothing is kept then.
+            Whatever cloudpickle raises for a value that cannot be pickled, or that it holds the value of a secret;
+            nothing is kept then.
         StoreUnavailable
             The folder cannot be written.
         """
         data = to_bytes((dict(values), datetime.now(UTC), made_by))
+        redactor.check(data)
         try:
             make_private_folder(self._folder)
             signature = hmac.digest(self._secret(), data, "sha256")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import tempfile
 import time
@@ -30,12 +31,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*", help="play only cases whose name has one of these")
     parser.add_argument("--store", choices=["sqlite", "postgres"], action="append")
+    parser.add_argument("--shuffle", action="store_true", help="play them in random order")
     parser.add_argument("--keep", type=Path, help="leave the folders of cases that fail here")
     options = parser.parse_args()
     failures = 0
     for kind in options.store or ["sqlite", "postgres"]:
         with database(kind) as server:
-            for case in CASES:
+            for case in random.sample(CASES, len(CASES)) if options.shuffle else CASES:
                 if options.words and not any(word in str(case) for word in options.words):
                     continue
                 folder = Path(tempfile.mkdtemp(prefix="orch-crash-", dir=options.keep))

@@ -87,3 +87,15 @@ def test_an_interrupt_ends_the_cell(kernel, tmp_path, cell) -> None:
     kernel.interrupt()
     assert kernel.wait(running).error.startswith("KeyboardInterrupt")
     assert kernel.run("plain(1)").data() == ["4"]
+
+
+def test_a_secret_is_in_nothing_that_a_cell_shows(fresh_kernel) -> None:
+    """Once it is known, plain cells too: streams, values, displays, errors; so it is in no notebook that is saved."""
+    value = "s3cr3t-t0k3n"
+    fresh_kernel.run("%load_ext orch_notebook\nfrom orch_notebook import Secret")
+    fresh_kernel.run("Secret('a', '-'.join(['s3cr3t', 't0k3n'])).save()")
+    fresh_kernel.run("token = Secret.load('a').get()")
+    for cell in ("print('x', token)", "token", "display({'text/html': token}, raw=True)", "raise ValueError(token)"):
+        outcome = fresh_kernel.run(cell)
+        said = f"{outcome.outputs} {outcome.error}"
+        assert "***" in said and value not in said, cell

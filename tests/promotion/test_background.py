@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from orch_notebook import flow, serve, tags, task
+from orch_notebook import flow, serve, tags, task, unmapped
 from orch_notebook.errors import TaskCancelled, TaskError, UsageError
 from orch_notebook.promotion.serving import serving
 from orch_notebook.runtime.home import close_homes, open_home
@@ -101,6 +101,13 @@ def test_an_async_task_is_served_and_awaited(served) -> None:
         return await asend.apply_async(("bob",))
 
     assert main().run() == "async bob"
+
+
+def test_a_map_can_be_put_by(served) -> None:
+    """Each element is a call of its own, in the order of the elements."""
+    futures = send.map(["ann", "bob"], count=unmapped(2), deferred=True)
+    served(send)
+    assert [future.result(timeout=20) for future in futures] == ["ann 2", "bob 2"]
 
 
 def test_a_call_that_waits_can_be_cancelled(served) -> None:

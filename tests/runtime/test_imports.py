@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orch_notebook.runtime import imports
 from orch_notebook.runtime.imports import import_one_at_a_time
 
 BODY = "from log_of_imports import log, meet\nlog.append('{name} begins')\nmeet('{name}')\nlog.append('{name} ends')\n"
@@ -34,6 +35,22 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in [*names, "log_of_imports"]:
         monkeypatch.delitem(sys.modules, name, raising=False)
     return names
+
+
+def test_modules_that_replace_themselves_are_there_before_tasks_ask_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked while one is loaded would be left with an empty module; what nobody has begun is left alone."""
+    (tmp_path / "changing").mkdir()
+    (tmp_path / "changing" / "__init__.py").write_text("")
+    (tmp_path / "changing" / "inner.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(imports, "REPLACED", ("changing.inner", "never_heard_of.inner"))
+    importlib.import_module("changing")
+    import_one_at_a_time()()
+    assert "changing.inner" in sys.modules
+    for name in ("changing", "changing.inner"):
+        monkeypatch.delitem(sys.modules, name)
 
 
 def test_no_module_begins_in_the_midst_of_another(modules: list[str]) -> None:

@@ -52,8 +52,7 @@ def call_method(frame: Frame, receiver: Value, name: str, given: Arguments) -> V
     """Call ``receiver.name(...)`` and return what may come back."""
     results: list[Value] = []
     others: set[Atom] = set()
-    known = frame.knowledge.method(name)
-    is_mutator = known is not None and bool(known.changes)
+    is_known = frame.knowledge.method(name) is not None
     for atom in receiver:
         base = atom[0]
         if base[0] == "path":
@@ -78,7 +77,7 @@ def call_method(frame: Frame, receiver: Value, name: str, given: Arguments) -> V
             else:
                 results.append(run_code(frame, method, EMPTY, given, receiver=bound))
         # `def pop(self): return self.items.pop()`: what is inside an object need not be of the object's own class.
-        if not is_followed or (is_mutator and atom[1]):
+        if not is_followed or (is_known and atom[1]):
             others.add(atom)
     if others or not receiver:
         results.append(call_library_method(frame, frozenset(others), name, given))

@@ -14,7 +14,7 @@ from orch_notebook.model.cells.calls import call_method, call_value
 from orch_notebook.model.cells.following import Arguments, call_special, run_code
 from orch_notebook.model.cells.frame import Frame
 from orch_notebook.model.cells.knowledge import PLAIN_ATTRIBUTES, SAME_MEMORY, state_of
-from orch_notebook.model.cells.libraries import advance, carry
+from orch_notebook.model.cells.libraries import advance, carry, offer
 from orch_notebook.model.cells.magics import call_ipython
 from orch_notebook.model.cells.names import target_names
 from orch_notebook.model.cells.operators import OPERATORS, is_plain, operate
@@ -110,7 +110,9 @@ def read_attribute(frame: Frame, node: ast.Attribute) -> Value:
         # `add = xs.append`: whoever calls it later changes `xs`.
         return frame.new(node, ("method", name), holds=value) | union(found)
     if name in SAME_MEMORY:
-        return value | union(found)
+        # An object of the notebook's own class has an attribute like any other.
+        own = frozenset(atom for atom in value if any(kind == "instance" for kind, _ in frame.tags_of(atom)))
+        return (value - own) | frame.element(own) | union(found)
     return frame.element(value) | union(found)
 
 
@@ -129,6 +131,7 @@ def read_subscript(frame: Frame, node: ast.Subscript) -> Value:
             advance(frame, value, node)
         elif "filling" in kinds:
             frame.change(value)
+            offer(frame, value, Arguments(node))
     else:
         special = EMPTY
     if makes_copy(index):

@@ -185,16 +185,23 @@ FUNCTIONS: Mapping[str, Rule] = {
     # NumPy.
     "numpy.*": Rule(kind=FRAME),
     **_each(
-        "asarray asanyarray ascontiguousarray atleast_1d atleast_2d atleast_3d broadcast_to broadcast_arrays diagonal "
-        "expand_dims flip fliplr flipud moveaxis ravel real imag reshape rollaxis rot90 squeeze swapaxes transpose "
-        "array_split split hsplit vsplit dsplit lib.stride_tricks.sliding_window_view lib.stride_tricks.as_strided "
-        "nan_to_num require frombuffer asmatrix mat ma.array ma.masked_array ma.masked_where ma.masked_equal "
-        "ma.asarray nditer squeeze",
+        "asarray asanyarray ascontiguousarray atleast_1d atleast_2d atleast_3d broadcast_to broadcast_arrays diag "
+        "diagonal expand_dims flip fliplr flipud moveaxis ravel real imag reshape rollaxis rot90 squeeze swapaxes "
+        "transpose array_split split hsplit vsplit dsplit lib.stride_tricks.sliding_window_view "
+        "lib.stride_tricks.as_strided nan_to_num require frombuffer asmatrix mat matrix einsum ma.array "
+        "ma.masked_array ma.masked_where ma.masked_equal ma.asarray nditer",
         VIEW,
         "numpy.",
     ),
     **_each("nditer ndenumerate", Rule(gives="holder", kind=ITERATOR), "numpy."),
     **_each("copyto fill_diagonal place put put_along_axis putmask", Rule(changes=(0,), gives="plain"), "numpy."),
+    # The third argument may be where the result goes.
+    **_each(
+        "add subtract multiply divide true_divide floor_divide mod power maximum minimum arctan2 logical_and "
+        "logical_or dot matmul",
+        Rule(kind=FRAME, changes=(2,)),
+        "numpy.",
+    ),
     **_each("set_printoptions seterr seterrcall", Rule(state=("state:display",)), "numpy."),
     **_each("load loadtxt genfromtxt fromfile memmap", Rule(reads_file=0), "numpy."),
     **_each("save savetxt savez savez_compressed", Rule(gives="plain", writes_file=0), "numpy."),
@@ -339,7 +346,9 @@ FUNCTIONS: Mapping[str, Rule] = {
     # SymPy's expressions never change.
     "sympy.*": PLAIN,
     **_each("Matrix zeros ones eye diag MutableDenseMatrix SparseMatrix", PURE, "sympy."),
-    **_each("init_printing init_session interactive.*", Rule(state=("state:display",)), "sympy."),
+    **_each("init_printing interactive.*", Rule(state=("state:display",)), "sympy."),
+    "sympy.var": Rule(binds=True),
+    **_each("init_session interactive.init_session", Rule(binds=True, state=("state:display",)), "sympy."),
     **_each("lambdify Function symbols Symbol", PURE, "sympy."),
     **_each("plot plotting.*", Rule(gives="drawing", kind=FIGURE, exclusive="pyplot", sees=(STYLE,)), "sympy."),
     **_each("joblib.dump", Rule(gives="plain", writes_file=1)),

@@ -171,6 +171,8 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
     if not receiver and rule.gives == "new":
         # It runs what it is given: cross-validation fits the estimators.
         carry(frame, everything)
+    if rule.binds:
+        bind_listed(frame, given)
     if rule.opaque:
         frame.give_up(rule.opaque)
     # Whoever is handed an iterator, a file or a generator moves it on.
@@ -199,6 +201,18 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
     if rule.gives == "path":
         return join_texts([receiver, *given.positional] if receiver else given.positional, "/")
     return frame.new(given.node, *carries, holds=receiver | everything if rule.gives == "holder" else EMPTY)
+
+
+def bind_listed(frame: Frame, given: Arguments) -> None:
+    """Bind the globals that a text lists, as ``sympy.var("x y")`` does."""
+    texts = [what for (kind, what), _ in given.pick(0) if kind == "text"]
+    names = [name for text in texts for name in re.split(r"[\s,]+", text) if name]
+    if names and all(name.isidentifier() for name in names):
+        for name in names:
+            frame.bind_global(name, EMPTY)
+        frame.reach_around()
+    else:
+        frame.give_up("it binds names that its source does not tell", rebinds=True)
 
 
 def _is_figure(frame: Frame, atom: Atom) -> bool:

@@ -64,6 +64,7 @@ def call_magic(frame: Frame, node: ast.Call, magic: str, line: str, body: str, *
         for word in line.split():
             if (name := word.strip("?").partition(".")[0]).isidentifier():
                 frame.read_if_there(name)
+                frame.summary.indirect.add(name)  # IPython looks for it among the globals
     elif what == "backend":
         # The usual one is in force from the beginning: naming it again changes something only after another was.
         frame.touch("state:matplotlib.rcParams", "reset" if line.split()[:1] in ([], ["inline"]) else "change")

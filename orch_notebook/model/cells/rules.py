@@ -48,6 +48,8 @@ class Rule:
         Whether the receiver holds the arguments afterwards.
     quotes : bool
         Whether its texts speak of the caller's names, as the formulas of ``pandas.eval`` do.
+    binds : bool
+        Whether it binds the names that its first text lists, as globals of whoever calls it.
     opaque : str
         Why nothing is certain after it.
     """
@@ -65,6 +67,7 @@ class Rule:
     exclusive: str = ""
     stores: bool = False
     quotes: bool = False
+    binds: bool = False
     opaque: str = ""
 
 

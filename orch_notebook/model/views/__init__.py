@@ -10,6 +10,7 @@ from orch_notebook.model.views.diagrams import Node, NodeFace, dot, faces, nodes
 from orch_notebook.model.views.drawings import draw, paint
 from orch_notebook.model.views.graphs import explanation_html, explanation_text, graph_html, graph_text
 from orch_notebook.model.views.looks import LOOKS, TONES, Look, Tone, icon, look_of
+from orch_notebook.model.views.openings import Reopened, reopened_html, reopened_text
 from orch_notebook.model.views.reasons import reason
 from orch_notebook.model.views.summaries import TaskRow, summary_html, summary_text, task_rows
 from orch_notebook.model.views.words import (
@@ -30,6 +31,7 @@ __all__ = [
     "Look",
     "Node",
     "NodeFace",
+    "Reopened",
     "TaskRow",
     "Tone",
     "attempt_words",
@@ -55,6 +57,8 @@ __all__ = [
     "plain_lines",
     "progress_words",
     "reason",
+    "reopened_html",
+    "reopened_text",
     "run_words",
     "state_words",
     "summary_html",

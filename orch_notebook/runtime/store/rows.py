@@ -24,6 +24,7 @@ from orch_notebook.model.retention import Retention
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.states import FINAL, State, StateType
 from orch_notebook.model.tasks import Task
+from orch_notebook.runtime.redaction import redactor
 from orch_notebook.runtime.store import Lease, LogLine, WorkerRow
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "deployment_parameters",
     "dumps",
     "event_from_row",
+    "facts",
     "instant",
     "known_instant",
     "lease_from_row",
@@ -82,9 +84,15 @@ def storable(text: str) -> str:
     >>> storable("caf\\udce9 ☕")
     'caf\\\\udce9 ☕'
     """
+    text = redactor.redact(text)
     if "\0" in text:  # PostgreSQL knows no such character
         text = text.replace("\0", "\\x00")
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def facts(value: Any) -> str:
+    """Write what a run tells as JSON, without the values of secrets."""
+    return redactor.redact(dumps(value))
 
 
 def run_parameters(
@@ -227,7 +235,7 @@ class Batch:
                 )
                 self.run_states.append(event)
             else:
-                data = dumps(event.to_json())
+                data = facts(event.to_json())
                 self.events.append((run_id, seq, at, type(event).__name__, None, None, None, None, None, data))
                 if isinstance(event, RunCreated):
                     self.created = event
@@ -241,7 +249,7 @@ class Batch:
         state = event.state
         kind, task, message = state.type, event.task, storable(state.message)
         value = kind._value_  # the plain string; the public property costs ten times as much
-        details = dumps(dict(event.details)) if event.details else None
+        details = facts(dict(event.details)) if event.details else None
         self.events.append(
             (run_id, seq, at, "TaskStateChanged", task, event.attempt, value, state.name, message, details)
         )

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from orch_notebook.runtime.clock import new_run_id
+from orch_notebook.runtime.redaction import redactor
 from orch_notebook.runtime.store import rows
 from orch_notebook.runtime.store.pauses import Pauses
 
@@ -104,6 +105,22 @@ class Shelves(Pauses, ABC):
         with self._write(durable=True) as connection:
             return bool(self._queries.delete_variable(connection, name=name))
 
+    def set_secret(self, name: str, token: str, now: datetime, *, overwrite: bool = False) -> bool:
+        """Keep an encrypted value; False if there is one that is not to be overwritten."""
+        with self._write(durable=True) as connection:
+            statement = self._queries.upsert_secret if overwrite else self._queries.insert_secret
+            return bool(statement(connection, name=name, token=token, now=now.timestamp()))
+
+    def secrets(self) -> dict[str, str]:
+        """Return every encrypted value by name."""
+        with self._read() as connection:
+            return {row["name"]: row["token"] for row in self._queries.select_secrets(connection)}
+
+    def unset_secret(self, name: str) -> bool:
+        """Forget a secret; False if there is none of that name."""
+        with self._write(durable=True) as connection:
+            return bool(self._queries.delete_secret(connection, name=name))
+
     def save_artifact(self, artifact: Artifact, now: datetime) -> None:
         """Keep an artifact, or what it has become."""
         with self._write() as connection:
@@ -114,8 +131,8 @@ class Shelves(Pauses, ABC):
                 kind=artifact.kind,
                 run_id=artifact.run_id,
                 task=artifact.task,
-                data=rows.dumps(artifact.data),
-                description=artifact.description,
+                data=redactor.redact(rows.dumps(artifact.data)),
+                description=redactor.redact(artifact.description),
                 now=now.timestamp(),
             )
 

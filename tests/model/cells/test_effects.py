@@ -157,6 +157,8 @@ import numpy as np¶b = np.asarray(a)¶b[0] = 1      | a              | b np    
 import numpy as np¶b = np.array(a)¶b[0] = 1        | a              | b np         |
 import numpy as np¶b = a.reshape(2, 2)¶b[0] = 1    | a              | b np         | a
 import numpy as np¶np.add(a, b, out=c)             | a b c          | np           | c
+import numpy as np¶np.add(a, b, c)                 | a b c          | np           | c
+import numpy as np¶d = np.diag(a)¶d[0] = 1         | a              | d np         | a
 import random¶random.shuffle(xs)                   | xs             | random       | xs
 import numpy as np¶r = np.random.default_rng(0)¶y = r.normal() | |    np r y       |
 import numpy as np¶r = np.random.default_rng(0)¶x = r.normal(size=3)¶x[0] = 1 | | np r x |
@@ -170,6 +172,8 @@ setattr(a, 'b', c)                                 | a c            |           
 k = d.keys()¶v = k                                 | d              | k v          |
 for v in d.values(): v.append(1)                   | d              | v            | d
 m = memoryview(b)¶m[0] = 1                         | b              | m            | b
+import sympy¶sympy.var('u, v')¶print(u)            |                | sympy u v    |
+def f():¶    from sympy import var¶    var('u v')¶f() |             | f u v        |
 import heapq as h¶x = h.heapreplace(q, 1)          | q              | h x          | q
 import bisect¶bisect.insort_left(xs, 1)            | xs             | bisect       | xs
 import xml.etree.ElementTree as E¶c = E.SubElement(r, 'c')¶c.text = x | r x | E c | r
@@ -337,6 +341,7 @@ print(_)                                               | '_'
 def f(): exec(code)¶f()                                | exec()
 print(dir())                                           | dir()
 print(A.__subclasses__())                              | subclasses
+import sympy¶sympy.init_session()                      | binds names
 """
 
 

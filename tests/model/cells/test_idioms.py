@@ -24,6 +24,14 @@ SINGLE_BY_META = (
 #: Cells are parted by ``|``, lines by ``¶``.
 IDIOMS = {
     "a method called as the one it calls": f"{STACK}¶s = Stack()|x = s.pop()|print(x, s.items)|s.pop()|print(s.items)",
+    "a method called as the one it asks": (
+        "class Bag:¶    def __init__(self): self.data = {1: []}¶    def get(self, k): return self.data.get(k)¶b = Bag()"
+        "|b.get(1).append(2)|print(b.data)|b.get(1).append(3)|print(b.data)"
+    ),
+    "a dictionary that makes dictionaries": (
+        "from collections import defaultdict¶tree = lambda: defaultdict(tree)¶t = tree()"
+        "|t['a']['b'] = 1|print(list(t['a']))"
+    ),
     "a dictionary's keys go on showing it": "d = {1: 2}¶k = d.keys()|print(k)|d[3] = 4|print(k)",
     "memory looked at": "b = bytearray(b'ab')|m = memoryview(b)|print(b)|m[0] = 99|print(b)",
     "a heap's top replaced": "import heapq¶h = [1, 3]|print(heapq.heapreplace(h, 9))|print(h)",
