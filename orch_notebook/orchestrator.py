@@ -90,6 +90,10 @@ class Execution:
         """Whether the process has ended."""
         return self._launch.ended.is_set()
 
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for its end, for so long at most; whether it came."""
+        return self._launch.ended.wait(seconds)
+
     def cancel(self) -> None:
         """Ask for its end; its kernel is interrupted, and killed if that does not help."""
         self._ask()
