@@ -15,8 +15,6 @@ from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
 from orch_notebook.functions.entrypoints import read_entrypoint
-from orch_notebook.functions.loading import load
-from orch_notebook.functions.schemas import parameters_of
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report
@@ -34,10 +32,11 @@ from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.following import values_of
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.launching import STARTING, Launch, launch_process
+from orch_notebook.promotion.modules import plan_flow
 from orch_notebook.promotion.opening import Continuation, Opening, mend, open_run
 from orch_notebook.promotion.retrying import continued, foresee_retry, repeated_already, retry
 from orch_notebook.promotion.spares import Environment, Spares, environment_of, environment_of_run
-from orch_notebook.promotion.terms import Given, read_given
+from orch_notebook.promotion.terms import Given, Terms, read_given
 from orch_notebook.runtime.attempts import Attempts, open_attempts
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
@@ -799,17 +798,17 @@ class Orchestrator:
         KeyboardInterrupt
             It was interrupted, and is cancelled.
         """
-        found = load(read_entrypoint(flow))
-        given = read_given(parameters_of(found.fn), parameters or {}, taker="flow")
-        if timeout is not None:
-            found = found.with_options(timeout_seconds=timeout)
+        planned = plan_flow(self.settings, read_entrypoint(flow), Terms(timeout=timeout))
+        given = read_given(planned.schema, parameters or {}, taker="flow")
+        found = planned.flow if timeout is None else planned.flow.with_options(timeout_seconds=timeout)
         ids: list[str] = []
 
         def tell(run_id: str) -> None:
             ids.append(run_id)
             begun(run_id)
 
-        found.prepared(given, tell).run()
+        # Who repeats it does so where it ran, not in the module's folder.
+        found.prepared(given, tell, replace(planned.plan, folder=str(Path.cwd()))).run()
         return self.show(ids[0])
 
     def export_html(self, run: FlowRun, target: Path | None = None) -> Path:

@@ -11,7 +11,7 @@ import base64
 import pickle
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from types import FunctionType
@@ -77,6 +77,8 @@ class Keeper:
         self._table = Fingerprints()
         self._sources: dict[int, tuple[Any, str]] = {}
         self._lock = threading.Lock()
+        #: Whether results are kept of tasks that do not say so themselves; None for as is usual.
+        self.persist: bool | None = None
         #: What earlier attempts left, by key; each is used once.
         self.earlier: dict[str, deque[Kept]] = {}
         #: The keys of task runs by name: what they returned counts as that when it is passed on.
@@ -94,11 +96,12 @@ class Keeper:
                 self.earlier.setdefault(key, deque()).extend(kept)
             self.done = {}
 
-    def inherit(self, run: FlowRun) -> None:
-        """Offer what an earlier run of the line completed."""
+    def inherit(self, run: FlowRun, again: Collection[str] = ()) -> None:
+        """Offer what an earlier run of the line completed, but for the tasks `again` and what comes from them."""
+        left_out = _with_successors(run, again)
         for task in run.tasks:
             key = task.details.get("key")
-            if key is None or task.state.type is not StateType.COMPLETED:
+            if key is None or task.state.type is not StateType.COMPLETED or task.name in left_out:
                 continue
             found = self._restore(key, task.details)
             if found is not None:
@@ -125,7 +128,8 @@ class Keeper:
         policy = options.cache_policy
         if options.cache_key_fn is not None:
             policy = (policy or CachePolicy()) + CachePolicy(functions=(options.cache_key_fn,))
-        if policy is None and options.persist_result is False:
+        is_wanted = self.persist if options.persist_result is None else options.persist_result
+        if policy is None and is_wanted is False:
             return None
         if policy is not None and policy.is_off:
             return None
@@ -282,6 +286,16 @@ def _pickled(value: Any) -> bytes:
 def _by_place(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments by where they stand; cheaper than by parameter, and as good within one run."""
     return {**{str(place): value for place, value in enumerate(args)}, **kwargs}
+
+
+def _with_successors(run: FlowRun, names: Collection[str]) -> set[str]:
+    found, left = set(names), list(names)
+    while left:
+        for name in run.graph.successors.get(left.pop(), ()):
+            if name not in found:
+                found.add(name)
+                left.append(name)
+    return found
 
 
 def keep_parameters(home: Home, run_id: str, parameters: Mapping[str, Any]) -> None:

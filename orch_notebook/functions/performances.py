@@ -13,7 +13,7 @@ import threading
 import traceback
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from types import MappingProxyType
@@ -30,6 +30,7 @@ from orch_notebook.functions.logs import logging_prints, not_logging_prints
 from orch_notebook.functions.loops import loops
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.functions.transactions import current_transaction
+from orch_notebook.model import deployments
 from orch_notebook.model.events import LogWritten, RunCreated, TaskStateChanged
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.machine import RunMachine
@@ -72,8 +73,12 @@ class Performance:
         The run, as it begins.
     lease : Lease, optional
         The right to write its history, where a worker claimed it; by default the run is new, and made here.
+    plan : Plan, optional
+        How another process would execute it, for who repeats it.
     earlier : FlowRun, optional
         The run that it repeats: what completed in it, or in what that repeated, is not run again.
+    again : collection of str
+        Tasks that are run again all the same, with what comes from them.
     runner : Runner, optional
         Where submitted task runs are performed; by default as many threads as the settings say.
     is_implicit : bool
@@ -90,7 +95,9 @@ class Performance:
         run: FlowRun,
         *,
         lease: Lease | None = None,
+        plan: deployments.Plan | None = None,
         earlier: FlowRun | None = None,
+        again: Collection[str] = (),
         runner: Runner | None = None,
         is_implicit: bool = False,
         log_prints: bool = False,
@@ -120,7 +127,7 @@ class Performance:
             home.store.name_run(lease, run)
         else:
             owner, expires_at = this_owner(), run.created_at + timedelta(seconds=home.settings.lease)
-            if not home.store.create_run(run, owner=owner, lease_expires_at=expires_at):
+            if not home.store.create_run(run, plan=plan, owner=owner, lease_expires_at=expires_at):
                 raise UsageError(f"Run {short_id(run.retry_of or '')} was repeated already.", run_id=run.retry_of)
             lease = Lease(run.run_id, owner, 1, expires_at)
         self.runner: Runner = runner or home.pools.runner(home.settings.runner)
@@ -145,7 +152,7 @@ class Performance:
         chain = _line(home, earlier)
         self.keeper = Keeper(home, self.run, chain[-1].run_id if chain else self.run.run_id)
         for each in chain:
-            self.keeper.inherit(each)
+            self.keeper.inherit(each, again)
         if history:
             self.keeper.inherit(home.store.run(run.run_id) or run)
         else:

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ from orch_notebook.runtime.vault import learn_secrets
 __all__ = ["Planned", "perform_flow", "perform_here", "place_of", "plan_flow"]
 
 logger = logging.getLogger("orch_notebook")
+
+#: How the message of a run begins that ended itself because its worker did; it has called its hooks.
+INTERRUPTED = "It was interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ def plan_flow(settings: Settings, place: Entrypoint, terms: Terms) -> Planned:
         place = Entrypoint(place.file, place.module, flow.fn.__name__)
     pinned = place.file if terms.track else pin(place.file, settings.folder("snapshots"))
     plan = terms.plan(place.file, pinned, place.text, place.folder)
+    plan = replace(plan, has_crash_hooks=bool(flow.options.on_crashed))
     return Planned(flow, plan, parameters_of(flow.fn))
 
 
@@ -130,7 +134,7 @@ def _call(home: Home, run: FlowRun, plan: Plan, lease: Lease) -> FlowCall | Task
     flow: FunctionFlow[..., Any] = load(place_of(plan), Path(plan.snapshot))
     if plan.timeout is not None:
         flow = flow.with_options(timeout_seconds=plan.timeout)
-    return flow.claimed(run, lease, home.store.run(run.retry_of) if run.retry_of else None)
+    return flow.claimed(run, lease, home.store.run(run.retry_of) if run.retry_of else None, plan.again)
 
 
 def perform_here(home: Home, run: FlowRun, lease: Lease) -> None:
@@ -145,7 +149,7 @@ def perform_here(home: Home, run: FlowRun, lease: Lease) -> None:
 
 def _give_up(call: FlowCall | TaskCall, stop: Stop) -> None:
     """End the run, because its worker does: whoever repeats it must find nobody at work."""
-    call.give_up(State(StateType.CRASHED, "Crashed", f"It was interrupted: {stop.reason}."))
+    call.give_up(State(StateType.CRASHED, "Crashed", f"{INTERRUPTED}: {stop.reason}."))
 
 
 def _fail(home: Home, run: FlowRun, lease: Lease, why: str) -> State:
