@@ -15,21 +15,27 @@ from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
 from orch_notebook.functions.entrypoints import read_entrypoint
+from orch_notebook.functions.resuming import resume
+from orch_notebook.model.comparisons import Comparison
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.machine import RunMachine
+from orch_notebook.model.retention import Retention
 from orch_notebook.model.retries import Fate
 from orch_notebook.model.runs import FlowRun, TaskRun, short_id
 from orch_notebook.model.states import State, StateType
+from orch_notebook.model.tasks import check_resources
 from orch_notebook.promotion import upkeep
 from orch_notebook.promotion.checks import read_report, write_check
+from orch_notebook.promotion.comparing import compare
 from orch_notebook.promotion.deploying import Deployments
 from orch_notebook.promotion.deployments import submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.following import values_of
+from orch_notebook.promotion.housekeeping import Cleanup, clean_up, plan_cleanup
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.launching import STARTING, Launch, launch_process
 from orch_notebook.promotion.modules import plan_flow
@@ -238,6 +244,10 @@ class Orchestrator:
         )
         check(prepared.plan)
         graph = prepared.graph
+        usual = runner if isinstance(runner, str) else self.settings.runner
+        for task in graph.tasks:
+            if (task.runner or usual) != "dask":
+                check_resources(task, self.settings.resources)
         now = self.clock.now()
         run = FlowRun(
             run_id=new_run_id(now),
@@ -270,7 +280,12 @@ class Orchestrator:
         )
         self.routes.open()
         engine = Engine(
-            RunMachine(graph, fresh={task: kept.records[task].made_by for task in prepared.plan.fresh}),
+            RunMachine(
+                graph,
+                fresh={task: kept.records[task].made_by for task in prepared.plan.fresh},
+                capacity=self.settings.resources,
+                runner=usual,
+            ),
             program.perform,
             self._runner(graph, runner),
             self.ledger,
@@ -725,6 +740,20 @@ class Orchestrator:
             repeated = retry(self.store, run, self.clock.now(), again, owner=this_owner())
             return self._launch(repeated, repeated.notebook or repeated.flow, spares)
 
+    def resume(self, run_id: str, given: Sequence[str] = ()) -> FlowRun:
+        """Let a paused or suspended run go on; see :func:`orch_notebook.functions.resuming.resume`."""
+        return resume(self.show(run_id).run_id, given)
+
+    def compare(self, before: str, after: str) -> Comparison:
+        """Return what tells one run from another.
+
+        Raises
+        ------
+        NotFound
+            There is no such run.
+        """
+        return compare(self.store, self.show(before), self.show(after))
+
     def open(self, run_id: str) -> Opening:
         """Return what is needed to take up a run of a notebook that did not end well.
 
@@ -826,6 +855,18 @@ class Orchestrator:
     def diagnose(self) -> list[Finding]:
         """Look at everything that flows depend on."""
         return diagnose(self.settings, lambda: self.store, self.clock.now())
+
+    def plan_cleanup(self, keep: Retention | None = None) -> Cleanup:
+        """Return what may go; see :func:`orch_notebook.promotion.housekeeping.plan_cleanup`."""
+        upkeep.sweep(self.store, this_owner(), self.clock.now())
+        return plan_cleanup(self.store, self.settings, self.clock.now(), keep)
+
+    def clean_up(self, cleanup: Cleanup) -> int:
+        """Remove what may go, give its space back to the disk, and return how many runs were forgotten."""
+        count = clean_up(self.store, cleanup)
+        if count:
+            self.store.compact()
+        return count
 
     def workers(self) -> list[WorkerRow]:
         """Return the workers that have not said good-bye."""

@@ -188,6 +188,8 @@ class StepRunner:
     A call that is told to stop while it is performed ends with ``TaskStopped`` when its work returns.
     """
 
+    name = ""
+
     def __init__(self, pick: Callable[[int], int] = lambda n: 0) -> None:
         self.clock = _SteppedClock(self)
         self._pick = pick

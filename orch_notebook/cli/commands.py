@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,7 @@ from orch_notebook.model.runs import iso, short_id
 from orch_notebook.model.schedules import schedule_from_json
 from orch_notebook.model.sizes import parse_size
 from orch_notebook.model.states import NAMES, StateType
+from orch_notebook.model.tasks import RUNNER_WORDS, RUNNERS
 from orch_notebook.model.views import dot, explanation_text, paint
 from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.reading import read_flow
@@ -56,12 +58,19 @@ def run(
     parameter: Parameters = None,
     kernel: Kernel = None,
     timeout: Timeout = None,
+    runner: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"Of tasks that name none: {RUNNER_WORDS}.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Execute a notebook, or a flow of a module, now.
 
     Its tasks are shown as they go.
     """
+    if runner is not None:
+        if runner not in RUNNERS:
+            raise UsageError(f"--runner takes {RUNNER_WORDS}, not {runner!r}.")
+        os.environ["ORCH_RUNNER"] = runner  # so that the process which executes a notebook sees it too
     if is_entrypoint(str(notebook)):
         if kernel is not None:
             raise UsageError("A kernel executes notebooks; a flow of a module runs in Python itself.")

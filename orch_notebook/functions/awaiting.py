@@ -86,6 +86,8 @@ async def drain(items: Any) -> list[Any]:
 class HereAsync:
     """Performs the attempts of one task run in the event loop that made this."""
 
+    name = ""
+
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._calls: deque[Call] = deque()

@@ -25,6 +25,8 @@ class Here:
 
     __slots__ = ("_bell", "_calls")
 
+    name = ""
+
     def __init__(self) -> None:
         self._calls: deque[Call] = deque()
         self._bell: threading.Lock | None = None

@@ -54,6 +54,8 @@ class FunctionJob:
         Where the store is found, should the function ask for it.
     lines : mapping
         By file name the lines of code that stands in no file.
+    resources : mapping
+        What the function needs where it runs.
     """
 
     flow: FlowScope
@@ -63,6 +65,7 @@ class FunctionJob:
     tags: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, list[str]] = field(default_factory=dict)
+    resources: Mapping[str, float] = field(default_factory=dict)
 
     def perform(self, parcel: Parcel, capture: Capture) -> Answer:
         """Call the function.
@@ -153,6 +156,7 @@ def perform_elsewhere(
         future.tags,
         future.performance.home.settings.environment,
         lines,
+        dict(task.resources),
     )
     try:
         back, _ = carrier.carry(future.name, job, parcel, _Echo(say))

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from orch_notebook.errors import UsageError
-from orch_notebook.model.tasks import RUNNERS, WHEN, RetryPolicy
+from orch_notebook.model.tasks import RUNNER_WORDS, RUNNERS, WHEN, RetryPolicy
 
 __all__ = ["FlowOptions", "TaskOptions", "changed", "exponential_backoff", "make", "retry_policy", "seconds_of"]
 
@@ -26,7 +26,7 @@ MOST_DELAYS = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOptions:
-    """What ``@task(…)`` takes; the names and meanings are Prefect's, but for `when`, `retry_on` and `runner`."""
+    """What ``@task(…)`` takes; names and meanings are Prefect's, but for `when`, `retry_on`, `runner`, `resources`."""
 
     name: str | None = None
     description: str | None = None
@@ -41,6 +41,7 @@ class TaskOptions:
     timeout_seconds: float | timedelta | None = None
     when: str = "all_success"
     runner: str | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
     cache_policy: Any = None
     cache_key_fn: Callable[..., str | None] | None = None
     cache_expiration: timedelta | float | None = None
@@ -147,13 +148,16 @@ def _check(options: TaskOptions | FlowOptions, what: str) -> None:
             if not callable(hook):
                 raise UsageError(f"{name} of {what} must hold functions (task or flow, run, state), not {hook!r}.")
     if isinstance(options, TaskOptions):
+        for name, amount in options.resources.items():
+            if not (isinstance(name, str) and isinstance(amount, int | float) and amount > 0):
+                raise UsageError(f"resources of {what} say how much of what: {{'GPU': 1}}, not {name!r}: {amount!r}.")
         if options.when not in WHEN:
             raise UsageError(f"when={options.when!r} of {what} must be one of {', '.join(WHEN)}.")
         for kind in options.retry_on:
             if not (isinstance(kind, type) and issubclass(kind, BaseException)):
                 raise UsageError(f"retry_on of {what} must hold exception classes, not {kind!r}.")
         if options.runner is not None and options.runner not in RUNNERS:
-            raise UsageError(f"runner={options.runner!r} of {what} must be {' or '.join(RUNNERS)}.")
+            raise UsageError(f"runner={options.runner!r} of {what} must be {RUNNER_WORDS}.")
         if options.retry_jitter_factor is not None and options.retry_jitter_factor < 0:
             raise UsageError(f"retry_jitter_factor of {what} must not be below 0.")
     else:

@@ -36,7 +36,7 @@ from orch_notebook.model.graph import Graph
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
-from orch_notebook.model.tasks import Task
+from orch_notebook.model.tasks import Task, check_resources
 from orch_notebook.runtime.calls import Call, describe_failure
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.context import TaskScope, added_tags, task_scope
@@ -132,9 +132,14 @@ class Performance:
             lease = Lease(run.run_id, owner, 1, expires_at)
         self.runner: Runner = runner or home.pools.runner(home.settings.runner)
         self._runners: dict[str, Runner] = {}
+        self._usual = usual = self.runner.name
+        self._capacity = capacity = home.settings.resources
         # A run that was suspended goes on: its tasks stand as they stood.
         history = [event for _, event in home.store.events(run.run_id)] if seq else []
-        self.machine = RunMachine.replay(history, is_open=True) if history else RunMachine(Graph(), is_open=True)
+        if history:
+            self.machine = RunMachine.replay(history, capacity=capacity, runner=usual, is_open=True)
+        else:
+            self.machine = RunMachine(Graph(), capacity=capacity, runner=usual, is_open=True)
         self.engine = Engine(
             self.machine,
             self._perform,
@@ -244,7 +249,11 @@ class Performance:
         runner = task.options.runner
         if runner is not None and here is None:
             here = self._runner(runner)
-        spec = Task(name, task.retry, task.timeout, future.tags, runner=runner or "", when=task.when)
+        spec = Task(
+            name, task.retry, task.timeout, future.tags, (), task.resources, runner=runner or "", when=task.when
+        )
+        if task.resources and (runner or self._usual) != "dask":
+            check_resources(spec, self._capacity)
         with self.lock:
             self._open[name] = future
             self._unresolved += 1

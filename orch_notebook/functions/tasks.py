@@ -61,6 +61,7 @@ class FunctionTask(Wrapped[P, R]):
         self.when = options.when
         self.retry = retry_policy(options)
         self.run_name = options.task_run_name
+        self.resources = tuple(options.resources.items())
         self.is_elsewhere = options.runner not in (None, "threads")  # also when it is called directly
         self._has_hooks = bool(options.on_completion or options.on_failure)
 

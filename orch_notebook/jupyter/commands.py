@@ -7,7 +7,7 @@ import shlex
 from typing import Any, NoReturn
 
 from orch_notebook.errors import HeaderError
-from orch_notebook.model.tasks import RUNNERS
+from orch_notebook.model.tasks import RUNNER_WORDS, RUNNERS
 
 __all__ = ["COMMANDS", "command_help", "read_command"]
 
@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
             ("--background", {"action": "store_true", "help": "return at once; go on while other cells run"}),
             (
                 "--runner",
-                {"choices": RUNNERS, "metavar": "NAME", "help": "threads or processes, for tasks that name neither"},
+                {"choices": RUNNERS, "metavar": "NAME", "help": f"{RUNNER_WORDS}, for tasks that name none"},
             ),
             ("--quiet", {"action": "store_true", "help": "show no summary; badges change all the same"}),
             FLOW,

@@ -283,6 +283,7 @@ class CellFlow:
             timeout=cell.header.timeout,
             tags=cell.header.tags,
             runner=cell.header.runner or "",
+            resources=cell.header.resources,
             exclusive=held,
             cell_index=cell.cell_index,
             cell_id=cell.cell_id,

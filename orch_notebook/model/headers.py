@@ -19,7 +19,7 @@ from unicodedata import normalize
 
 from orch_notebook.errors import HeaderError, ScheduleError
 from orch_notebook.model.durations import parse_interval
-from orch_notebook.model.tasks import RUNNERS, RetryPolicy
+from orch_notebook.model.tasks import RUNNER_WORDS, RUNNERS, RetryPolicy, read_resources
 
 __all__ = [
     "OPTIONS",
@@ -64,6 +64,8 @@ class TaskHeader:
         Words to select by.
     runner : str or None
         Where its body is performed; ``None`` leaves that to the run.
+    resources : tuple of (str, float)
+        What it needs while it runs.
     flow : str or None
         The flow it belongs to, where a notebook has several.
     run : bool
@@ -82,6 +84,7 @@ class TaskHeader:
     mutates: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     runner: str | None = None
+    resources: tuple[tuple[str, float], ...] = ()
     flow: str | None = None
     run: bool = False
 
@@ -168,8 +171,14 @@ def _tags(text: str) -> tuple[str, ...]:
 
 def _runner(text: str) -> str:
     if text not in RUNNERS:
-        raise ValueError(f"takes {' or '.join(RUNNERS)}")
+        raise ValueError(f"takes {RUNNER_WORDS}")
     return text
+
+
+def _resources(text: str) -> tuple[tuple[str, float], ...]:
+    if not (found := read_resources(text)):
+        raise ValueError("takes names with an amount, such as GPU=1")
+    return tuple(found.items())
 
 
 def _name(text: str) -> str:
@@ -218,7 +227,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("--outputs", "outputs", "NAME[,…]", "the names it binds, instead of those the code shows", _variables, True),
     Option("--mutates", "mutates", "NAME[,…]", "names it changes in place", _some_variables, repeats=True),
     Option("--tag", "tags", "WORD[,…]", "words to select it by", _tags, repeats=True),
-    Option("--runner", "runner", "NAME", "where its code runs: threads or processes", _runner),
+    Option("--runner", "runner", "NAME", f"where its code runs: {RUNNER_WORDS}", _runner),
+    Option("--resource", "resources", "NAME=N[,…]", "what it needs while it runs: GPU=1", _resources, repeats=True),
     Option("--flow", "flow", "NAME", "the flow it belongs to", _name),
     Option("--run", "run", "", "run it now, after those it needs that have not run yet"),
 )

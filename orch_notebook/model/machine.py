@@ -6,7 +6,7 @@ of retries can be replayed in a test, and a run is picked up after a crash by fe
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -16,7 +16,7 @@ from orch_notebook.model.events import Event, LogWritten, RunCreated, RunStateCh
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.stands import Stand, Verdict, judge
 from orch_notebook.model.states import FINAL, State, StateType, may_follow
-from orch_notebook.model.tasks import Task
+from orch_notebook.model.tasks import ONE, Task
 
 __all__ = ["ORDER_ONLY", "AwaitRetry", "Command", "EndRun", "EndTask", "RunMachine", "StartTask", "StopTask"]
 
@@ -38,6 +38,10 @@ class RunMachine:
         What is known beforehand.
     fresh : mapping
         Tasks that need not be performed, because what an earlier task run left still holds: by name that task run.
+    capacity : mapping
+        How much there is of each resource; of one that is not named there is one.
+    runner : str
+        The runner of tasks that name none.  What tasks on Dask need is counted by Dask.
     is_open : bool
         More tasks may still appear (:class:`~orch_notebook.model.events.TaskAdded`); the run then does not end before
         :meth:`close`.
@@ -57,7 +61,15 @@ class RunMachine:
     [StartTask(task='clean', attempt=1)]
     """
 
-    def __init__(self, graph: Graph, *, fresh: Mapping[str, str] = MappingProxyType({}), is_open: bool = False) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        fresh: Mapping[str, str] = MappingProxyType({}),
+        capacity: Mapping[str, float] = MappingProxyType({}),
+        runner: str = "",
+        is_open: bool = False,
+    ) -> None:
         self.run_type: StateType = T.PENDING
         self._fresh = fresh
         self._is_open = is_open
@@ -70,6 +82,9 @@ class RunMachine:
         self._held: dict[str, tuple[str, int]] = {}
         #: Tasks that could start but for an exclusive thing that another has, or because the run is held.
         self._parked: deque[str] = deque()
+        self._capacity = capacity
+        self._used: defaultdict[str, float] = defaultdict(float)
+        self._runner = runner
         self._is_held = False
         for task in graph.tasks:
             self._stands[task.name] = Stand(task, len(graph.predecessors[task.name]))
@@ -89,7 +104,14 @@ class RunMachine:
                 stand.before = [each for each in graph.predecessors[name] if needs is None or each in needs]
 
     @classmethod
-    def replay(cls, events: Iterable[Event], *, is_open: bool = False) -> RunMachine:
+    def replay(
+        cls,
+        events: Iterable[Event],
+        *,
+        capacity: Mapping[str, float] = MappingProxyType({}),
+        runner: str = "",
+        is_open: bool = False,
+    ) -> RunMachine:
         """Rebuild the machine of a run from its recorded events.
 
         Raises
@@ -101,7 +123,7 @@ class RunMachine:
         first = next(events, None)
         if not isinstance(first, RunCreated):
             raise ImpossibleEvent("A run's history begins with RunCreated.")
-        machine = cls(first.graph, is_open=is_open)
+        machine = cls(first.graph, capacity=capacity, runner=runner, is_open=is_open)
         for event in events:
             machine.take(event)
         machine._forget_commands()
@@ -111,10 +133,11 @@ class RunMachine:
         """Count what was commanded while history was replayed as never said, for nobody was there to hear it."""
         self._parked.clear()
         self._held.clear()
+        self._used.clear()
         for stand in self._stands.values():
             stand.is_ending = False
             stand.is_issued = stand.type in (T.RUNNING, T.CANCELLING)
-            stand.holds = stand.is_issued and bool(stand.task.exclusive)
+            stand.holds = stand.is_issued and bool(stand.task.exclusive or stand.task.resources)
             if stand.holds:
                 self._take(stand.task)
 
@@ -371,7 +394,7 @@ class RunMachine:
         if self._is_held:
             self._parked.append(name)
             return []
-        if stand.task.exclusive:
+        if stand.task.exclusive or stand.task.resources:
             if not self._is_free(stand.task):
                 self._parked.append(name)
                 return []
@@ -385,12 +408,18 @@ class RunMachine:
             name, _, version = thing.partition("@")
             if name in self._held and (not version or self._held[name][0] != version):
                 return False
-        return True
+        return all(self._used[name] + amount <= self._capacity.get(name, ONE) for name, amount in self._counted(task))
+
+    def _counted(self, task: Task) -> tuple[tuple[str, float], ...]:
+        """Return the resources of a task that are counted here."""
+        return () if (task.runner or self._runner) == "dask" else task.resources
 
     def _take(self, task: Task) -> None:
         for thing in task.exclusive:
             name, _, version = thing.partition("@")
             self._held[name] = version, self._held.get(name, ("", 0))[1] + 1
+        for name, amount in self._counted(task):
+            self._used[name] += amount
 
     def _give_back(self, task: Task) -> None:
         for thing in task.exclusive:
@@ -400,6 +429,8 @@ class RunMachine:
                 self._held[name] = version, count
             else:
                 del self._held[name]
+        for name, amount in self._counted(task):
+            self._used[name] -= amount
 
     def _release(self, stand: Stand) -> list[Command]:
         """Give back what an attempt held, and start who waited for it."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["RUNNERS", "WHEN", "RetryPolicy", "Task"]
+from orch_notebook.errors import UsageError
+
+__all__ = ["ONE", "RUNNERS", "RUNNER_WORDS", "WHEN", "RetryPolicy", "Task", "check_resources", "read_resources"]
 
 #: When a task may start, as the ends of those it waits for allow; the first is what holds when nothing is said.
 WHEN: Mapping[str, str] = {
@@ -19,7 +22,10 @@ WHEN: Mapping[str, str] = {
 }
 
 #: Where a task may be performed.
-RUNNERS = ("threads", "processes")
+RUNNERS = ("threads", "processes", "dask")
+
+#: The same for people.
+RUNNER_WORDS = f"{', '.join(RUNNERS[:-1])} or {RUNNERS[-1]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,9 @@ class RetryPolicy:
 
 NO_RETRIES = RetryPolicy()
 
+#: Of a resource that nobody has counted there is so much: whoever needs one of it uses it alone.
+ONE = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -77,6 +86,8 @@ class Task:
     exclusive : tuple of str
         Names of things only one task may use at a time (``"pyplot"``): tasks that share one never overlap.  Of a thing
         that has versions (``"scale@load"``) several may use the same one.
+    resources : tuple of (str, float)
+        What it needs while it runs, such as ``(("GPU", 1),)``: no more tasks run at once than there is of it.
     runner : str
         The name of the runner that performs it; empty for that of the run.
     cell_index : int or None
@@ -96,6 +107,7 @@ class Task:
     timeout: float | None = None
     tags: tuple[str, ...] = ()
     exclusive: tuple[str, ...] = ()
+    resources: tuple[tuple[str, float], ...] = ()
     runner: str = ""
     cell_index: int | None = None
     cell_id: str | None = None
@@ -121,6 +133,8 @@ class Task:
             data["tags"] = list(self.tags)
         if self.exclusive:
             data["exclusive"] = list(self.exclusive)
+        if self.resources:
+            data["resources"] = [list(need) for need in self.resources]
         if self.reads:
             data["reads"] = list(self.reads)
         if self.writes:
@@ -141,7 +155,54 @@ class Task:
         fields = dict(data)
         if retry := fields.pop("retry", None):
             fields["retry"] = RetryPolicy(retry[0], tuple(retry[1]), retry[2])
+        if "resources" in fields:
+            fields["resources"] = tuple((name, amount) for name, amount in fields["resources"])
         for field in ("tags", "exclusive", "reads", "writes", "mutates"):
             if field in fields:
                 fields[field] = tuple(fields[field])
         return cls(**fields)
+
+
+def check_resources(task: Task, capacity: Mapping[str, float]) -> None:
+    """Refuse a task that needs more of a resource than there is.
+
+    Raises
+    ------
+    UsageError
+        It could never start.
+
+    Examples
+    --------
+    >>> check_resources(Task("train", resources=(("GPU", 2),)), {"GPU": 1})
+    Traceback (most recent call last):
+    orch_notebook.errors.UsageError: Task 'train' needs 2 of 'GPU', and there is 1. ORCH_RESOURCES=GPU=2 says how much.
+    """
+    for name, amount in task.resources:
+        if amount > capacity.get(name, ONE):
+            raise UsageError(
+                f"Task {task.name!r} needs {amount:g} of {name!r}, and there is {capacity.get(name, ONE):g}. "
+                f"ORCH_RESOURCES={name}={amount:g} says how much.",
+                task=task.name,
+            )
+
+
+def read_resources(text: str) -> dict[str, float]:
+    """Read how much of what: ``GPU=1,memory=4``.
+
+    Raises
+    ------
+    ValueError
+        It does not say that.
+
+    Examples
+    --------
+    >>> read_resources("GPU=1, memory=4")
+    {'GPU': 1.0, 'memory': 4.0}
+    """
+    found: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, amount = (piece.strip() for piece in part.partition("="))
+        if not name or not re.fullmatch(r"\d+(\.\d*)?|\.\d+", amount, re.ASCII) or not float(amount):
+            raise ValueError("takes names with an amount above 0, such as GPU=1")
+        found[name] = float(amount)
+    return found

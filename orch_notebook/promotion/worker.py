@@ -19,6 +19,7 @@ from orch_notebook.model.states import StateType
 from orch_notebook.promotion.crashed import tell_crashed
 from orch_notebook.promotion.due import materialise
 from orch_notebook.promotion.following import follow_ends, watch_runs
+from orch_notebook.promotion.housekeeping import Keeper
 from orch_notebook.promotion.launching import Launch, Launcher, launch_process
 from orch_notebook.promotion.messages import Messenger
 from orch_notebook.promotion.monitoring import Tally
@@ -107,6 +108,7 @@ class Worker:
         self._beat_at: datetime | None = None
         self._watched_at: datetime | None = None
         self._messenger = Messenger(store, self._clock)
+        self._keeper = Keeper(store, settings, self._clock)
 
     @property
     def performing(self) -> int:
@@ -144,6 +146,7 @@ class Worker:
         finally:
             self._spares.close()
             self._messenger.close()
+            self._keeper.wait()
             with suppress(StoreError):
                 self._store.remove_worker(self.owner)
 
@@ -187,6 +190,7 @@ class Worker:
             self._watched_at = now
             watch_runs(self._store, now)
         told_at = self._messenger.look(now)
+        self._keeper.look(now)
         if not self._is_draining:
             self._claim(now)
             self._spares.tend()

@@ -107,6 +107,7 @@ class Away:
             changes=states,
             left_out=sender.left_out,
             files=files,
+            resources=dict(cell.header.resources),
         )
         back, changed_states = carrier.carry(cell.name, job, parcel, capture)
         try:

@@ -46,6 +46,8 @@ class CellJob:
         Names that functions may read and that could not come, with the reason.
     files : mapping
         For the code that comes along: by file name what people call the cell, and its lines.
+    resources : mapping
+        What the body needs where it runs.
     """
 
     cell: CellTask
@@ -56,6 +58,7 @@ class CellJob:
     changes: frozenset[str] = frozenset()
     left_out: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, tuple[str, list[str]]] = field(default_factory=dict)
+    resources: Mapping[str, float] = field(default_factory=dict)
 
     def perform(self, parcel: Parcel, capture: Capture) -> Answer:
         """Run the body over the names of the parcel.

@@ -27,7 +27,7 @@ from orch_notebook.runtime.parcels import Parcel
 from orch_notebook.runtime.pickling import from_bytes, to_bytes
 from orch_notebook.runtime.pipes import receive, send
 
-__all__ = ["replay", "serve"]
+__all__ = ["SentCapture", "replay", "serve"]
 
 #: A line goes out at once, so that it is heard whatever becomes of the process; of a flood, one message in so many
 #: seconds.  Text without an end of line waits as long for one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from dataclasses import dataclass
@@ -12,17 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orch_notebook import ProcessPoolTaskRunner, ThreadPoolTaskRunner, flow, get_run_logger, task
+from orch_notebook import DaskTaskRunner, ProcessPoolTaskRunner, ThreadPoolTaskRunner, flow, get_run_logger, task
 from orch_notebook.errors import FlowRunCancelled, NotPicklable, TaskCrashed, TaskTimedOut, UsageError
 from orch_notebook.runtime import flow_run, task_run
-from tests.functions.conftest import PATIENCE, close_homes, in_time
+from tests.functions.conftest import PATIENCE, close_homes, in_time, open_home
 
 pytestmark = pytest.mark.processes
 
-RUNNERS = {"threads": ThreadPoolTaskRunner, "processes": ProcessPoolTaskRunner}
+RUNNERS = {
+    "threads": ThreadPoolTaskRunner,
+    "processes": ProcessPoolTaskRunner,
+    "dask": lambda: DaskTaskRunner(cluster_kwargs={"n_workers": 2, "threads_per_worker": 1}),
+}
 
 #: Those that perform a function in another process.
-AWAY = ["processes"]
+AWAY = ["processes", "dask"]
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +46,24 @@ def closed_homes(folder: str, orch_home: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("ORCH_PROCESSES", "2")
 
 
+def warm(name: str) -> Any:
+    """Return a runner whose workers have been started: that may take longer than a test waits."""
+    runner = RUNNERS[name]()
+    if name == "dask":
+        runner.make(open_home()).close()
+    return runner
+
+
 @pytest.fixture(params=RUNNERS)
 def runner(request: pytest.FixtureRequest) -> Any:
     """A runner of each kind."""
-    return RUNNERS[request.param]()
+    return warm(request.param)
 
 
 @pytest.fixture(params=AWAY)
 def away(request: pytest.FixtureRequest) -> Any:
     """A runner of each kind that performs functions in other processes."""
-    return RUNNERS[request.param]()
+    return warm(request.param)
 
 
 def run(runner, body, **options) -> Any:
@@ -301,6 +314,35 @@ def test_a_death_takes_no_other_task_along(stored, away) -> None:
     assert run(away, body) == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_worker_of_dask_that_is_killed_is_an_attempt_that_crashed(stored, tmp_path, retries) -> None:
+    """The retry rule decides whether there is another; Dask performs nothing again by itself."""
+    begun = tmp_path / "begun"
+
+    @task(retries=retries)
+    def fragile():
+        with begun.open("a") as file:
+            file.write("x")
+        if begun.read_text() == "x":
+            os.kill(os.getppid(), signal.SIGKILL)
+            threading.Event().wait()
+        return "done"
+
+    def body():
+        fine = task(of_a_module, name="fine").map(range(4))
+        if retries:
+            assert fragile.submit().result() == "done"
+        else:
+            with pytest.raises(TaskCrashed, match=r"worker of Dask that performed it, tcp://.* is gone"):
+                fragile.submit().result()
+        return fine.result()
+
+    assert run(warm("dask"), body) == [1, 2, 3, 4]
+    assert begun.read_text() == "x" * (1 + retries)
+    names = stored.names_of("fragile")
+    assert names[:2] == ["Running", "Crashed"] and (names[-1] == "Completed") == bool(retries)
+
+
 def test_arrays_travel(stored, runner) -> None:
     """Large ones too, both ways, and what comes may be changed by the one who got it."""
 
@@ -343,7 +385,7 @@ def test_what_cannot_travel_is_named_with_the_way_out(stored, away, function, ar
     assert stored.names_of("it") == ["Running", "Failed"]
 
 
-@pytest.mark.parametrize("name", RUNNERS)
+@pytest.mark.parametrize("name", ["threads", "processes"])
 @pytest.mark.parametrize("how", ["called", "submitted", "mapped"])
 def test_a_task_may_name_its_runner(stored, name, how) -> None:
     """Submitted or called, it runs there, whatever the flow's runner; the others run where the flow's tasks do."""
@@ -378,7 +420,7 @@ def test_an_async_task_may_name_its_runner(stored) -> None:
 
 def test_a_runner_that_there_is_not_is_refused() -> None:
     """By name, where the task is made."""
-    with pytest.raises(UsageError, match="runner='gpu' of @task must be threads or processes"):
+    with pytest.raises(UsageError, match="runner='gpu' of @task must be threads, processes or dask"):
         task(runner="gpu")(of_a_module)
 
 
@@ -421,3 +463,45 @@ def test_what_completed_elsewhere_is_kept(stored, away, tmp_path) -> None:
         return n
 
     assert in_time(twice) == 1 and counted.read_text() == "x"
+
+
+@pytest.mark.parametrize("name", ["threads", "processes"])
+def test_tasks_share_what_there_is(stored, name, tmp_path) -> None:
+    """Of a resource that is not named there is one, so those who need it run one after the other."""
+    marks = tmp_path / "marks"
+
+    @task(resources={"GPU": 1})
+    def train(n):
+        with marks.open("a") as file:
+            file.write("(")
+        threading.Event().wait(0.05)
+        with marks.open("a") as file:
+            file.write(")")
+        return n
+
+    assert run(warm(name), lambda: train.map(range(4)).result()) == [0, 1, 2, 3]
+    assert marks.read_text() == "()" * 4
+
+
+NEEDS = {
+    "more than there is": ({"GPU": 2}, "needs 2 of 'GPU', and there is 1. ORCH_RESOURCES=GPU=2"),
+    "nothing": ({"GPU": 0}, "resources of @task say how much of what"),
+}
+
+
+@pytest.mark.parametrize("resources, words", NEEDS.values(), ids=NEEDS)
+def test_what_can_never_be_had_is_refused(resources, words) -> None:
+    """At once, with the way out."""
+    with pytest.raises(UsageError, match=words):
+        in_time(lambda: task(resources=resources)(of_a_module)(1))
+
+
+def test_a_worker_that_has_it_is_found_by_dask(stored) -> None:
+    """What a task needs goes along to Dask."""
+    options = {"n_workers": 1, "threads_per_worker": 2, "resources": {"GPU": 1}, "processes": False}
+
+    @task(resources={"GPU": 1})
+    def train(n):
+        return n
+
+    assert run(DaskTaskRunner(cluster_kwargs=options), lambda: train.map(range(3)).result()) == [0, 1, 2]

@@ -364,6 +364,36 @@ def test_what_cannot_follow_is_refused(events, message) -> None:
         machine.take(events[-1])
 
 
+# how much there is, what each of three tasks needs, which start at once, which when the first has ended
+NEEDS = {
+    "one of it, unless more is named": ({}, [("GPU", 1)] * 3, "a", "b"),
+    "as many as there is of it": ({"GPU": 2}, [("GPU", 1)] * 3, "ab", "c"),
+    "parts of one": ({}, [("GPU", 0.5)] * 3, "ab", "c"),
+    "what fits goes on": ({"memory": 8}, [("memory", 8), ("memory", 8), ("GPU", 1)], "ac", "b"),
+}
+
+
+@pytest.mark.parametrize("capacity, needs, first, then", NEEDS.values(), ids=NEEDS)
+def test_no_more_tasks_run_than_there_is_of_what_they_need(capacity, needs, first, then) -> None:
+    """The others wait until one gives back; a failure gives back too, also while it awaits its retry."""
+    tasks = [Task(name, TWICE, resources=(need,)) for name, need in zip("abc", needs, strict=True)]
+    for end in (completed("a"), failed("a")):
+        machine = RunMachine(make_graph("", *tasks), capacity=capacity)
+        assert brief(machine.begin()) == [f"start {name} 1" for name in first]
+        machine.take(run_became("RUNNING"))
+        for name in first:
+            machine.take(started(name))
+        assert [f"start {name} 1" for name in then] == [each for each in brief(machine.take(end)) if "start" in each]
+
+
+def test_what_tasks_on_dask_need_is_counted_there() -> None:
+    """Dask knows what its workers have."""
+    tasks = [Task(name, resources=(("GPU", 1),)) for name in "ab"]
+    assert brief(RunMachine(make_graph("", *tasks), runner="dask").begin()) == ["start a 1", "start b 1"]
+    tasks = [Task(name, resources=(("GPU", 1),), runner="dask") for name in "ab"]
+    assert brief(RunMachine(make_graph("", *tasks)).begin()) == ["start a 1", "start b 1"]
+
+
 def test_a_held_run_starts_nothing_and_does_not_end() -> None:
     """What runs comes to its end; then everything that could have started does, retries and ends too."""
     machine = running(make_graph("a >> b, c", Task("c", retry=TWICE)))

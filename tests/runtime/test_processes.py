@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from orch_notebook.errors import ProcessDied
-from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
+from orch_notebook.runtime.runners.pooling import ProcessPool
+from orch_notebook.runtime.runners.processes import ProcessRunner
 from tests.runtime.test_programs import Notebook
 from tests.runtime.test_runners import Lines, details_of, notes_of
 
@@ -160,7 +161,8 @@ def test_what_a_body_worked_on_is_freed(pool) -> None:
 
 ORPHANS = """
 import os, sys
-from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
+from orch_notebook.runtime.runners.pooling import ProcessPool
+from orch_notebook.runtime.runners.processes import ProcessRunner
 from tests.runtime.test_programs import Notebook
 
 notebook = Notebook("import os\\nprint(os.getpid())\\nwhile True: pass")
@@ -184,7 +186,8 @@ def test_no_process_outlives_the_one_that_started_it() -> None:
 
 
 UNGUARDED = """
-from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
+from orch_notebook.runtime.runners.pooling import ProcessPool
+from orch_notebook.runtime.runners.processes import ProcessRunner
 from tests.runtime.test_programs import Notebook
 
 print("once")

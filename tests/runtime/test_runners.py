@@ -14,7 +14,8 @@ from orch_notebook.model.cells import Cell
 from orch_notebook.model.events import TaskStateChanged
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.mixed import MixedRunner
-from orch_notebook.runtime.runners.processes import ProcessPool, ProcessRunner
+from orch_notebook.runtime.runners.pooling import ProcessPool
+from orch_notebook.runtime.runners.processes import ProcessRunner
 from orch_notebook.runtime.runners.threads import ThreadRunner
 from orch_notebook.runtime.shipping import Stayed
 from tests.late_programs import LATE
@@ -39,9 +40,24 @@ def pool() -> Iterator[ProcessPool]:
     pool.close()
 
 
-@pytest.fixture(params=["threads", "processes"])
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Workers of Dask that all tests of this module share."""
+    from orch_notebook.runtime.runners.dask import DaskCluster
+
+    cluster = DaskCluster(cluster_kwargs={"n_workers": WIDTH, "threads_per_worker": 1})
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(params=["threads", "processes", "dask"])
 def make_runner(request: pytest.FixtureRequest, pool: ProcessPool) -> Callable[[], Runner]:
     """What makes a runner of each kind."""
+    if request.param == "dask":
+        cluster = request.getfixturevalue("cluster")
+        from orch_notebook.runtime.runners.dask import DaskRunner
+
+        return lambda: DaskRunner(cluster)
     return (lambda: ThreadRunner(WIDTH)) if request.param == "threads" else (lambda: ProcessRunner(pool))
 
 

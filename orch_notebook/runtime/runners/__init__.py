@@ -12,6 +12,11 @@ __all__ = ["Runner"]
 class Runner(Protocol):
     """Performs calls, each in a place of its own; one contract for threads, processes and clusters."""
 
+    @property
+    def name(self) -> str:
+        """By which tasks ask for it; empty for what nobody can ask for."""
+        ...
+
     def start(self, call: Call) -> None:
         """Perform `call` as soon as there is room; returns at once."""
         ...

@@ -21,6 +21,8 @@ class MixedRunner:
         ``make(name)`` makes a runner; called when the first of its tasks starts.
     """
 
+    name = ""
+
     def __init__(self, name_of: Callable[[str], str], make: Callable[[str], Runner]) -> None:
         self._name_of = name_of
         self._make = make

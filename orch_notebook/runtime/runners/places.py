@@ -8,6 +8,7 @@ about to run a body looks there.  So the engine knows nothing of it, and one run
 from __future__ import annotations
 
 import contextvars
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from orch_notebook.runtime.capture import Capture
@@ -18,6 +19,11 @@ __all__ = ["Carrier", "Job", "carrier"]
 
 class Job(Protocol):
     """Work that can be pickled by itself; what it works on travels beside it in a parcel."""
+
+    @property
+    def resources(self) -> Mapping[str, float]:
+        """What it needs where it is performed (``{"GPU": 1}``)."""
+        ...
 
     def perform(self, parcel: Parcel, capture: Capture) -> Any:
         """Do the work in the other process; what this returns bears `parcel` and `states`."""

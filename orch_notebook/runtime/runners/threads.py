@@ -31,6 +31,8 @@ class ThreadRunner:
     A thread that waits for another task run lends its place meanwhile (:meth:`lend`).
     """
 
+    name = "threads"
+
     def __init__(self, workers: int = 16) -> None:
         self._width = max(1, workers)
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
