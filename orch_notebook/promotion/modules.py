@@ -36,7 +36,7 @@ from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
 from orch_notebook.runtime.vault import learn_secrets
 
-__all__ = ["Planned", "perform_flow", "perform_here", "place_of", "plan_flow"]
+__all__ = ["INTERRUPTED", "Planned", "perform_flow", "perform_here", "place_of", "plan_flow"]
 
 logger = logging.getLogger("orch_notebook")
 
