@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
-from orch_notebook.functions.entrypoints import read_entrypoint
 from orch_notebook.functions.resuming import resume
 from orch_notebook.model.comparisons import Comparison
 from orch_notebook.model.deployments import Plan
@@ -38,11 +37,11 @@ from orch_notebook.promotion.following import values_of
 from orch_notebook.promotion.housekeeping import Cleanup, clean_up, plan_cleanup
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.launching import STARTING, Launch, launch_process
-from orch_notebook.promotion.modules import plan_flow
+from orch_notebook.promotion.modules import perform_now
 from orch_notebook.promotion.opening import Continuation, Opening, mend, open_run
 from orch_notebook.promotion.retrying import continued, foresee_retry, repeated_already, retry
 from orch_notebook.promotion.spares import Environment, Spares, environment_of, environment_of_run
-from orch_notebook.promotion.terms import Given, Terms, read_given
+from orch_notebook.promotion.terms import Given
 from orch_notebook.runtime.attempts import Attempts, open_attempts
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
@@ -90,6 +89,10 @@ class Execution:
     def is_over(self) -> bool:
         """Whether the process has ended."""
         return self._launch.ended.is_set()
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for its end, for so long at most; whether it came."""
+        return self._launch.ended.wait(seconds)
 
     def cancel(self) -> None:
         """Ask for its end; its kernel is interrupted, and killed if that does not help."""
@@ -827,18 +830,7 @@ class Orchestrator:
         KeyboardInterrupt
             It was interrupted, and is cancelled.
         """
-        planned = plan_flow(self.settings, read_entrypoint(flow), Terms(timeout=timeout))
-        given = read_given(planned.schema, parameters or {}, taker="flow")
-        found = planned.flow if timeout is None else planned.flow.with_options(timeout_seconds=timeout)
-        ids: list[str] = []
-
-        def tell(run_id: str) -> None:
-            ids.append(run_id)
-            begun(run_id)
-
-        # Who repeats it does so where it ran, not in the module's folder.
-        found.prepared(given, tell, replace(planned.plan, folder=str(Path.cwd()))).run()
-        return self.show(ids[0])
+        return self.show(perform_now(self.settings, flow, parameters or {}, timeout, begun))
 
     def export_html(self, run: FlowRun, target: Path | None = None) -> Path:
         """Write a run's executed notebook as one HTML file, beside it if no target is named.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -85,15 +85,11 @@ class FlowCall:
         earlier: FlowRun | None = None,
         *,
         claimed: tuple[FlowRun, Lease] | None = None,
-        plan: Plan | None = None,
-        again: Collection[str] = (),
         begun: Callable[[str], object] = lambda run_id: None,
     ) -> None:
         self.flow = flow
         self.earlier = earlier  # the run that it repeats
         self.claimed = claimed  # the run that it performs, where that was made beforehand
-        self.plan = plan
-        self.again = again
         self.begun = begun
         self.given_up: State | None = None
         self.bound = bound
@@ -171,9 +167,7 @@ class FlowCall:
             home,
             run,
             lease=self.claimed[1] if self.claimed else None,
-            plan=self.plan,
             earlier=self.earlier,
-            again=self.again,
             runner=runner.make(home) if runner is not None else None,
             log_prints=bool(flow.options.log_prints),
             stop=self._stop,
@@ -421,7 +415,7 @@ class FlowCall:
         home, lease = performance.home, performance.engine.journal.lease
         keep_parameters(home, performance.run_id, self.bound.arguments)
         place = entrypoint_of(self.flow)
-        if place is not None and self.claimed is None and self.plan is None:
+        if place is not None and self.claimed is None:
             pinned = pin(place.file, home.settings.folder("snapshots"))
             plan = Plan(str(place.file), str(pinned), str(Path.cwd()), entrypoint=place.text)
             home.store.plan_run(lease, plan)

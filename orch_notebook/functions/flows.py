@@ -7,7 +7,7 @@ event loop); what it submits runs beside it.  How the run ends, the body's outco
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -21,7 +21,6 @@ from orch_notebook.functions.options import FlowOptions, changed, make, retry_po
 from orch_notebook.functions.resuming import answer
 from orch_notebook.functions.tracing import Diagram, trace
 from orch_notebook.functions.wrapping import Wrapped
-from orch_notebook.model.deployments import Plan
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import StateType
 from orch_notebook.runtime.context import flow_scope
@@ -150,12 +149,8 @@ class FunctionFlow(Wrapped[P, R]):
         run = FlowCall(self, given, return_state, earlier)
         return AsyncCall(run.perform_async, f"flow {self.name!r}") if self.is_async else run.perform()
 
-    def claimed(
-        self, run: FlowRun, lease: Lease, earlier: FlowRun | None = None, again: Collection[str] = ()
-    ) -> FlowCall:
+    def claimed(self, run: FlowRun, lease: Lease, earlier: FlowRun | None = None) -> FlowCall:
         """Return the call that performs a run which was made beforehand and is owned by this process.
-
-        Of what completed in the run that it repeats, the tasks `again` and what comes from them are run again.
 
         Raises
         ------
@@ -163,19 +158,17 @@ class FunctionFlow(Wrapped[P, R]):
             Its parameters are not what the function takes.
         """
         given = self._parameters((), kept_parameters(open_home(), run))
-        return FlowCall(self, given, True, earlier, claimed=(run, lease), again=again)
+        return FlowCall(self, given, True, earlier, claimed=(run, lease))
 
-    def prepared(self, parameters: Mapping[str, Any], begun: Callable[[str], object], plan: Plan) -> FlowCall:
+    def prepared(self, parameters: Mapping[str, Any], begun: Callable[[str], object]) -> FlowCall:
         """Return the call with these parameters, which tells the id of its run when it begins.
-
-        The plan says how another process would execute it, for who repeats the run.
 
         Raises
         ------
         ParameterError
             They are not what the function takes.
         """
-        return FlowCall(self, self._parameters((), parameters), True, begun=begun, plan=plan)
+        return FlowCall(self, self._parameters((), parameters), True, begun=begun)
 
     def visualize(self, *args: Any, **kwargs: Any) -> Diagram:
         """Draw the tasks that a call with these arguments would run, without running them.

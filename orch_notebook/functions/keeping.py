@@ -97,11 +97,10 @@ class Keeper:
             self.done = {}
 
     def inherit(self, run: FlowRun, again: Collection[str] = ()) -> None:
-        """Offer what an earlier run of the line completed, but for the tasks `again` and what comes from them."""
-        left_out = _with_successors(run, again)
+        """Offer what an earlier run of the line completed, but for tasks that are to run again."""
         for task in run.tasks:
             key = task.details.get("key")
-            if key is None or task.state.type is not StateType.COMPLETED or task.name in left_out:
+            if key is None or task.state.type is not StateType.COMPLETED or task.name in again:
                 continue
             found = self._restore(key, task.details)
             if found is not None:
@@ -286,16 +285,6 @@ def _pickled(value: Any) -> bytes:
 def _by_place(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments by where they stand; cheaper than by parameter, and as good within one run."""
     return {**{str(place): value for place, value in enumerate(args)}, **kwargs}
-
-
-def _with_successors(run: FlowRun, names: Collection[str]) -> set[str]:
-    found, left = set(names), list(names)
-    while left:
-        for name in run.graph.successors.get(left.pop(), ()):
-            if name not in found:
-                found.add(name)
-                left.append(name)
-    return found
 
 
 def keep_parameters(home: Home, run_id: str, parameters: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ import threading
 import traceback
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from types import MappingProxyType
@@ -30,7 +30,6 @@ from orch_notebook.functions.logs import logging_prints, not_logging_prints
 from orch_notebook.functions.loops import loops
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.functions.transactions import current_transaction
-from orch_notebook.model import deployments
 from orch_notebook.model.events import LogWritten, RunCreated, TaskStateChanged
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.machine import RunMachine
@@ -73,12 +72,8 @@ class Performance:
         The run, as it begins.
     lease : Lease, optional
         The right to write its history, where a worker claimed it; by default the run is new, and made here.
-    plan : Plan, optional
-        How another process would execute it, for who repeats it.
     earlier : FlowRun, optional
         The run that it repeats: what completed in it, or in what that repeated, is not run again.
-    again : collection of str
-        Tasks that are run again all the same, with what comes from them.
     runner : Runner, optional
         Where submitted task runs are performed; by default as many threads as the settings say.
     is_implicit : bool
@@ -95,9 +90,7 @@ class Performance:
         run: FlowRun,
         *,
         lease: Lease | None = None,
-        plan: deployments.Plan | None = None,
         earlier: FlowRun | None = None,
-        again: Collection[str] = (),
         runner: Runner | None = None,
         is_implicit: bool = False,
         log_prints: bool = False,
@@ -127,7 +120,7 @@ class Performance:
             home.store.name_run(lease, run)
         else:
             owner, expires_at = this_owner(), run.created_at + timedelta(seconds=home.settings.lease)
-            if not home.store.create_run(run, plan=plan, owner=owner, lease_expires_at=expires_at):
+            if not home.store.create_run(run, owner=owner, lease_expires_at=expires_at):
                 raise UsageError(f"Run {short_id(run.retry_of or '')} was repeated already.", run_id=run.retry_of)
             lease = Lease(run.run_id, owner, 1, expires_at)
         self.runner: Runner = runner or home.pools.runner(home.settings.runner)
@@ -156,6 +149,7 @@ class Performance:
         )
         chain = _line(home, earlier)
         self.keeper = Keeper(home, self.run, chain[-1].run_id if chain else self.run.run_id)
+        again = _again(home, run, chain[0]) if chain else frozenset()
         for each in chain:
             self.keeper.inherit(each, again)
         if history:
@@ -663,6 +657,13 @@ def _shown(value: Any) -> Any:
         return repr(value)[:200]
     except Exception:  # noqa: BLE001 - the value's own code
         return f"<{type(value).__name__}>"
+
+
+def _again(home: Home, run: FlowRun, earlier: FlowRun) -> frozenset[str]:
+    """Return the task runs of an earlier attempt that somebody wants to run again, and those that come from them."""
+    plan, graph = home.store.plan(run.run_id), earlier.graph
+    wanted = [name for name in (plan.again if plan is not None else ()) if name in graph.by_name]
+    return frozenset(name for task in wanted for name in graph.reach(task, graph.successors))
 
 
 def _line(home: Home, run: FlowRun | None) -> list[FlowRun]:
