@@ -28,6 +28,7 @@ from orch_notebook.model.graph import Graph
 from orch_notebook.model.parameters import Parameter
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
+from orch_notebook.promotion.memory import guard_memory
 from orch_notebook.promotion.stopping import Stop
 from orch_notebook.promotion.terms import Given, Terms, read_given
 from orch_notebook.runtime.hiding import hidden_output
@@ -129,6 +130,7 @@ def perform_flow(run: FlowRun, plan: Plan, lease: Lease, stop: Stop) -> State:
         The run could not be recorded any further.
     """
     # Runs that its code makes where no scope reaches, and processes that it starts, belong to it too.
+    os.environ.update(plan.env)
     os.environ["ORCH_RUN_ID"] = run.run_id
     home = open_home()
     learn_secrets(home.store, home.settings)
@@ -149,8 +151,14 @@ def _perform(home: Home, run: FlowRun, plan: Plan, lease: Lease, stop: Stop) -> 
         return _fail(home, run, lease, str(error))
     # In a thread of its own: a wish may come in a signal handler, in the midst of anything.
     stop.listen(lambda: threading.Thread(target=_give_up, args=(call, stop), daemon=True).start())
+
+    def exceeded(words: str) -> None:
+        logger.error("%s", words)
+        call.give_up(State(StateType.FAILED, "Failed", f"MemoryExceeded: {words}"))
+
     try:
-        state: State = call.run().to_state()
+        with guard_memory(plan.memory or home.settings.memory, exceeded):
+            state: State = call.run().to_state()
     except FlowRunCancelled:
         if call.given_up is None:
             raise

@@ -137,6 +137,7 @@ def stop_worker(store, run_id, stop):
 # what happens to the run, and how it ends
 ENDS = {
     "a timeout": ({"timeout": 0.3}, None, "TimedOut", "longer than its timeout"),
+    "too much memory": ({"memory": 1_000_000}, None, "Failed", "MemoryExceeded: It took"),
     "a cancel": ({}, cancel, "Cancelled", ""),
     "the end of its worker": ({}, stop_worker, "Crashed", "interrupted: the worker was stopped"),
 }
