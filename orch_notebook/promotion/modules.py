@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,12 @@ from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
 from orch_notebook.runtime.vault import learn_secrets
 
-__all__ = ["Planned", "perform_flow", "perform_here", "perform_now", "place_of", "plan_flow"]
+__all__ = ["INTERRUPTED", "Planned", "perform_flow", "perform_here", "perform_now", "place_of", "plan_flow"]
 
 logger = logging.getLogger("orch_notebook")
+
+#: How the message of a run begins that ended itself because its worker did; it has called its hooks.
+INTERRUPTED = "It was interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ def plan_flow(settings: Settings, place: Entrypoint, terms: Terms) -> Planned:
         place = Entrypoint(place.file, place.module, flow.fn.__name__)
     pinned = place.file if terms.track else pin(place.file, settings.folder("snapshots"))
     plan = terms.plan(place.file, pinned, place.text, place.folder)
+    plan = replace(plan, has_crash_hooks=bool(flow.options.on_crashed))
     return Planned(flow, plan, parameters_of(flow.fn))
 
 
@@ -104,11 +108,13 @@ def perform_now(
     given = read_given(planned.schema, parameters, taker="flow")
     found = planned.flow if timeout is None else planned.flow.with_options(timeout_seconds=timeout)
     home = open_home()
+    # Who repeats it does so where it ran, not in the module's folder.
+    plan = replace(planned.plan, folder=str(Path.cwd()))
     ids: list[str] = []
 
     def tell(run_id: str) -> None:
         ids.append(run_id)
-        home.store.plan_run(Lease(run_id, this_owner(), 1, home.clock.now()), planned.plan)
+        home.store.plan_run(Lease(run_id, this_owner(), 1, home.clock.now()), plan)
         begun(run_id)
 
     found.prepared(given, tell).run()
@@ -181,7 +187,7 @@ def perform_here(home: Home, run: FlowRun, lease: Lease) -> None:
 
 def _give_up(call: FlowCall | TaskCall, stop: Stop) -> None:
     """End the run, because its worker does: whoever repeats it must find nobody at work."""
-    call.give_up(State(StateType.CRASHED, "Crashed", f"It was interrupted: {stop.reason}."))
+    call.give_up(State(StateType.CRASHED, "Crashed", f"{INTERRUPTED}: {stop.reason}."))
 
 
 def _fail(home: Home, run: FlowRun, lease: Lease, why: str) -> State:
