@@ -1,7 +1,7 @@
 """A timeout of two seconds around work that does not want to end: when each really ended, on every runner.
 
-``python benchmarks/timeouts.py [--runner threads …]`` prints for a busy loop, a sleep, a blocking call and a computation
-of C when the task run ended in the store, and when the work did: its function was left, or its process was gone.  The
+``python benchmarks/timeouts.py [--runner threads …]`` prints for a busy loop, a sleep, a blocking call, a hash in C
+when the task run ended in the store, and when the work did: its function was left, or its process was gone.  The
 sleep lasts 60 seconds by itself, the calls of C some 12.
 """
 
@@ -58,7 +58,7 @@ WORK: dict[str, Callable[[], None]] = {
 RUNNERS: dict[str, Callable[[], Any]] = {
     "threads": ThreadPoolTaskRunner,
     "processes": ProcessPoolTaskRunner,
-    "dask": lambda: DaskTaskRunner(cluster_kwargs={"n_workers": 2, "threads_per_worker": 1}),
+    "dask": lambda: DaskTaskRunner(cluster_kwargs={"n_workers": 1, "threads_per_worker": 1}),  # the one that is warm
 }
 
 
