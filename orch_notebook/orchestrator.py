@@ -14,31 +14,34 @@ from types import MappingProxyType
 from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
-from orch_notebook.functions.entrypoints import read_entrypoint
-from orch_notebook.functions.loading import load
-from orch_notebook.functions.schemas import parameters_of
+from orch_notebook.functions.resuming import resume
+from orch_notebook.model.comparisons import Comparison
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import Graph, unknown_task
 from orch_notebook.model.machine import RunMachine
+from orch_notebook.model.retention import Retention
 from orch_notebook.model.retries import Fate
 from orch_notebook.model.runs import FlowRun, TaskRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import check_resources
 from orch_notebook.promotion import upkeep
 from orch_notebook.promotion.checks import read_report, write_check
+from orch_notebook.promotion.comparing import compare
 from orch_notebook.promotion.deploying import Deployments
 from orch_notebook.promotion.deployments import submit
 from orch_notebook.promotion.diagnosis import Finding, diagnose
 from orch_notebook.promotion.following import values_of
+from orch_notebook.promotion.housekeeping import Cleanup, clean_up, plan_cleanup
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.launching import STARTING, Launch, launch_process
+from orch_notebook.promotion.modules import perform_now
 from orch_notebook.promotion.opening import Continuation, Opening, mend, open_run
 from orch_notebook.promotion.retrying import continued, foresee_retry, repeated_already, retry
 from orch_notebook.promotion.spares import Environment, Spares, environment_of, environment_of_run
-from orch_notebook.promotion.terms import Given, read_given
+from orch_notebook.promotion.terms import Given
 from orch_notebook.runtime.attempts import Attempts, open_attempts
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
@@ -86,6 +89,10 @@ class Execution:
     def is_over(self) -> bool:
         """Whether the process has ended."""
         return self._launch.ended.is_set()
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for its end, for so long at most; whether it came."""
+        return self._launch.ended.wait(seconds)
 
     def cancel(self) -> None:
         """Ask for its end; its kernel is interrupted, and killed if that does not help."""
@@ -736,6 +743,20 @@ class Orchestrator:
             repeated = retry(self.store, run, self.clock.now(), again, owner=this_owner())
             return self._launch(repeated, repeated.notebook or repeated.flow, spares)
 
+    def resume(self, run_id: str, given: Sequence[str] = ()) -> FlowRun:
+        """Let a paused or suspended run go on; see :func:`orch_notebook.functions.resuming.resume`."""
+        return resume(self.show(run_id).run_id, given)
+
+    def compare(self, before: str, after: str) -> Comparison:
+        """Return what tells one run from another.
+
+        Raises
+        ------
+        NotFound
+            There is no such run.
+        """
+        return compare(self.store, self.show(before), self.show(after))
+
     def open(self, run_id: str) -> Opening:
         """Return what is needed to take up a run of a notebook that did not end well.
 
@@ -809,18 +830,7 @@ class Orchestrator:
         KeyboardInterrupt
             It was interrupted, and is cancelled.
         """
-        found = load(read_entrypoint(flow))
-        given = read_given(parameters_of(found.fn), parameters or {}, taker="flow")
-        if timeout is not None:
-            found = found.with_options(timeout_seconds=timeout)
-        ids: list[str] = []
-
-        def tell(run_id: str) -> None:
-            ids.append(run_id)
-            begun(run_id)
-
-        found.prepared(given, tell).run()
-        return self.show(ids[0])
+        return self.show(perform_now(self.settings, flow, parameters or {}, timeout, begun))
 
     def export_html(self, run: FlowRun, target: Path | None = None) -> Path:
         """Write a run's executed notebook as one HTML file, beside it if no target is named.
@@ -837,6 +847,18 @@ class Orchestrator:
     def diagnose(self) -> list[Finding]:
         """Look at everything that flows depend on."""
         return diagnose(self.settings, lambda: self.store, self.clock.now())
+
+    def plan_cleanup(self, keep: Retention | None = None) -> Cleanup:
+        """Return what may go; see :func:`orch_notebook.promotion.housekeeping.plan_cleanup`."""
+        upkeep.sweep(self.store, this_owner(), self.clock.now())
+        return plan_cleanup(self.store, self.settings, self.clock.now(), keep)
+
+    def clean_up(self, cleanup: Cleanup) -> int:
+        """Remove what may go, give its space back to the disk, and return how many runs were forgotten."""
+        count = clean_up(self.store, cleanup)
+        if count:
+            self.store.compact()
+        return count
 
     def workers(self) -> list[WorkerRow]:
         """Return the workers that have not said good-bye."""

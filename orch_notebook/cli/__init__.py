@@ -13,14 +13,36 @@ from typing import Any
 
 import typer
 
-from orch_notebook.cli import backfilling, commands, demo, deploying, modules, repeating, secrets, telling, working
+from orch_notebook.cli import (
+    backfilling,
+    commands,
+    demo,
+    deploying,
+    keeping,
+    modules,
+    repeating,
+    secrets,
+    telling,
+    working,
+)
 from orch_notebook.cli.app import app
 from orch_notebook.errors import FlowRunError, OrchError, StoreError
 from orch_notebook.promotion.notebooks import spare_formats
 
 __all__ = ["all_commands", "app", "main"]
 
-COMMANDS = (commands, modules, repeating, working, deploying, backfilling, telling, demo, secrets)
+COMMANDS = (
+    commands,
+    modules,
+    repeating,
+    working,
+    deploying,
+    backfilling,
+    telling,
+    keeping,
+    demo,
+    secrets,
+)
 
 
 def all_commands() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The commands that go on with runs: repeat one from where it failed."""
+"""The commands that go on with runs and hold them against each other: retry, resume, compare."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
-from orch_notebook.cli.app import AsJson, RunId, app, print_json, say
+from orch_notebook.cli.app import AsJson, RunId, app, columns, console, print_json, say
+from orch_notebook.cli.comparing import comparison_table
 from orch_notebook.cli.watching import see_through
+from orch_notebook.errors import UsageError
 from orch_notebook.model.retries import Fate
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.orchestrator import Orchestrator, open_orchestrator
@@ -65,3 +67,53 @@ def _retry(orchestrator: Orchestrator, run_id: str, again: list[str], here: bool
         say(f"Run {made.run_id} waits for a worker. Watch it: orch show {short_id(made.run_id)}")
         if not orchestrator.workers():
             say("No worker is running. Start one: orch worker; or execute it here: --here")
+
+
+@app.command()
+def resume(
+    run_id: RunId,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="What the run asks for.")
+    ] = None,
+    here: Here = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a run that waits for somebody, or that did not end well.
+
+    A run that was paused or suspended goes on, with the answer it asks for. One that failed, crashed or was cancelled
+    is repeated from there, as 'orch retry' does.
+    """
+    with open_orchestrator() as orchestrator:
+        found = orchestrator.show(run_id)
+        if found.state.is_final:
+            if parameter:
+                raise UsageError(f"Run {short_id(found.run_id)} has ended and asks for nothing: leave -p out.")
+            _retry(orchestrator, found.run_id, [], here, as_json)
+            return
+        going = orchestrator.resume(found.run_id, parameter or [])
+        if as_json:
+            print_json(going.to_json())
+        else:
+            say(f"Run {going.run_id} goes on. Watch it: orch show {short_id(going.run_id)}")
+
+
+@app.command()
+def compare(
+    before: Annotated[str, typer.Argument(metavar="RUN", help="The one run.")],
+    after: Annotated[str, typer.Argument(metavar="OTHER", help="The other run.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what tells one run from another.
+
+    Parameters, states and durations of tasks, recorded values, artifacts, and the cells that differ.
+    """
+    with open_orchestrator() as orchestrator:
+        found = orchestrator.compare(before, after)
+    if as_json:
+        print_json(found.to_json())
+        return
+    console.print(comparison_table(found, columns()))
+    if found.source:
+        say("\nSource")
+        for line in found.source:
+            say(f"  {line}")

@@ -36,10 +36,12 @@ __all__ = [
     "backfill_table",
     "backfills_table",
     "deployments_table",
+    "fit",
     "local",
     "messages_table",
     "run_view",
     "runs_table",
+    "state_text",
     "versions_table",
 ]
 

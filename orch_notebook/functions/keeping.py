@@ -11,7 +11,7 @@ import base64
 import pickle
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from types import FunctionType
@@ -77,6 +77,8 @@ class Keeper:
         self._table = Fingerprints()
         self._sources: dict[int, tuple[Any, str]] = {}
         self._lock = threading.Lock()
+        #: Whether results are kept of tasks that do not say so themselves; None for as is usual.
+        self.persist: bool | None = None
         #: What earlier attempts left, by key; each is used once.
         self.earlier: dict[str, deque[Kept]] = {}
         #: The keys of task runs by name: what they returned counts as that when it is passed on.
@@ -94,11 +96,11 @@ class Keeper:
                 self.earlier.setdefault(key, deque()).extend(kept)
             self.done = {}
 
-    def inherit(self, run: FlowRun) -> None:
-        """Offer what an earlier run of the line completed."""
+    def inherit(self, run: FlowRun, again: Collection[str] = ()) -> None:
+        """Offer what an earlier run of the line completed, but for tasks that are to run again."""
         for task in run.tasks:
             key = task.details.get("key")
-            if key is None or task.state.type is not StateType.COMPLETED:
+            if key is None or task.state.type is not StateType.COMPLETED or task.name in again:
                 continue
             found = self._restore(key, task.details)
             if found is not None:
@@ -125,7 +127,8 @@ class Keeper:
         policy = options.cache_policy
         if options.cache_key_fn is not None:
             policy = (policy or CachePolicy()) + CachePolicy(functions=(options.cache_key_fn,))
-        if policy is None and options.persist_result is False:
+        is_wanted = self.persist if options.persist_result is None else options.persist_result
+        if policy is None and is_wanted is False:
             return None
         if policy is not None and policy.is_off:
             return None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -93,6 +94,8 @@ class RoutingClient(PapermillNotebookClient):  # type: ignore[misc]
     def execute(self, **_: Any) -> NotebookNode:
         """Run the cells in the kernel, which is ready."""
         self.reset_execution_trackers()
+        # An Output widget writes down what it catches in a state that is only there where states are stored.
+        self.widget_state: dict[str, dict[str, Any]] = defaultdict(dict)
         self.papermill_execute_cells()
         # A notebook that has been saved by a front end knows its language.
         self.nb.metadata.setdefault("language_info", self.kernel.info.get("language_info", {}))

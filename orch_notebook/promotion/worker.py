@@ -16,8 +16,10 @@ from datetime import datetime, timedelta
 
 from orch_notebook.errors import StoreError
 from orch_notebook.model.states import StateType
+from orch_notebook.promotion.crashed import tell_crashed
 from orch_notebook.promotion.due import materialise
 from orch_notebook.promotion.following import follow_ends, watch_runs
+from orch_notebook.promotion.housekeeping import Keeper
 from orch_notebook.promotion.launching import Launch, Launcher, launch_process
 from orch_notebook.promotion.messages import Messenger
 from orch_notebook.promotion.monitoring import Tally
@@ -106,6 +108,7 @@ class Worker:
         self._beat_at: datetime | None = None
         self._watched_at: datetime | None = None
         self._messenger = Messenger(store, self._clock)
+        self._keeper = Keeper(store, settings, self._clock)
 
     @property
     def performing(self) -> int:
@@ -143,6 +146,7 @@ class Worker:
         finally:
             self._spares.close()
             self._messenger.close()
+            self._keeper.wait()
             with suppress(StoreError):
                 self._store.remove_worker(self.owner)
 
@@ -176,6 +180,7 @@ class Worker:
             self._finish(launch)
         for run_id in sweep(self._store, self.owner, now, self._launches, self._stalled):
             logger.warning("Run %s was lost by its owner and has been ended as CRASHED.", run_id)
+            tell_crashed(self._store, self._settings, self._store.run(run_id))
         reach("tick.swept")
         next_at = materialise(self._store, now, self._settings.late)
         make_way(self._store, self.owner, now)
@@ -185,6 +190,7 @@ class Worker:
             self._watched_at = now
             watch_runs(self._store, now)
         told_at = self._messenger.look(now)
+        self._keeper.look(now)
         if not self._is_draining:
             self._claim(now)
             self._spares.tend()
@@ -259,4 +265,5 @@ class Worker:
             logger.warning("Run %s belongs to another worker now; nothing of it is written here.", launch.lease.run_id)
         else:
             self.tally.ended[run.state.name] += 1
+            tell_crashed(self._store, self._settings, run)
             logger.info("Run %s (%s): %s. %s", run.run_id, run.flow, run.state.name, run.state.message)

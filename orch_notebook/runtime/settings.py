@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orch_notebook.errors import UsageError
+from orch_notebook.model.retention import Retention
 from orch_notebook.model.sizes import parse_size
 from orch_notebook.model.tasks import RUNNER_WORDS, RUNNERS, read_resources
 from orch_notebook.runtime.files import make_private_folder
@@ -35,6 +36,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ORCH_LEASE", "9", "Seconds without a heartbeat after which a run counts as lost."),
     Setting("ORCH_LATE", "15", "Seconds past its due time after which a run that has not started is Late."),
     Setting("ORCH_LOG_LIMIT", "1000000", "Characters of output kept per attempt of a task; the rest is counted."),
+    Setting("ORCH_KEEP", "", "How long runs are kept: 30d, 100 (the newest of each), or 30d,100; without it, forever."),
     Setting("ORCH_COPIES", "2000000000", "Bytes of disk that a session may use for copies of versions changed since."),
     Setting("ORCH_MEMORY_LIMIT", "", "Memory that a run may take whose deployment sets no limit: 512MB, 2GB."),
     Setting("ORCH_SECRET_KEY", "", "Key that encrypts the secrets; by default the file secret.key of the home."),
@@ -75,6 +77,8 @@ class Settings:
         Seconds past its due time after which a waiting run is Late.
     log_limit : int
         Characters of output kept per attempt.
+    keep : Retention
+        How long runs are kept that belong to no deployment with a rule of its own.
     copies : int
         Bytes of disk that a session may use for copies of versions.
     memory : int or None
@@ -95,6 +99,7 @@ class Settings:
     lease: float = 9.0
     late: float = 15.0
     log_limit: int = 1_000_000
+    keep: Retention = field(default_factory=Retention)
     copies: int = 2_000_000_000
     memory: int | None = None
     secret_key: str | None = field(default=None, repr=False)
@@ -134,6 +139,7 @@ class Settings:
             lease=number("ORCH_LEASE"),
             late=number("ORCH_LATE"),
             log_limit=int(number("ORCH_LOG_LIMIT")),
+            keep=Retention.parse(values["ORCH_KEEP"]),
             copies=int(number("ORCH_COPIES")),
             memory=parse_size(values["ORCH_MEMORY_LIMIT"]) if values["ORCH_MEMORY_LIMIT"] else None,
             secret_key=values["ORCH_SECRET_KEY"] or None,

@@ -55,6 +55,9 @@ def test_after_a_kill_only_what_had_not_completed_is_run(orch, tmp_path, monkeyp
     while len(lines(tmp_path)) < 4 and time.monotonic() < give_up_at:
         time.sleep(0.02)
     _, kernel, run_id = lines(tmp_path)[3]
+    shown: dict[str, str] = {}
+    while shown.get("hold") != "Running" and time.monotonic() < give_up_at:  # what is not stored yet dies, too
+        shown = {task["name"]: task["state"]["name"] for task in orch("show", run_id, "--json").json["tasks"]}
     parent = Path(f"/proc/{kernel}/stat").read_text().rpartition(")")[2].split()[1]
     for pid in (parent, kernel):  # the process of the run, and its kernel
         os.kill(int(pid), signal.SIGKILL)
@@ -74,3 +77,8 @@ def test_after_a_kill_only_what_had_not_completed_is_run(orch, tmp_path, monkeyp
     put_out = ["".join(o.get("text") or o["data"]["text/plain"]) for cell in cells for o in cell["outputs"][1:]]
     assert put_out[:2] == ["loaded 30000\n", "(14999, -1.0)"]
     assert "--from TASK" in orch("retry", made["run_id"]).err
+    assert "--from TASK" in orch("resume", made["run_id"]).err
+    compared = orch("compare", run_id, made["run_id"], "--json").json
+    assert compared["tasks"][0]["states"] == ["Completed", "Cached"]
+    assert (compared["parameters"], compared["source"]) == ({}, [])
+    assert "differs" in orch("compare", run_id, made["run_id"]).out

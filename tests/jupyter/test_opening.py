@@ -98,6 +98,13 @@ def test_a_failed_run_is_opened_mended_and_finished(failed, tmp_path):
     notes = {task.name: task.details.get("note", "") for task in made.tasks}
     assert "mended after run " + run_id[-8:] in notes["fit"]
     assert "mended" not in notes["tell"]
+    compared = orchestrator.compare(run_id, made.run_id)
+    assert compared.source[0] == "cell 6"
+    assert "    +mean = rows.mean() / count" in compared.source
+    assert [(pair.name, *pair.states) for pair in compared.tasks][3:] == [
+        ("fit", "Failed", "Completed"),
+        ("tell", "UpstreamFailed", "Completed"),
+    ]
     executed = [str(cell.source) for cell in read_notebook(orchestrator.store.plan(made.run_id).snapshot).cells]
     assert (executed[5], executed[4]) == (MENDED, CELLS[4])
 

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from orch_notebook.errors import NotebookError, NotFound, ParameterError, ScheduleError, UsageError
+from orch_notebook.model.chains import After
 from orch_notebook.model.differences import compare_deployments
+from orch_notebook.model.notices import Notice, write_message
 from orch_notebook.model.policies import CatchUp
 from orch_notebook.model.schedules import Cron, Interval, Once
 from orch_notebook.model.states import StateType
 from orch_notebook.promotion import due as due_times
-from orch_notebook.promotion.deployments import find, pause, promote, roll_back, submit, trigger
+from orch_notebook.promotion.deployments import find, pause, promote, remove, roll_back, submit, trigger
+from orch_notebook.promotion.diagnosis import diagnose
 from orch_notebook.promotion.due import materialise
 from orch_notebook.promotion.notebooks import cells_of, read_notebook
 from orch_notebook.promotion.terms import Terms, Timed, read_schedules
@@ -390,3 +393,29 @@ def test_a_pause_keeps_its_reason(store, settings, nightly, clock):
     nightly()
     assert pause(store, settings, clock.now(), "nightly", True, "the source is down").pause_reason
     assert pause(store, settings, clock.now(), "nightly", False).pause_reason == ""
+
+
+def test_doctor_looks_at_what_deployments_stand_on(store, settings, clock, book, tmp_path):
+    """A snapshot, a kernel or a deployment to start after that is gone is told with its deployment, and what to do."""
+    promote(store, settings, clock.now(), book, "load")
+    made = promote(store, settings, clock.now(), book, "report", terms=Terms(starts_after=(After("load"),)))
+
+    def problems():
+        found = diagnose(settings, lambda: store, clock.now())
+        return [
+            finding.text for finding in found if finding.subject in ("deployments", "messages") and not finding.is_well
+        ]
+
+    assert problems() == []
+    remove(store, settings, clock.now(), "me", "load")
+    odd = replace(made, name="odd", starts_after=(), plan=replace(made.plan, kernel="no-such-kernel"))
+    store.save_deployment(odd)
+    store.save_deployment(replace(made, name="lost", starts_after=(), plan=replace(made.plan, snapshot="/gone.ipynb")))
+    message = write_message(Notice("x://secret"), "failed", "r", "odd", clock.now())
+    store.file_messages([message])
+    store.claim_message(message, clock.now())
+    store.settle_message(message, "waiting", due_at=clock.now(), error="No answer.")
+    lost, kernel, chain, unsent = problems()
+    assert ("/gone.ipynb is gone; promote it again" in lost, "no-such-kernel" in kernel) == (True, True)
+    assert "starts after 'load', which there is not" in chain
+    assert ("1 not sent" in unsent, "secret" in unsent) == (True, False)

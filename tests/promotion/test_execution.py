@@ -120,6 +120,7 @@ CELLS = [
     "import ipywidgets\nipywidgets.IntSlider()",
     "from IPython.display import clear_output\nprint('gone')\nclear_output()\nprint('stays')",
     "6 * 7",
+    "caught = ipywidgets.Output()\nwith caught:\n    print('caught')\nprint('beside')",
 ]
 
 
@@ -175,7 +176,7 @@ def test_progress_speaks_of_the_original_cells(success):
     """Every cell that runs is told once, by its index in the original; injected, blank and skipped ones are not."""
     _, _, told, _ = success
     started = [(index, cell_id) for what, index, cell_id in (entry[:3] for entry in told.said) if what == "started"]
-    ran = [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15]
+    ran = [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 16]
     assert started == [(index, f"c{index}") for index in ran]
     assert [entry[1] for entry in told.said if entry[0] == "ended"] == ran
     assert all(entry[2] is None for entry in told.said if entry[0] == "ended")
@@ -261,6 +262,12 @@ def test_no_widget_state_is_stored(success):
     (slider,) = cell_of(notebook, 13).outputs
     assert list(slider.data) == ["text/plain"]
     assert slider.data["text/plain"].startswith("IntSlider(")
+
+
+def test_what_an_output_widget_catches_is_the_widgets(success):
+    """A cell whose widget catches output, as those of ``interact`` do, runs like any other."""
+    _, notebook, _, _ = success
+    assert "beside\n" in texts(cell_of(notebook, 16))
 
 
 def test_a_failing_cell_ends_the_notebook(tmp_path):

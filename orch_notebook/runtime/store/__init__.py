@@ -351,6 +351,40 @@ class Store(Protocol):
         """Return what ``orch doctor`` shows: kind, place, version, size."""
         ...
 
+    # forgetting
+    def whole_runs(self) -> list[tuple[FlowRun, bool]]:
+        """Return every run that is no part of another, newest first, each with whether it may be forgotten."""
+        ...
+
+    def run_ids(self) -> set[str]:
+        """Return the id of every run."""
+        ...
+
+    def run_bytes(self, run_id: str) -> int:
+        """Return about how many bytes are kept of a run and of those that are parts of it."""
+        ...
+
+    def forget_run(self, run_id: str) -> bool:
+        """Remove a run that has ended, its parts, and all that was written about them; False if it goes on."""
+        ...
+
+    def snapshots_used(self, without: set[str]) -> set[str]:
+        """Return the paths of what deployments, their versions and runs execute; runs in `without` do not count."""
+        ...
+
+    def compact(self) -> None:
+        """Give the space of what was removed back to the disk, where the database does not do so by itself."""
+        ...
+
+    @property
+    def migrated_from(self) -> int:
+        """The schema that was found when the store was opened, 0 if it was made then."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many rows of each kind there are."""
+        ...
+
     def close(self) -> None:
         """Close every connection."""
         ...

@@ -199,7 +199,7 @@ class PostgresStore(SqlStore):
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
             connection.execute("CREATE TABLE IF NOT EXISTS orch_schema (version INTEGER NOT NULL)")
             row = connection.execute("SELECT max(version) AS version FROM orch_schema").fetchone()
-            version = int(row["version"] or 0)
+            version = self.migrated_from = int(row["version"] or 0)
             if version > newest:
                 raise StoreUnavailable(
                     f"The store {self.place} was written by a newer version of orch_notebook (schema {version}, this "

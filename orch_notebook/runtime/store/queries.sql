@@ -427,11 +427,93 @@ WHERE backfill IS NOT NULL AND (backfill LIKE :part || '%' OR backfill LIKE '%' 
 INSERT INTO recorded (run_id, name, value, task, at) VALUES (:run_id, :name, :value, :task, :now)
 ON CONFLICT (run_id, name) DO UPDATE SET value = excluded.value, task = excluded.task, at = excluded.at;
 
+-- name: select_counts
+-- Safe: reads.
+SELECT 'runs' AS kind, count(*) AS count FROM runs
+UNION ALL SELECT 'task runs', count(*) FROM task_runs
+UNION ALL SELECT 'events', count(*) FROM events
+UNION ALL SELECT 'log lines', count(*) FROM logs
+UNION ALL SELECT 'deployments', count(*) FROM deployments
+UNION ALL SELECT 'messages', count(*) FROM messages
+UNION ALL SELECT 'artifacts', count(*) FROM artifacts;
+
 -- name: select_recorded
 -- Safe: reads.  What a run recorded, or each of a backfill's.
 SELECT * FROM recorded
 WHERE run_id = :run_id OR run_id IN (SELECT run_id FROM runs WHERE backfill IS NOT NULL AND backfill = :backfill)
 ORDER BY at, name;
+
+-- name: select_whole_runs
+-- Safe: reads; delete_run decides again.
+SELECT runs.*, CASE WHEN owner IS NULL AND ended_at IS NOT NULL AND (deployment IS NULL OR is_followed = 1)
+    THEN 1 ELSE 0 END AS may_go
+FROM runs WHERE parent_run_id IS NULL ORDER BY created_at DESC, run_id DESC;
+
+-- name: select_run_ids
+-- Safe: reads.
+SELECT run_id FROM runs;
+
+-- name: select_run_bytes$
+-- Safe: reads.
+SELECT sum(bytes) FROM (
+    SELECT sum(200 + length(coalesce(data, '')) + length(coalesce(message, ''))) AS bytes FROM events
+    WHERE run_id = :run_id OR run_id IN (SELECT run_id FROM runs WHERE parent_run_id = :run_id)
+    UNION ALL
+    SELECT sum(60 + length(text)) FROM logs
+    WHERE run_id = :run_id OR run_id IN (SELECT run_id FROM runs WHERE parent_run_id = :run_id)
+    UNION ALL SELECT sum(500 + length(parameters) + length(coalesce(plan, ''))) FROM runs
+    WHERE run_id = :run_id OR parent_run_id = :run_id
+) AS parts;
+
+-- name: delete_run!
+-- Safe: only a run that has ended and that nobody owns; whoever would own it again finds no row.
+DELETE FROM runs WHERE run_id = :run_id AND owner IS NULL AND ended_at IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM runs AS part WHERE part.parent_run_id = :run_id AND part.owner IS NOT NULL);
+
+-- name: select_parts
+-- Safe: reads, in the transaction that has deleted the whole.
+SELECT run_id FROM runs WHERE parent_run_id = :run_id;
+
+-- name: delete_parts!
+-- Safe: as select_parts.
+DELETE FROM runs WHERE parent_run_id = :run_id;
+
+-- name: delete_events_of!
+-- Safe: as select_parts.
+DELETE FROM events WHERE run_id = :run_id;
+
+-- name: delete_task_runs_of!
+-- Safe: as select_parts.
+DELETE FROM task_runs WHERE run_id = :run_id;
+
+-- name: delete_logs_of!
+-- Safe: as select_parts.
+DELETE FROM logs WHERE run_id = :run_id;
+
+-- name: delete_requests_of!
+-- Safe: as select_parts.
+DELETE FROM requests WHERE run_id = :run_id;
+
+-- name: delete_recorded_of!
+-- Safe: as select_parts.
+DELETE FROM recorded WHERE run_id = :run_id;
+
+-- name: delete_artifacts_of!
+-- Safe: as select_parts.
+DELETE FROM artifacts WHERE run_id = :run_id;
+
+-- name: delete_messages_of!
+-- Safe: as select_parts; what waits to be sent is sent.
+DELETE FROM messages WHERE run_id = :run_id AND state <> 'waiting';
+
+-- name: select_plans
+-- Safe: reads.
+SELECT run_id, plan FROM runs WHERE plan IS NOT NULL
+UNION ALL SELECT '' AS run_id, plan FROM deployments;
+
+-- name: select_all_versions
+-- Safe: reads.
+SELECT data FROM deployment_versions;
 
 -- name: ask!
 -- Safe: one statement; what is answered stays so, and a repetition takes over what is not.

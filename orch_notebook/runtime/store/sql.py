@@ -21,6 +21,7 @@ from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.store import Lease, LogLine, WorkerRow, rows
 from orch_notebook.runtime.store.following import Following
+from orch_notebook.runtime.store.retiring import Retiring
 from orch_notebook.runtime.store.shelves import Shelves
 
 __all__ = ["SqlStore", "migrations", "queries"]
@@ -45,9 +46,11 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-class SqlStore(Shelves, Following):
+class SqlStore(Shelves, Following, Retiring):
     """Facts in a database; see :class:`Store` for what each verb promises."""
 
+    #: The schema that was found when the store was opened, 0 if it was made then.
+    migrated_from: int = 0
     #: What the driver raises where a key is taken.
     _conflict: type[Exception]
 
@@ -58,6 +61,11 @@ class SqlStore(Shelves, Following):
     @abstractmethod
     def describe(self) -> Mapping[str, Any]:
         """Return what ``orch doctor`` shows: kind, place, version, size."""
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows of each kind there are."""
+        with self._read() as connection:
+            return {row["kind"]: row["count"] for row in self._queries.select_counts(connection)}
 
     @abstractmethod
     def close(self) -> None:

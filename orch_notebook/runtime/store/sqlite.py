@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from orch_notebook.errors import StoreError, StoreUnavailable
+from orch_notebook.runtime.filesystems import network_kind
 from orch_notebook.runtime.store.sql import SqlStore, migrations, queries
 
 __all__ = ["SqliteStore"]
@@ -41,7 +42,7 @@ class SqliteStore(SqlStore):
     Raises
     ------
     StoreUnavailable
-        The file is locked, read-only, damaged, on a full disk, or written by a newer version.
+        The file is locked, read-only, damaged, on a full disk or a network, or written by a newer version.
     """
 
     _conflict = sqlite3.IntegrityError
@@ -57,6 +58,12 @@ class SqliteStore(SqlStore):
         self._queries = queries("sqlite3")
         try:
             with self._plainly():
+                if kind := network_kind(self.path.parent):
+                    raise StoreUnavailable(
+                        f"The store {self.path} would lie on a network file system ({kind}), where SQLite's locks do "
+                        "not hold and its file gets damaged. Set ORCH_HOME to a folder on a local disk; where several "
+                        "machines share a store, set ORCH_DATABASE_URL to a PostgreSQL database."
+                    )
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if not self.path.exists():
                     os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -155,6 +162,7 @@ class SqliteStore(SqlStore):
         newest = steps[-1][0]
         with self._connection() as connection:
             version = connection.execute("PRAGMA user_version").fetchone()["user_version"]
+            self.migrated_from = version
             if version > newest:
                 raise StoreUnavailable(
                     f"The store {self.path} was written by a newer version of orch_notebook (schema {version}, this "
@@ -206,6 +214,12 @@ class SqliteStore(SqlStore):
             "bytes": self.path.stat().st_size,
             "check": check,
         }
+
+    def compact(self) -> None:
+        """Give the space of what was removed back to the disk."""
+        with self._plainly(), self._connection() as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close every connection."""
