@@ -11,7 +11,7 @@ import base64
 import pickle
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from types import FunctionType
@@ -94,11 +94,11 @@ class Keeper:
                 self.earlier.setdefault(key, deque()).extend(kept)
             self.done = {}
 
-    def inherit(self, run: FlowRun) -> None:
-        """Offer what an earlier run of the line completed."""
+    def inherit(self, run: FlowRun, again: Collection[str] = ()) -> None:
+        """Offer what an earlier run of the line completed, but for tasks that are to run again."""
         for task in run.tasks:
             key = task.details.get("key")
-            if key is None or task.state.type is not StateType.COMPLETED:
+            if key is None or task.state.type is not StateType.COMPLETED or task.name in again:
                 continue
             found = self._restore(key, task.details)
             if found is not None:

@@ -149,8 +149,9 @@ class Performance:
         )
         chain = _line(home, earlier)
         self.keeper = Keeper(home, self.run, chain[-1].run_id if chain else self.run.run_id)
+        again = _again(home, run, chain[0]) if chain else frozenset()
         for each in chain:
-            self.keeper.inherit(each)
+            self.keeper.inherit(each, again)
         if history:
             self.keeper.inherit(home.store.run(run.run_id) or run)
         else:
@@ -656,6 +657,13 @@ def _shown(value: Any) -> Any:
         return repr(value)[:200]
     except Exception:  # noqa: BLE001 - the value's own code
         return f"<{type(value).__name__}>"
+
+
+def _again(home: Home, run: FlowRun, earlier: FlowRun) -> frozenset[str]:
+    """Return the task runs of an earlier attempt that somebody wants to run again, and those that come from them."""
+    plan, graph = home.store.plan(run.run_id), earlier.graph
+    wanted = [name for name in (plan.again if plan is not None else ()) if name in graph.by_name]
+    return frozenset(name for task in wanted for name in graph.reach(task, graph.successors))
 
 
 def _line(home: Home, run: FlowRun | None) -> list[FlowRun]:

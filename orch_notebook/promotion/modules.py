@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, OrchError, StoreError, UsageError
 from orch_notebook.functions.background import TaskCall
-from orch_notebook.functions.entrypoints import Entrypoint, pin
+from orch_notebook.functions.entrypoints import Entrypoint, pin, read_entrypoint
 from orch_notebook.functions.flow_runs import FlowCall
 from orch_notebook.functions.flows import FunctionFlow
 from orch_notebook.functions.loading import load
@@ -29,14 +29,15 @@ from orch_notebook.model.parameters import Parameter
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.stopping import Stop
-from orch_notebook.promotion.terms import Terms
+from orch_notebook.promotion.terms import Given, Terms, read_given
 from orch_notebook.runtime.hiding import hidden_output
 from orch_notebook.runtime.home import Home, close_homes, open_home
+from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
 from orch_notebook.runtime.vault import learn_secrets
 
-__all__ = ["Planned", "perform_flow", "perform_here", "place_of", "plan_flow"]
+__all__ = ["Planned", "perform_flow", "perform_here", "perform_now", "place_of", "plan_flow"]
 
 logger = logging.getLogger("orch_notebook")
 
@@ -84,6 +85,33 @@ def place_of(plan: Plan) -> Entrypoint:
     """Return the place of the flow that a plan executes."""
     module, _, name = plan.entrypoint.rpartition(":")
     return Entrypoint(Path(plan.notebook), module, name)
+
+
+def perform_now(
+    settings: Settings, flow: str, parameters: Given, timeout: float | None, begun: Callable[[str], object]
+) -> str:
+    """Perform a flow of a module in this thread, which tells `begun` its run's id; return that id when it has ended.
+
+    Its module is pinned, so that the run can be repeated from where it failed.
+
+    Raises
+    ------
+    ModuleError, ParameterError
+        There is no such flow, its module cannot be loaded, or a parameter is not what it takes.
+    """
+    planned = plan_flow(settings, read_entrypoint(flow), Terms(timeout=timeout))
+    given = read_given(planned.schema, parameters, taker="flow")
+    found = planned.flow if timeout is None else planned.flow.with_options(timeout_seconds=timeout)
+    home = open_home()
+    ids: list[str] = []
+
+    def tell(run_id: str) -> None:
+        ids.append(run_id)
+        home.store.plan_run(Lease(run_id, this_owner(), 1, home.clock.now()), planned.plan)
+        begun(run_id)
+
+    found.prepared(given, tell).run()
+    return ids[0]
 
 
 def perform_flow(run: FlowRun, plan: Plan, lease: Lease, stop: Stop) -> State:

@@ -234,7 +234,18 @@ class CellProgram:
             made = body.all_bound() if effects.rebinds else body.bound(self._made(cell.name))
             seconds = time.monotonic() - began
             self._publish(cell.name, made, self._made_by(cell.name), seconds)
+        given.clear()
+        self._let_die(cell.name)
         return made, note, seconds
+
+    def _let_die(self, task: str) -> None:
+        """Let go at once of what a task has deleted, where the notebook says what is to happen then."""
+        gone = self._wiring.effects[task].deletes
+        with self._lock:
+            for version in self._bound(task) if gone else ():
+                value = self._kept.versions.get(version) if version[0] in gone and self._readers[version] == 1 else None
+                if getattr(type(value), "__module__", "") == "__main__" and hasattr(value, "__del__"):
+                    self._kept.leave(version, is_wanted=False)
 
     def _given(self, task: str) -> dict[str, Any]:
         """Return what a task takes in, by name: versions, and what the environment held when the run began."""

@@ -22,6 +22,11 @@ from orch_notebook import (
     task_input_hash,
 )
 from orch_notebook.errors import NotFound, UsageError
+from orch_notebook.model.deployments import Plan
+from orch_notebook.promotion.upkeep import next_attempt
+from orch_notebook.runtime.home import open_home
+from orch_notebook.runtime.owners import this_owner
+from orch_notebook.runtime.store import Lease
 from tests.functions.conftest import PATIENCE, in_time
 
 calls: list[object] = []
@@ -365,3 +370,25 @@ def test_what_cannot_be_compared_always_runs(stored) -> None:
         in_time(flow(lambda: recorded(threading.Lock())))
     assert len(calls) == 2
     assert "its input 'lock' cannot be pickled" in stored.run().tasks[0].details["note"]
+
+
+def test_a_task_that_was_asked_for_runs_again_and_what_comes_from_it():
+    """``orch retry --from load``: what rests on it runs, though its key is the same; other results are loaded."""
+
+    @flow
+    def report(n: int = 3):
+        found = total(load(n)), total([1] * 9)
+        fail_until(2)
+        return found
+
+    report(return_state=True)
+    home = open_home()
+    (earlier,) = home.store.runs()
+    assert calls == [("load", 3), ("total", 3), ("total", 9), "fail"]
+    now = home.clock.now()
+    made, expires_at = next_attempt(earlier, now, now), now + timedelta(seconds=60)
+    plan = Plan("etl.py", "etl.py", ".", entrypoint="etl:report", again=("load",))
+    home.store.create_run(made, plan=plan, owner=this_owner(), lease_expires_at=expires_at)
+    claimed = report.claimed(made, Lease(made.run_id, this_owner(), 1, expires_at), home.store.run(earlier.run_id))
+    assert claimed.run().result() == (3, 9)
+    assert calls[4:] == [("load", 3), ("total", 3), "fail"]

@@ -377,6 +377,15 @@ def test_a_last_expression_may_bind_a_name(late) -> None:
     assert shown == 20 and (globals_ if late else locals_)["n"] == 2
 
 
+def test_what_is_deleted_dies_in_the_task_that_deletes_it() -> None:
+    """When its last name goes, and not when the run is over."""
+    source = "class T:\n    def __del__(self): log.append(n)\n"
+    cells = ["a = T()", "b = a", "n = 1\ndel a\nm = len(log)", "n = 2\ndel b", "x = list(log)"]
+    notebook = Notebook(*cells, plain=source, log=[], n=0)
+    notebook.run()
+    assert (notebook.names["m"], notebook.names["x"]) == (0, [2])
+
+
 def test_a_cell_that_may_bind_any_name_may_take_it_away() -> None:
     """What ``exec`` deletes, as ``%reset`` does, is there for nobody below and not when the run is over."""
     notebook = Notebook("x = 1", "exec(code)", "is_there = 'x' in globals()", code="del x")

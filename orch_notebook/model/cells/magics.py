@@ -61,6 +61,8 @@ def call_magic(frame: Frame, node: ast.Call, magic: str, line: str, body: str, *
     elif what == "code":
         run_text(frame, magic, line, body)
     elif what == "names":
+        # IPython colours sources with one object for all.
+        frame.summary.exclusive.add("inspector")
         for word in line.split():
             if (name := word.strip("?").partition(".")[0]).isidentifier():
                 frame.read_if_there(name)

@@ -109,8 +109,7 @@ def do_delete(frame: Frame, node: ast.Delete) -> None:
     for target in node.targets:
         for part in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
             if isinstance(part, ast.Name):
-                if frame.tags:
-                    call_special(frame, evaluate(frame, as_load(part)), "__del__", node)
+                call_special(frame, evaluate(frame, as_load(part)), "__del__", node)
                 frame.unbind(part.id)
             elif isinstance(part, ast.Attribute | ast.Subscript):
                 receiver = evaluate(frame, part.value)

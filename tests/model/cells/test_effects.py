@@ -382,11 +382,12 @@ def test_what_only_looks_dangerous_is_not_opaque(text: str) -> None:
         ("import matplotlib.pyplot as plt\nfig = plt.figure()\nfig", {"pyplot"}),
         ("import mylib\nmylib.Config(xlabel='x')", {"pyplot"}),
         ("import mylib\nx = mylib.plot_tree(m)", {"pyplot"}),
+        ("get_ipython().run_line_magic('pinfo2', 'f')", {"inspector"}),
         ("x = 1", set()),
     ],
 )
 def test_drawing_is_exclusive(text: str, exclusive: set[str]) -> None:
-    """Cells that draw must never overlap, whether or not they are ordered."""
+    """Cells that draw, or look at sources, must never overlap, whether or not they are ordered."""
     assert analyse(text).exclusive == exclusive
 
 
