@@ -14,10 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
-from orch_notebook.functions.entrypoints import read_entrypoint
-from orch_notebook.functions.loading import load
 from orch_notebook.functions.resuming import resume
-from orch_notebook.functions.schemas import parameters_of
 from orch_notebook.model.comparisons import Comparison
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.events import Event, LogWritten, RunCreated
@@ -40,10 +37,11 @@ from orch_notebook.promotion.following import values_of
 from orch_notebook.promotion.housekeeping import Cleanup, clean_up, plan_cleanup
 from orch_notebook.promotion.html import write_html
 from orch_notebook.promotion.launching import STARTING, Launch, launch_process
+from orch_notebook.promotion.modules import perform_now
 from orch_notebook.promotion.opening import Continuation, Opening, mend, open_run
 from orch_notebook.promotion.retrying import continued, foresee_retry, repeated_already, retry
 from orch_notebook.promotion.spares import Environment, Spares, environment_of, environment_of_run
-from orch_notebook.promotion.terms import Given, read_given
+from orch_notebook.promotion.terms import Given
 from orch_notebook.runtime.attempts import Attempts, open_attempts
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
@@ -91,6 +89,10 @@ class Execution:
     def is_over(self) -> bool:
         """Whether the process has ended."""
         return self._launch.ended.is_set()
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for its end, for so long at most; whether it came."""
+        return self._launch.ended.wait(seconds)
 
     def cancel(self) -> None:
         """Ask for its end; its kernel is interrupted, and killed if that does not help."""
@@ -828,18 +830,7 @@ class Orchestrator:
         KeyboardInterrupt
             It was interrupted, and is cancelled.
         """
-        found = load(read_entrypoint(flow))
-        given = read_given(parameters_of(found.fn), parameters or {}, taker="flow")
-        if timeout is not None:
-            found = found.with_options(timeout_seconds=timeout)
-        ids: list[str] = []
-
-        def tell(run_id: str) -> None:
-            ids.append(run_id)
-            begun(run_id)
-
-        found.prepared(given, tell).run()
-        return self.show(ids[0])
+        return self.show(perform_now(self.settings, flow, parameters or {}, timeout, begun))
 
     def export_html(self, run: FlowRun, target: Path | None = None) -> Path:
         """Write a run's executed notebook as one HTML file, beside it if no target is named.

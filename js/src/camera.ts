@@ -2,7 +2,7 @@
 // out anew; only the part of it that is shown changes.
 
 /** A drawing's words can be read down to this size. */
-const READABLE = 0.62;
+const READABLE = 0.55;
 const NEAREST = 2.5;
 const TALLEST = 520;
 const SHORTEST = 120;

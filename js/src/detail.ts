@@ -96,7 +96,7 @@ export class DetailView {
     const task = topology!.tasks[selected]!;
     const face = this.store.tasks[selected]!;
     const mine = detail?.task === selectedName ? detail : null;
-    const next = JSON.stringify([task, face.attempt, face.remark, mine?.waits, usual[selected]]);
+    const next = JSON.stringify([task, face.attempt, face.remark, mine?.waits, mine?.traceback.length, usual[selected]]);
     if (next === this.shown && this.facts.childElementCount) return;
     this.shown = next;
     this.facts.replaceChildren();
@@ -111,7 +111,8 @@ export class DetailView {
     this.fact("usually", seconds != null ? [duration(seconds)] : []);
     this.fact("tags", task.tags.map((name) => chip(name)));
     this.fact("barrier", task.opaque ? [task.opaque] : []);
-    this.fact("remark", face.remark ? [face.remark] : []);
+    // What a traceback ends with is not said twice.
+    this.fact("remark", face.remark && !mine?.traceback.length ? [face.remark] : []);
   }
 
   /** Of a node that stands for several tasks: which of them. */

@@ -13,6 +13,7 @@ interface Box {
   rect: SVGRectElement | null;
   glyph: Element;
   name: string;
+  label: string;
   sub: Element;
   room: number;
 }
@@ -46,7 +47,7 @@ export class Graph implements View {
       { class: "orch-tools", role: "group", "aria-label": "Zoom" },
       tool("+", "Zoom in", () => this.camera.zoom(1.25)),
       tool("−", "Zoom out", () => this.camera.zoom(0.8)),
-      tool("Fit", "Show all of the diagram", () => this.camera.fit()),
+      tool("Fit", "Fit: show all of the diagram", () => this.camera.fit()),
     );
     this.element = h("div", { class: "orch-graph" }, this.place, tools, this.reason);
     this.place.addEventListener("click", (event) => this.choose((event.target as Element).closest(".node")));
@@ -83,6 +84,7 @@ export class Graph implements View {
       rect: group.querySelector("rect"),
       glyph: group.querySelector(".glyph")!,
       name: group.querySelector("title")?.textContent ?? "",
+      label: group.querySelector(".name")?.textContent ?? "",
       sub: group.querySelector(".sub")!,
       room: Number(group.dataset.room),
     }));
@@ -92,7 +94,12 @@ export class Graph implements View {
       to: Number(group.getAttribute("data-to")),
     }));
     this.reachable = 0;
-    for (const { group } of this.boxes) group.setAttribute("role", "button");
+    for (const { group } of this.boxes) {
+      group.setAttribute("role", "button");
+      // What can be seen is its name: the tooltip would be read as a part of it, and so would two texts as one word.
+      group.querySelector("title")?.remove();
+      group.querySelector(".sub")?.before(" ");
+    }
     this.place.append(svg);
     this.camera.look(svg);
   }
@@ -107,7 +114,8 @@ export class Graph implements View {
       box.group.setAttribute("class", classes.filter(Boolean).join(" "));
       box.glyph.setAttribute("d", topology?.shapes[face.tone || "pending"] ?? "");
       this.caption(box, index);
-      box.group.setAttribute("aria-label", [box.name, face.tone, face.sub].filter(Boolean).join(", "));
+      const unseen = [box.name === box.label ? "" : box.name, face.tone === face.sub ? "" : face.tone];
+      box.group.setAttribute("aria-description", unseen.filter(Boolean).join(", "));
     }
     if (nodes.length) this.mark();
   }

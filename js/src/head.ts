@@ -51,7 +51,7 @@ export class Head {
     const buttons = [this.all, this.retry, this.run, this.pause, this.resume, this.cancel];
     this.past.append(this.pastWords, button("Back to the latest", "orch-quiet", () => store.lookAt("")));
     this.element = h(
-      "header",
+      "div",
       {},
       h(
         "div",

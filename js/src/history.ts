@@ -88,7 +88,7 @@ export class History implements View {
     const isToday = new Date(run.at * 1000).toDateString() === new Date().toDateString();
     const day = new Date(run.at * 1000);
     const when = isToday ? timeOfDay(run.at).slice(0, 5) : `${day.getDate()}/${day.getMonth() + 1}`;
-    const made = h("button", { type: "button", class: `orch-run orch-tone-${run.tone}`, "data-run": run.run_id, title: words, "aria-label": `Open the run of ${words}` }, h("span", { class: "orch-lengths" }, bar), this.mini(run.tone), h("span", { class: "orch-dim" }, when));
+    const made = h("button", { type: "button", class: `orch-run orch-tone-${run.tone}`, "data-run": run.run_id, title: words, "aria-label": `${when}: open the run of ${words}` }, h("span", { class: "orch-lengths" }, bar), this.mini(run.tone), h("span", { class: "orch-dim" }, when));
     made.addEventListener("click", () => this.go(run, ""));
     return made;
   }

@@ -8,6 +8,8 @@ const BUSY = 400;
 /** A run that goes on is told of at least every 5 seconds; after so many nobody tells any more. */
 const LOST = 16;
 
+const QUIET = new Set<FromBrowser["type"]>(["hello", "select"]);
+
 type Distribute<T> = T extends unknown ? Omit<T, "id"> : never;
 export type Said = Distribute<FromBrowser>;
 
@@ -37,7 +39,8 @@ export class Link {
   say(said: Said): number {
     const message = { ...said, id: ++this.number } as FromBrowser;
     this.open.set(message.id, message);
-    setTimeout(() => this.open.has(message.id) && this.become("busy"), BUSY);
+    // Nobody waits for what the panel says of its own accord.
+    if (!QUIET.has(message.type)) setTimeout(() => this.open.has(message.id) && this.become("busy"), BUSY);
     try {
       this.post(message);
     } catch {
@@ -53,7 +56,8 @@ export class Link {
       // Messages are handled in order, so what came before has been heard too.
       for (const id of [...this.open.keys()]) if (id <= message.id) this.open.delete(id);
     }
-    if (this.silence === "lost" || (this.silence === "busy" && !this.open.size)) this.become("");
+    const isWaiting = [...this.open.values()].some((open) => !QUIET.has(open.type));
+    if (this.silence === "lost" || (this.silence === "busy" && !isWaiting)) this.become("");
   }
 
   /** Looks whether a run that goes on has become silent. */

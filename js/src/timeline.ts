@@ -59,7 +59,8 @@ export class Timeline implements View {
     const drawn: HTMLElement[] = [];
     spans.forEach((span, index) => {
       const lane = rows[index]!;
-      const bars = this.bars(span, place, critical.has(span.task));
+      // In a lane the time one task waited is the time another ran.
+      const bars = this.bars(span, place, critical.has(span.task)).filter((bar) => spans.length <= MANY || !bar.classList.contains("orch-wait"));
       if (!drawn[lane]) {
         const label = spans.length > MANY ? "" : topology.tasks[span.task]!.name;
         drawn[lane] = h("div", { class: "orch-lane", role: "listitem" }, h("span", { class: "orch-lane-name" }, label), h("span", { class: "orch-track" }));
@@ -139,7 +140,7 @@ export class Timeline implements View {
     const units = length > 120 ? [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 86400] : [1, 2, 5, 10].map((unit) => unit * power);
     const step = units.find((unit) => unit >= rough) ?? units[units.length - 1]!;
     const marks: HTMLElement[] = [];
-    for (let at = 0; at <= length * 0.97; at += step) {
+    for (let at = 0; at <= length * 0.9; at += step) {
       const tick = h("span", {}, at ? duration(at) : "0");
       tick.style.left = `${(100 * at) / length}%`;
       marks.push(tick);
@@ -155,8 +156,7 @@ export class Timeline implements View {
       how,
       h("span", { class: "orch-key orch-key-critical" }),
       `critical path: ${path.join(" → ")}`,
-      h("span", { class: "orch-key orch-key-wait" }),
-      "could begin, and waited for room",
+      ...(count > MANY ? [] : [h("span", { class: "orch-key orch-key-wait" }), "could begin, and waited for room"]),
     );
   }
 

@@ -29,6 +29,13 @@ test("a kernel that does not hear is busy until it does", () => {
   assert.ok(!way.waits("pause"));
 });
 
+test("what the panel says of its own accord makes no kernel busy", () => {
+  const { way } = link();
+  way.say({ type: "hello" });
+  vi.advanceTimersByTime(1000);
+  assert.equal(way.silence, "");
+});
+
 test("a run of which nobody tells any more may be out of date, until somebody does", () => {
   let now = 0;
   const { way } = link(() => now);

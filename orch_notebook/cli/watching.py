@@ -20,9 +20,17 @@ __all__ = ["follow", "follow_backfill", "see_through"]
 EVERY = 0.25
 
 
-def follow(orchestrator: Orchestrator, run_id: str, is_over: Callable[[FlowRun], bool]) -> FlowRun:
-    """Show a run until `is_over` says so; return it as it was then."""
-    pause = threading.Event()
+def follow(
+    orchestrator: Orchestrator,
+    run_id: str,
+    is_over: Callable[[FlowRun], bool],
+    rest: Callable[[float], object] | None = None,
+) -> FlowRun:
+    """Show a run until `is_over` says so; return it as it was then.
+
+    Between two looks ``rest(seconds)`` is called, which may come back as soon as the run has ended.
+    """
+    rest = rest or threading.Event().wait
     if console.is_terminal:
         with Live(console=console, refresh_per_second=8, transient=True) as live:
             while True:
@@ -30,7 +38,7 @@ def follow(orchestrator: Orchestrator, run_id: str, is_over: Callable[[FlowRun],
                 live.update(run_view(run, orchestrator.clock.now(), columns()))
                 if is_over(run):
                     return run
-                pause.wait(EVERY)
+                rest(EVERY)
     said: dict[str, str] = {}
     while True:
         run = orchestrator.show(run_id)
@@ -41,7 +49,7 @@ def follow(orchestrator: Orchestrator, run_id: str, is_over: Callable[[FlowRun],
                 say(f"  {line}")
         if is_over(run):
             return run
-        pause.wait(EVERY)
+        rest(EVERY)
 
 
 def follow_backfill(orchestrator: Orchestrator, backfill_id: str) -> None:
@@ -63,7 +71,7 @@ def see_through(orchestrator: Orchestrator, execution: Execution, as_json: bool)
     is_interrupted = False
     try:
         if not as_json:
-            follow(orchestrator, execution.run_id, lambda _: execution.is_over)
+            follow(orchestrator, execution.run_id, lambda _: execution.is_over, execution.ends_within)
         execution.wait()
     except KeyboardInterrupt:
         is_interrupted = True

@@ -84,7 +84,9 @@ class FlowSource(PanelSource):
         session = self._session
         task_run = next((each for each in run.tasks if each.name == task), None)
         found: list[Kept] = []
-        if task_run is not None and task_run.state.type is StateType.COMPLETED and run is self.current():
+        latest = self.current()
+        is_latest = latest is not None and latest.run_id == run.run_id
+        if task_run is not None and task_run.state.type is StateType.COMPLETED and is_latest:
             found += [value_preview(name, value) for name, value in session.left_by(self.flow_name, task)]
         artifacts = session.orchestrator.artifacts(_home_of(run, task))
         return [*found, *(artifact_preview(each) for each in artifacts if each.task == task)]

@@ -5,15 +5,18 @@ import sqlite3
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from orch_notebook.errors import StoreUnavailable
+from orch_notebook.model.deployments import ScheduleRow
 from orch_notebook.model.events import RunCreated, RunStateChanged
 from orch_notebook.model.policies import Overlap
 from orch_notebook.model.runs import FlowRun, short_id
-from orch_notebook.model.schedules import Interval
+from orch_notebook.model.schedules import Interval, Once
 from orch_notebook.model.states import State, StateType
 from orch_notebook.promotion.deployments import promote, trigger
 from orch_notebook.promotion.launching import Launch
@@ -21,6 +24,7 @@ from orch_notebook.promotion.terms import Terms
 from orch_notebook.promotion.upkeep import cancel
 from orch_notebook.promotion.worker import LOOK_EVERY, Worker
 from orch_notebook.runtime.recovery import recover
+from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
 from orch_notebook.runtime.store.opening import open_store
 from orch_notebook.runtime.store.sqlite import SqliteStore
@@ -414,3 +418,23 @@ def test_what_does_not_finish_in_time_is_handed_back(settings, store, clock, due
     (again,) = store.runs(state="scheduled")
     assert (again.retry_of, again.attempt, again.due_at) == (slow, 1, clock.now())
     assert worker.tally.ended == {"Completed": 1, "Crashed": 1}
+
+
+def test_many_deployments_due_in_one_minute_start_in_due_order(tmp_path, clock, book):
+    """One worker with four slots begins them in the order of their due times, as they were due, and none twice."""
+    count, settings = 200, Settings(tmp_path)
+    with closing(open_store(settings)) as store:
+        first = promote(store, settings, clock.now(), book, "d0", schedules=[], terms=Terms())
+        start = clock.now()
+        order = random.Random(3).sample(range(count), count)
+        for place in order:
+            moment = start + timedelta(seconds=1 + place * 60 / count)
+            rule = Once(moment).to_json()
+            row = ScheduleRow(f"s{place}", f"d{place}", rule, start, moment)
+            store.save_deployment(replace(first, name=f"d{place}", schedules=(row,)))
+        stage = Stage(store, clock, COMPLETED)
+        worker = Worker(store, settings, slots=4, clock=clock, launcher=stage)
+        while len(stage.launched) < count:
+            clock.advance(worker.step())
+        assert [store.run(run_id).deployment for run_id in stage.launched] == [f"d{place}" for place in range(count)]
+        assert names(store) == {"Completed": count}
