@@ -20,9 +20,10 @@ from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.notices import Notice
 from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.retention import Retention
+from orch_notebook.model.sizes import parse_size
 from orch_notebook.model.states import StateType
 from orch_notebook.orchestrator import Orchestrator, open_orchestrator
-from orch_notebook.promotion.terms import Terms, read_schedules
+from orch_notebook.promotion.terms import Terms, read_schedules, read_variables
 
 __all__ = ["app", "perform"]
 
@@ -129,6 +130,10 @@ def deploy(
     on: OnEnding = "completed",
     notify: Notify = None,
     keep: Keep = "",
+    memory_limit: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory a run may take: 512MB, 2GB.")] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Environment variable of its runs; nothing secret.")
+    ] = None,
     track: Annotated[bool, typer.Option("--track", help="Execute the file as it stands at each run.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -154,6 +159,8 @@ def deploy(
             starts_after=tuple(After(each, on) for each in after or ()),
             notify=tuple(map(Notice.parse, notify or ())),
             keep=Retention.parse(keep),
+            memory=parse_size(memory_limit) if memory_limit else None,
+            env=read_variables(env or ()),
             track=track,
         )
         deployment = orchestrator.deployments.promote(

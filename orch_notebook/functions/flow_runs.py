@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, FlowRunTimedOut, ReturnedFailure
@@ -171,6 +172,7 @@ class FlowCall:
             log_prints=bool(flow.options.log_prints),
             stop=self._stop,
         )
+        performance.keeper.persist = flow.options.persist_result
         if flow.retry_policy.retries:
             performance.keeper.remember()
         if task is not None and task.future is not None:
@@ -415,7 +417,7 @@ class FlowCall:
         place = entrypoint_of(self.flow)
         if place is not None and self.claimed is None:
             pinned = pin(place.file, home.settings.folder("snapshots"))
-            plan = Plan(str(place.file), str(pinned), str(place.folder), entrypoint=place.text)
+            plan = Plan(str(place.file), str(pinned), str(Path.cwd()), entrypoint=place.text)
             home.store.plan_run(lease, plan)
         performance.leave(outcome.to_state())
 

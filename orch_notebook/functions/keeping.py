@@ -77,6 +77,8 @@ class Keeper:
         self._table = Fingerprints()
         self._sources: dict[int, tuple[Any, str]] = {}
         self._lock = threading.Lock()
+        #: Whether results are kept of tasks that do not say so themselves; None for as is usual.
+        self.persist: bool | None = None
         #: What earlier attempts left, by key; each is used once.
         self.earlier: dict[str, deque[Kept]] = {}
         #: The keys of task runs by name: what they returned counts as that when it is passed on.
@@ -125,7 +127,8 @@ class Keeper:
         policy = options.cache_policy
         if options.cache_key_fn is not None:
             policy = (policy or CachePolicy()) + CachePolicy(functions=(options.cache_key_fn,))
-        if policy is None and options.persist_result is False:
+        is_wanted = self.persist if options.persist_result is None else options.persist_result
+        if policy is None and is_wanted is False:
             return None
         if policy is not None and policy.is_off:
             return None

@@ -160,7 +160,23 @@ def _check(options: TaskOptions | FlowOptions, what: str) -> None:
             raise UsageError(f"runner={options.runner!r} of {what} must be {RUNNER_WORDS}.")
         if options.retry_jitter_factor is not None and options.retry_jitter_factor < 0:
             raise UsageError(f"retry_jitter_factor of {what} must not be below 0.")
+    else:
+        _check_results(options)
     retry_policy(options)
+
+
+def _check_results(options: FlowOptions) -> None:
+    """Refuse what would be accepted and not be done."""
+    if options.result_storage is not None:
+        raise UsageError("@flow has no result_storage here: results are kept in the folder 'results' of ORCH_HOME.")
+    if options.result_serializer not in (None, "pickle"):
+        raise UsageError("result_serializer of @flow must be 'pickle', as which results are kept, signed.")
+    if not options.cache_result_in_memory:
+        raise UsageError("cache_result_in_memory of @flow must be True: what a flow returns goes to its caller.")
+    for name in ("on_cancellation", "on_crashed"):
+        for hook in getattr(options, name):
+            if not callable(hook):
+                raise UsageError(f"{name} of @flow must hold functions (flow, run, state), not {hook!r}.")
 
 
 def seconds_of(length: float | timedelta | None) -> float | None:

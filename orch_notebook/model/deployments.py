@@ -55,6 +55,8 @@ class Plan:
     entrypoint : str
         ``module:flow`` where a flow of a module is executed, ``:task`` where a call of a task that was put by; empty
         for a notebook.
+    has_crash_hooks : bool
+        The flow has functions to be called when its process has died.
     """
 
     notebook: str
@@ -73,6 +75,7 @@ class Plan:
     memory: int | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     entrypoint: str = ""
+    has_crash_hooks: bool = False
 
     @property
     def is_tracked(self) -> bool:

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from orch_notebook.model.graph import Graph
 from orch_notebook.model.parameters import Parameter
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
+from orch_notebook.promotion.memory import guard_memory
 from orch_notebook.promotion.stopping import Stop
 from orch_notebook.promotion.terms import Given, Terms, read_given
 from orch_notebook.runtime.hiding import hidden_output
@@ -37,9 +38,12 @@ from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
 from orch_notebook.runtime.vault import learn_secrets
 
-__all__ = ["Planned", "perform_flow", "perform_here", "perform_now", "place_of", "plan_flow"]
+__all__ = ["INTERRUPTED", "Planned", "perform_flow", "perform_here", "perform_now", "place_of", "plan_flow"]
 
 logger = logging.getLogger("orch_notebook")
+
+#: How the message of a run begins that ended itself because its worker did; it has called its hooks.
+INTERRUPTED = "It was interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ def plan_flow(settings: Settings, place: Entrypoint, terms: Terms) -> Planned:
         place = Entrypoint(place.file, place.module, flow.fn.__name__)
     pinned = place.file if terms.track else pin(place.file, settings.folder("snapshots"))
     plan = terms.plan(place.file, pinned, place.text, place.folder)
+    plan = replace(plan, has_crash_hooks=bool(flow.options.on_crashed))
     return Planned(flow, plan, parameters_of(flow.fn))
 
 
@@ -103,11 +108,13 @@ def perform_now(
     given = read_given(planned.schema, parameters, taker="flow")
     found = planned.flow if timeout is None else planned.flow.with_options(timeout_seconds=timeout)
     home = open_home()
+    # Who repeats it does so where it ran, not in the module's folder.
+    plan = replace(planned.plan, folder=str(Path.cwd()))
     ids: list[str] = []
 
     def tell(run_id: str) -> None:
         ids.append(run_id)
-        home.store.plan_run(Lease(run_id, this_owner(), 1, home.clock.now()), planned.plan)
+        home.store.plan_run(Lease(run_id, this_owner(), 1, home.clock.now()), plan)
         begun(run_id)
 
     found.prepared(given, tell).run()
@@ -123,6 +130,7 @@ def perform_flow(run: FlowRun, plan: Plan, lease: Lease, stop: Stop) -> State:
         The run could not be recorded any further.
     """
     # Runs that its code makes where no scope reaches, and processes that it starts, belong to it too.
+    os.environ.update(plan.env)
     os.environ["ORCH_RUN_ID"] = run.run_id
     home = open_home()
     learn_secrets(home.store, home.settings)
@@ -143,8 +151,14 @@ def _perform(home: Home, run: FlowRun, plan: Plan, lease: Lease, stop: Stop) -> 
         return _fail(home, run, lease, str(error))
     # In a thread of its own: a wish may come in a signal handler, in the midst of anything.
     stop.listen(lambda: threading.Thread(target=_give_up, args=(call, stop), daemon=True).start())
+
+    def exceeded(words: str) -> None:
+        logger.error("%s", words)
+        call.give_up(State(StateType.FAILED, "Failed", f"MemoryExceeded: {words}"))
+
     try:
-        state: State = call.run().to_state()
+        with guard_memory(plan.memory or home.settings.memory, exceeded):
+            state: State = call.run().to_state()
     except FlowRunCancelled:
         if call.given_up is None:
             raise
@@ -173,7 +187,7 @@ def perform_here(home: Home, run: FlowRun, lease: Lease) -> None:
 
 def _give_up(call: FlowCall | TaskCall, stop: Stop) -> None:
     """End the run, because its worker does: whoever repeats it must find nobody at work."""
-    call.give_up(State(StateType.CRASHED, "Crashed", f"It was interrupted: {stop.reason}."))
+    call.give_up(State(StateType.CRASHED, "Crashed", f"{INTERRUPTED}: {stop.reason}."))
 
 
 def _fail(home: Home, run: FlowRun, lease: Lease, why: str) -> State:

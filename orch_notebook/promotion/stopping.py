@@ -18,14 +18,12 @@ from typing import Any
 
 from orch_notebook.model.durations import interval_words
 from orch_notebook.model.sizes import size_words
-from orch_notebook.promotion.memory import memory_of
+from orch_notebook.promotion.memory import LOOK_EVERY, memory_of
 
 __all__ = ["Stop", "Verdict", "Watch"]
 
 #: Seconds between the interrupt and the end of the kernel.
 GRACE = 5.0
-#: Seconds between two looks at the memory; one costs 0.3 ms for a kernel alone.
-LOOK_EVERY = 0.25
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 

@@ -118,6 +118,9 @@ def settle(store: Store, lease: Lease, said: str, now: datetime, *, is_returned:
     """
     reach("release.begun")
     if not store.renew(lease, now + timedelta(seconds=30)):
+        # Its last act may have been to write the notebook as it knew it; whoever took it over had made it true.
+        if (found := store.run(lease.run_id)) is not None:
+            mend_notebook(store, found, now)
         return None
     died = State(StateType.CRASHED, "Crashed", f"The process that executed it {said or 'ended'}.")
     is_lost = end_lost_run(store, lease, died, now)

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 
 from orch_notebook.errors import StoreError
 from orch_notebook.model.states import StateType
+from orch_notebook.promotion.crashed import tell_crashed
 from orch_notebook.promotion.due import materialise
 from orch_notebook.promotion.following import follow_ends, watch_runs
 from orch_notebook.promotion.housekeeping import Keeper
@@ -179,6 +180,7 @@ class Worker:
             self._finish(launch)
         for run_id in sweep(self._store, self.owner, now, self._launches, self._stalled):
             logger.warning("Run %s was lost by its owner and has been ended as CRASHED.", run_id)
+            tell_crashed(self._store, self._settings, self._store.run(run_id))
         reach("tick.swept")
         next_at = materialise(self._store, now, self._settings.late)
         make_way(self._store, self.owner, now)
@@ -263,4 +265,5 @@ class Worker:
             logger.warning("Run %s belongs to another worker now; nothing of it is written here.", launch.lease.run_id)
         else:
             self.tally.ended[run.state.name] += 1
+            tell_crashed(self._store, self._settings, run)
             logger.info("Run %s (%s): %s. %s", run.run_id, run.flow, run.state.name, run.state.message)

@@ -14,9 +14,11 @@ import pytest
 
 from orch_notebook.errors import ModuleError, ParameterError, UsageError
 from orch_notebook.functions.entrypoints import Entrypoint, read_entrypoint
+from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.deploying import Deployments
 from orch_notebook.promotion.deployments import promote, trigger
 from orch_notebook.promotion.process import perform_run
+from orch_notebook.promotion.retrying import retry
 from orch_notebook.promotion.stopping import Stop
 from orch_notebook.promotion.terms import Terms
 from orch_notebook.promotion.upkeep import settle
@@ -135,6 +137,7 @@ def stop_worker(store, run_id, stop):
 # what happens to the run, and how it ends
 ENDS = {
     "a timeout": ({"timeout": 0.3}, None, "TimedOut", "longer than its timeout"),
+    "too much memory": ({"memory": 1_000_000}, None, "Failed", "MemoryExceeded: It took"),
     "a cancel": ({}, cancel, "Cancelled", ""),
     "the end of its worker": ({}, stop_worker, "Crashed", "interrupted: the worker was stopped"),
 }
@@ -191,6 +194,19 @@ def test_a_tracked_module_is_executed_as_it_stands(orch_home, module) -> None:
     assert lines == ["edited, for t"]
 
 
+def test_a_run_begun_here_is_repeated_elsewhere(orch_home, module) -> None:
+    """``orch run`` leaves how it is executed; named tasks and what comes from them run again, the rest does not."""
+    with open_orchestrator() as orchestrator:
+        first = orchestrator.perform(f"{module}:nightly", {"day": "x", "fails": 1})
+        assert first.state.name == "Failed"
+        store, settings = orchestrator.store, orchestrator.settings
+        state, second = perform(store, settings, retry(store, first, SystemClock().now()))
+        assert {task.name: task.state.name for task in second.tasks} == {"load": "Cached", "hold": "Completed"}
+        state, third = perform(store, settings, retry(store, second, SystemClock().now(), ["load"]))
+        assert {task.name: task.state.name for task in third.tasks} == {"load": "Completed", "hold": "Completed"}
+        assert state.name == "Completed" and third.attempt == 3
+
+
 #: Kills its process in the second task, once the end of the first is stored.
 KILLED = """
 import os, signal, time
@@ -215,13 +231,29 @@ def second(n):
 @flow
 def work():
     return second(first())
+
+@work.on_failure
+def never(flow, run, state):
+    open("failed", "w").close()
 """
+#: What is called when the process has died; written aside and moved, for who waits for it.
+HOOKED = KILLED.replace("@flow\n", "@flow(on_crashed=[told])\n").replace(
+    "@task\ndef first",
+    """def told(flow, run, state):
+    with open("told.part", "w") as file:
+        file.write(f"{flow.name} {run.id} {run.name} {run.parameters} {state.name}: {state.message}")
+    os.rename("told.part", "told")
+
+@task
+def first""",
+    1,
+)
 
 
 @pytest.mark.processes
 def test_a_run_whose_process_is_killed_goes_on_in_another(orch_home, tmp_path) -> None:
     """A real worker, a real kill -9: the run ends CRASHED, its repetition does not run again what had completed."""
-    module = write_module(tmp_path / "work", KILLED)
+    module = write_module(tmp_path / "work", HOOKED)
     settings = Settings(orch_home)
     deployments = Deployments(store := open_store(settings), settings, SystemClock())
     deployments.promote(f"{module}:work", "w", terms=Terms(retries=1))
@@ -232,7 +264,11 @@ def test_a_run_whose_process_is_killed_goes_on_in_another(orch_home, tmp_path) -
     assert first.state.name == "Crashed" and signal.SIGKILL.name in first.state.message
     assert [task.state.name for task in first.tasks] == ["Completed", "Lost"]
     assert (second.state.name, [task.state.name for task in second.tasks]) == ("Completed", ["Cached", "Completed"])
-    assert (module.parent / "first").read_text() == "1"
+    assert (module.parent / "first").read_text() == "1" and not (module.parent / "failed").exists()
+    give_up_at = time.monotonic() + 60
+    while not (told := module.parent / "told").exists() and time.monotonic() < give_up_at:
+        time.sleep(0.02)
+    assert told.read_text().startswith(f"work {first.run_id} work {{}} Crashed: The process that executed it")
 
 
 def test_an_entrypoint_is_read_as_a_person_writes_it(module, monkeypatch) -> None:
