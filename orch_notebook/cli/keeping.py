@@ -36,7 +36,7 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove runs beyond their retention, and files that nothing needs.
+    """Remove runs beyond their retention, and what nothing needs.
 
     What a run that goes on needs stays, and so does what the newest runs would need to be repeated from where they
     failed. Workers do the same every hour, where a rule is set.

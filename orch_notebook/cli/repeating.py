@@ -78,7 +78,7 @@ def resume(
     here: Here = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a run that waits for somebody, or that did not end well.
+    """Go on with a run that waits, or that did not end well.
 
     A run that was paused or suspended goes on, with the answer it asks for. One that failed, crashed or was cancelled
     is repeated from there, as 'orch retry' does.

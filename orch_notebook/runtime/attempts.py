@@ -35,9 +35,9 @@ __all__ = ["Attempts", "Left", "forget_attempts", "open_attempts", "reason"]
 #: Results of up to so many bytes are kept inside the event of their completion.
 INLINE = 4096
 
-#: A result may always take so many bytes, and more where making it took long: pickling, signing and writing takes 5 ms
-#: for 2 MB and 0.1 to 0.3 s for 40 MB, measured on two busy cores.
-ALWAYS = 2_000_000
+#: A result may always take so many bytes, and more where making it took long: pickling, signing and writing takes 1 ms
+#: for 0.5 MB and 0.1 to 0.3 s for 40 MB, so it costs a tenth of the task's own time.
+ALWAYS = 100_000
 PER_SECOND = 40_000_000
 
 

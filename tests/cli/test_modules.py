@@ -33,6 +33,8 @@ def test_a_flow_that_fails_says_why(orch, module) -> None:
     """The code is 1, as with a notebook; with --json nothing else is printed."""
     answer = orch("run", f"{module.stem}:nightly", "-p", "day=x", "-p", "fails=9", "--json")
     assert (answer.code, answer.json["state"]["message"]) == (1, "ConnectionError: down")
+    foretold = orch("retry", answer.json["run_id"], "--dry-run").out
+    assert "it failed" in foretold and "1 of" in foretold
 
 
 # the words after 'orch', and what is said in one line

@@ -26,7 +26,7 @@ CELLS = (
         with open("log", "a") as file:
             file.write(f"{task} {os.getpid()} {os.environ['ORCH_RUN_ID']}\\n")
     """,
-    "%%task load\nnote('load')\ndata = np.arange(n * 10_000.0)\nprint('loaded', len(data))",
+    "%%task load\nnote('load')\ndata = np.arange(n * 1_000.0)\nprint('loaded', len(data))",
     "%%task clean\nnote('clean')\ndata[0] = -1",
     "%%task middle\nnote('middle')\nmean = data.mean()",
     """
@@ -75,7 +75,7 @@ def test_after_a_kill_only_what_had_not_completed_is_run(orch, tmp_path, monkeyp
     assert all(run_id[-8:] in task["note"] for task in made["tasks"][:2])
     cells = json.loads(Path(made["executed_notebook"]).read_text())["cells"]
     put_out = ["".join(o.get("text") or o["data"]["text/plain"]) for cell in cells for o in cell["outputs"][1:]]
-    assert put_out[:2] == ["loaded 30000\n", "(14999, -1.0)"]
+    assert put_out[:2] == ["loaded 3000\n", "(1499, -1.0)"]
     assert "--from TASK" in orch("retry", made["run_id"]).err
     assert "--from TASK" in orch("resume", made["run_id"]).err
     compared = orch("compare", run_id, made["run_id"], "--json").json
