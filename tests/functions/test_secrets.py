@@ -14,7 +14,6 @@ from pydantic import SecretStr
 
 from orch_notebook import (
     Secret,
-    Variable,
     create_markdown_artifact,
     create_table_artifact,
     flow,
@@ -235,14 +234,16 @@ def test_a_secret_parameter_of_a_deployment_is_given_by_name(stored, orch_home, 
     assert_nowhere(orch_home)
 
 
-def test_variables_and_results_refuse_what_would_lie_open(stored) -> None:
+def test_results_and_recorded_values_do_not_lie_open(stored) -> None:
     """A secret is sent by its name; one without a name cannot be."""
     Secret("token", VALUE).save()
     with pytest.raises(SecretExposed):
         open_home().results.keep("key", {"value": VALUE}, "me")
     open_home().results.keep("key", {"value": Secret.load("token")}, "me")
     assert open_home().results.load("key").values["value"].get() == VALUE
-    Variable.set("region", "eu")
+    home = open_home()
+    home.store.record_value("run", "rate", {"of": VALUE}, home.clock.now())
+    assert home.store.recorded("run") == {"run": {"rate": {"of": "***"}}}
 
 
 @pytest.mark.processes

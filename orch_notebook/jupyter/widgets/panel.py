@@ -25,6 +25,8 @@ __all__ = ["FlowPanel"]
 INTERVAL = 0.1
 #: The pump rests this many times as long as a message took to make, so it never takes more than a tenth of a core.
 RESTS = 9
+#: But never longer than this (seconds): somebody may have clicked meanwhile.
+LONGEST = 2.0
 #: So often the kernel says that it lives while a run goes on, though nothing changes: silence means that it does not.
 PULSE = 5.0
 
@@ -70,6 +72,7 @@ class FlowPanel:
         self._questions: deque[Mapping[str, Any]] = deque()
         self._watched = ""
         self._told: tuple[Any, ...] = ()
+        self._cost = 0.0
         self._surface = connect(self._receive, self._ended)
         self._unsubscribe = source.subscribe(self._wake.set)
         self._pump = Thread(target=self._run, name="orch-panel", daemon=True)
@@ -91,6 +94,7 @@ class FlowPanel:
 
     def flush(self) -> None:
         """Tell the browsers what changed since the last time, if anything did."""
+        began = perf_counter()
         with self._turn:
             if self._closed.is_set():
                 return
@@ -102,6 +106,8 @@ class FlowPanel:
             self._tell_detail(again=greeted)
             if message is not None and not self._picture.past:
                 self._source.told(self._picture.run, self._picture.graph)
+        # What a page has asked is asked by a person: its cost is no reason to rest.
+        self._cost = perf_counter() - began
         self._answer()
 
     def _tell_detail(self, *, again: bool) -> None:
@@ -176,14 +182,13 @@ class FlowPanel:
                 self._surface.send({"type": "pulse", "now": self._clock().timestamp()})
                 continue
             self._wake.clear()
-            began = perf_counter()
             try:
                 self.flush()
             except Exception:
                 # A panel that cannot show something must not go silent for the rest of the session.
                 log.exception("The panel could not show a change of %r.", self._source.flow_name)
             # Tasks that appear while the flow runs mean a layout each time: what cost much is followed by a long rest.
-            self._closed.wait(max(INTERVAL, RESTS * (perf_counter() - began)))
+            self._closed.wait(min(LONGEST, max(INTERVAL, RESTS * self._cost)))
 
 
 def _texts(given: Any) -> dict[str, str]:

@@ -374,6 +374,24 @@ FUNCTIONS: Mapping[str, Rule] = {
     "os.popen": Rule(opaque="it starts another program"),
 }
 
+#: Modules that have besides what is their own all that another one has.
+SAME_AS: Mapping[str, tuple[str, ...]] = {
+    "pylab.": ("matplotlib.pyplot.",),
+    "matplotlib.pylab.": ("matplotlib.pyplot.", "pylab."),
+}
+
+
+def _with_same(functions: Mapping[str, Rule]) -> dict[str, Rule]:
+    """Return the table with the rules of those modules under their other names too."""
+    found: dict[str, Rule] = {}
+    for name, others in SAME_AS.items():
+        for other in others:
+            found |= {
+                name + path.removeprefix(other): rule for path, rule in functions.items() if path.startswith(other)
+            }
+    return found | dict(functions)
+
+
 #: Libraries that look up functions and classes by their names in ``__main__`` where they meet one of them.
 LOOKS_IN_MAIN = (
     "__main__", "cProfile.", "concurrent.futures.ProcessPoolExecutor", "copyreg.", "dill.", "doctest.", "joblib.",
@@ -503,7 +521,7 @@ MAGICS: Mapping[str, str] = {
     "pwd": "nothing",
 }
 #: The table that everything uses unless told otherwise.
-KNOWLEDGE = Knowledge(FUNCTIONS, METHODS, MAGICS)
+KNOWLEDGE = Knowledge(_with_same(FUNCTIONS), METHODS, MAGICS)
 
 #: What a name means when nothing in sight binds it: how people import these libraries.
 USUAL_NAMES: Mapping[str, str] = {
@@ -564,6 +582,8 @@ ATTRIBUTE_STATE: Mapping[str, str] = {
     "sys.stderr": "state:stdout",
     "pandas.options": "state:display",
     "matplotlib.pyplot.rcParams": STYLE,
+    "matplotlib.pylab.rcParams": STYLE,
+    "pylab.rcParams": STYLE,
     "matplotlib.rcParams": STYLE,
 }
 

@@ -17,6 +17,7 @@ from orch_notebook.model.deployments import Plan
 from orch_notebook.model.notices import Message
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import StateType
+from orch_notebook.runtime.redaction import redactor
 from orch_notebook.runtime.store import rows
 
 __all__ = ["Following"]
@@ -199,7 +200,8 @@ class Following(ABC):
 
     def record_value(self, run_id: str, name: str, value: Any, now: datetime, task: str | None = None) -> None:
         """Keep a value that a run recorded, in place of an earlier one of that name."""
-        given = {"run_id": run_id, "name": name, "value": json.dumps(value), "task": task, "now": now.timestamp()}
+        told = redactor.redact(json.dumps(value))
+        given = {"run_id": run_id, "name": name, "value": told, "task": task, "now": now.timestamp()}
         with self._write() as connection:
             self._queries.upsert_recorded(connection, **given)
 

@@ -261,6 +261,9 @@ import pandas as pd¶pd.options.display.width = 9           | state:display!
 import numpy as np¶np.set_printoptions(precision=2)        | state:display!
 import matplotlib.pyplot as plt¶plt.rcParams['a'] = 1      | state:matplotlib.rcParams!
 import matplotlib.pyplot as plt¶plt.style.use('x')         | state:matplotlib.rcParams!
+import matplotlib.pylab as plt¶with plt.xkcd(): pass       | state:matplotlib.rcParams!
+import matplotlib.pylab as p¶x = p.linspace(0, 1)          |
+from pylab import rcParams¶rcParams['a'] = 1               | state:matplotlib.rcParams!
 import seaborn as sns¶sns.set_theme()                      | state:matplotlib.rcParams!
 import matplotlib.pyplot as plt¶plt.plot(x)                | state:matplotlib.rcParams
 import torch¶torch.manual_seed(0)                          | state:torch!
