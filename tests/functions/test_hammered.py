@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 import time
 
@@ -10,6 +12,7 @@ import pytest
 
 from orch_notebook import flow, task
 from tests.functions.conftest import PATIENCE, in_time
+from tests.test_house import ROOT
 
 # A stop is raised between any two instructions, also between opening a file and the block that closes it.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -92,3 +95,11 @@ def test_whatever_is_stopped_in_the_midst_of_whatever_every_run_ends(stored, mon
     state = in_time(hammered, return_state=True)
     assert state.is_final()
     assert stored.run().state.type == state.type
+
+
+def test_threads_of_several_processes_share_one_store(environment) -> None:
+    """Nobody is locked out, and every event of every run is there: a short stretch of what benchmarks/hammer.py does."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "hammer.py")]
+    command += ["--seconds", "1", "--processes", "2", "--threads", "10"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
