@@ -320,7 +320,7 @@ def quantiles(values: list[float]) -> dict[str, float]:
     """Return median, ninth decile, 99th percentile and the most."""
     if len(values) < 2:
         return {}
-    cuts = statistics.quantiles(values, n=100)
+    cuts = statistics.quantiles(values, n=100, method="inclusive")
     return {
         name: round(found, 3)
         for name, found in zip(

@@ -10,6 +10,7 @@ import typer
 from orch_notebook.cli.app import print_json, say
 from orch_notebook.cli.tables import local
 from orch_notebook.model.deployments import Deployment
+from orch_notebook.model.parameters import Parameter
 from orch_notebook.model.schedules import Schedule, preview
 from orch_notebook.model.zones import find_zone
 from orch_notebook.orchestrator import Orchestrator
@@ -46,6 +47,9 @@ def say_promoted(
         say(f"  {schedule.words()}; next {local(schedule.next(now))}")
     for due in preview(schedules, now, find_zone(tz or "UTC")) if schedules else ():
         say(f"    {due.local:%a %d %b %Y %H:%M:%S %Z}{'  ' + due.note if due.note else ''}")
+    for parameter in map(Parameter.from_json, deployment.schema):
+        given = f"; here {deployment.parameters[parameter.name]!r}" if parameter.name in deployment.parameters else ""
+        say(f"  It takes {parameter.words()}{given}{'  # ' + parameter.help if parameter.help else ''}")
     for rule in deployment.starts_after:
         say(f"  It starts {rule.words()}.")
     for notice in deployment.notices:

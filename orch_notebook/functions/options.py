@@ -96,6 +96,15 @@ SEVERAL = frozenset(
 )
 
 
+#: Prefect's options that mean nothing here, and what to do instead: who asks for them must not believe they hold.
+REFUSED = {
+    "result_storage": "Results are kept under ORCH_HOME; leave it out, and store elsewhere what others need.",
+    "result_storage_key": "Results are found by their policy; say cache_key_fn to choose a key.",
+    "result_serializer": "Results are pickled; leave it out.",
+    "asset_deps": "Assets are not tracked yet; leave it out, or pass a future with wait_for.",
+}
+
+
 def make(kind: type[Options], given: Mapping[str, Any]) -> Options:
     """Return options as they were given.
 
@@ -128,6 +137,8 @@ def changed(options: Options, given: Mapping[str, Any]) -> Options:
     for name, value in given.items():
         if value is None:
             continue
+        if name in REFUSED:
+            raise UsageError(f"{what} does not heed {name}. {REFUSED[name]}")
         if name in SEVERAL:
             is_bare = isinstance(value, str | type) or not isinstance(value, Iterable)
             value = (value,) if is_bare else tuple(value)

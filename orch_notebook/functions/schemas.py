@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_type_hints
 
 from orch_notebook.functions.arguments import validate
+from orch_notebook.model.limits import limits_of_annotation
 from orch_notebook.model.parameters import Parameter, parse_assignments
 
 __all__ = ["check_given", "fields_of", "parameters_of", "read_words", "words_of"]
@@ -35,10 +36,11 @@ def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
             continue
         annotation = words_of(each.annotation if isinstance(each.annotation, str) else hints.get(name, each.annotation))
+        limits = limits_of_annotation(annotation)
         if each.default is each.empty:
-            found.append(Parameter(name, annotation, required=True, help=_help(hints.get(name))))
+            found.append(Parameter(name, annotation, required=True, help=_help(hints.get(name)), limits=limits))
         elif _is_plain(each.default):
-            found.append(Parameter(name, annotation, each.default, help=_help(hints.get(name))))
+            found.append(Parameter(name, annotation, each.default, help=_help(hints.get(name)), limits=limits))
         else:
             note = f"The default of {name!r} is no plain value; the flow makes it when it runs."
             found.append(Parameter(name, annotation, computed=True, help=_help(hints.get(name)), note=note))

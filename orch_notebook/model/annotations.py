@@ -17,7 +17,7 @@ from functools import lru_cache
 from types import UnionType
 from typing import Any, Literal, Optional, Union, get_args, get_origin
 
-__all__ = ["Mismatch", "admit", "is_checkable", "is_text", "travels_as"]
+__all__ = ["Mismatch", "admit", "is_checkable", "is_text", "plain_words", "schema_of", "travels_as"]
 
 #: The types that can be named; whatever else an annotation says is shown but not checked.
 TYPES: dict[str, Any] = {
@@ -121,6 +121,41 @@ def is_checkable(annotation: str) -> bool:
     return _read(annotation) not in (None, Any)
 
 
+def plain_words(annotation: str) -> str:
+    """Return an annotation for people: without what it says of limits.
+
+    Examples
+    --------
+    >>> plain_words("Annotated[int, Field(ge=1)] | None"), plain_words("list[int]")
+    ('int | None', 'list[int]')
+    """
+    if "Annotated" not in annotation:
+        return annotation
+    try:
+        return ast.unparse(_Bare().visit(ast.parse(annotation.strip(), mode="eval")))
+    except (SyntaxError, ValueError):
+        return annotation
+
+
+class _Bare(ast.NodeTransformer):
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        match node:
+            case ast.Subscript(value=ast.Name(id="Annotated") | ast.Attribute(attr="Annotated"), slice=ast.Tuple(elts)):
+                return self.visit(elts[0])  # type: ignore[no-any-return]
+        return self.generic_visit(node)
+
+
+def schema_of(annotation: str) -> dict[str, Any]:
+    """Return the JSON schema of an annotation; empty if it cannot be checked.
+
+    Examples
+    --------
+    >>> schema_of("Literal['a', 'b']"), schema_of("pd.DataFrame")
+    ({'enum': ['a', 'b'], 'type': 'string'}, {})
+    """
+    return dict(_adapter(annotation).json_schema()) if is_checkable(annotation) else {}
+
+
 def is_text(annotation: str) -> bool:
     """Whether plain text is what the annotation asks for, so that ``5`` typed on a command line stays text."""
     return _read(annotation) is str
@@ -138,12 +173,16 @@ def travels_as(annotation: str) -> str:
     return HANDED_OVER.get(getattr(kind, "__origin__", kind), "")
 
 
-@lru_cache(maxsize=256)
-def _checker(annotation: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+def _adapter(annotation: str) -> Any:
     # The one place where pydantic is imported: it takes 100 ms, and a notebook without parameters never needs it.
     from pydantic import TypeAdapter
 
-    adapter: TypeAdapter[Any] = TypeAdapter(_read(annotation))
+    return TypeAdapter(_read(annotation))
+
+
+@lru_cache(maxsize=256)
+def _checker(annotation: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    adapter = _adapter(annotation)
     return adapter.validate_python, lambda value: adapter.dump_python(value, mode="json")
 
 

@@ -15,12 +15,20 @@ import re
 import reprlib
 import tokenize
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
 from orch_notebook.errors import ParameterError
-from orch_notebook.model.annotations import Mismatch, admit, is_checkable, is_text, travels_as
+from orch_notebook.model.annotations import (
+    Mismatch,
+    admit,
+    is_checkable,
+    is_text,
+    plain_words,
+    travels_as,
+)
+from orch_notebook.model.limits import broken, limits_of_annotation, limits_of_comment, limits_words
 
 __all__ = ["Parameter", "check_parameters", "default_parameters", "parse_assignments", "read_parameters"]
 
@@ -45,6 +53,8 @@ class Parameter:
         The comment behind it.
     note : str
         What may surprise whoever gives a value, as one sentence.
+    limits : mapping
+        What values may be beyond their type; see :mod:`orch_notebook.model.limits`.
     """
 
     name: str
@@ -54,6 +64,7 @@ class Parameter:
     computed: bool = False
     help: str = ""
     note: str = ""
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
     def words(self) -> str:
         """Return name, type and default as one reads them in code.
@@ -63,8 +74,9 @@ class Parameter:
         >>> Parameter("n", "int", 200).words()
         'n: int = 200'
         """
-        typed = f"{self.name}: {self.annotation}" if self.annotation else self.name
-        return typed if self.required or self.computed else f"{typed} = {reprlib.repr(self.default)}"
+        typed = f"{self.name}: {plain_words(self.annotation)}" if self.annotation else self.name
+        shown = typed if self.required or self.computed else f"{typed} = {reprlib.repr(self.default)}"
+        return f"{shown} ({limits_words(self.limits)})" if self.limits else shown
 
     def to_json(self) -> dict[str, Any]:
         """Return what differs from a bare parameter."""
@@ -151,19 +163,26 @@ def _bindings(statement: ast.stmt) -> Iterable[tuple[str, str, ast.expr | None]]
 
 
 def _parameter(name: str, annotation: str, value: ast.expr | None, comment: str, earlier: Sequence[str]) -> Parameter:
+    comment, limits = limits_of_comment(comment)
+    limits = {**limits_of_annotation(annotation), **limits}
     # papermill's older way to give a type: `n = 1  # type: int  how many`.
     if typed := re.match(r"type:\s*(\S+)\s*(.*)", comment):
         annotation, comment = annotation or typed[1], typed[2]
     if value is None or (isinstance(value, ast.Constant) and value.value is Ellipsis):
-        return Parameter(name, annotation, required=True, help=comment, note=_type_note(name, annotation))
+        return Parameter(
+            name, annotation, required=True, help=comment, note=_type_note(name, annotation), limits=limits
+        )
     try:
         literal = ast.literal_eval(value)
         default = _plain(literal)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         note = _computed_note(name, value, earlier)
-        return Parameter(name, annotation, computed=True, help=comment, note=note)
+        return Parameter(name, annotation, computed=True, help=comment, note=note, limits=limits)
     annotation = annotation or ("" if literal is None else type(literal).__name__)
-    return Parameter(name, annotation, default, help=comment, note=_type_note(name, annotation))
+    note = _type_note(name, annotation)
+    if broken(limits, default):
+        note = f"The default of {name!r} is not {limits_words(limits)}."
+    return Parameter(name, annotation, default, help=comment, note=note, limits=limits)
 
 
 def _plain(literal: Any) -> Any:
@@ -257,8 +276,11 @@ def check_parameters(schema: Sequence[Parameter], given: Mapping[str, Any], take
             continue
         try:
             checked[name] = admit(parameter.annotation, given[name])
+            if broken(parameter.limits, checked[name]):
+                raise Mismatch(repr(checked[name]))
         except Mismatch as mismatch:
-            wanted = parameter.annotation if is_checkable(parameter.annotation) else "a JSON value"
+            wanted = plain_words(parameter.annotation) if is_checkable(parameter.annotation) else "a JSON value"
+            wanted = f"{wanted} {limits_words(parameter.limits)}" if parameter.limits else wanted
             problems[name] = f"Parameter {name!r} takes {wanted}, not {mismatch}."
     if problems:
         takes = ", ".join(parameter.words() for parameter in schema)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from orch_notebook.functions.entrypoints import Entrypoint, is_entrypoint, read_entrypoint
 from orch_notebook.model.backfills import BackfillProgress
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.differences import compare_deployments
+from orch_notebook.model.forms import form_of
 from orch_notebook.model.notices import Message, Notice
+from orch_notebook.model.parameters import Parameter
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.schedules import Schedule
 from orch_notebook.promotion import backfills, deployments
@@ -207,6 +210,21 @@ class Deployments:
             There is none of that name.
         """
         return deployments.find(self._store, name)
+
+    def form(self, name: str) -> dict[str, Any]:
+        """Return the JSON schema of what a deployment takes, its own values as defaults.
+
+        Raises
+        ------
+        NotFound
+            There is no such deployment.
+        """
+        found = self.find(name)
+        form = form_of(tuple(Parameter.from_json(parameter) for parameter in found.schema))
+        for key, value in found.parameters.items():
+            form["properties"][key]["default"] = value
+        form["required"] = [key for key in form["required"] if key not in found.parameters]
+        return form
 
     def messages(self, name: str | None = None, *, limit: int = 100) -> list[Message]:
         """Return the newest messages about deployments, or about one: waiting, sent and given up.

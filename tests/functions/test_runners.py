@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -278,6 +279,62 @@ def test_a_timeout_ends_the_work(stored, runner, work) -> None:
 
     assert run(runner, body) == 2
     assert stored.states() == {"slow": "TimedOut", "next": "Completed"}
+
+
+def test_a_thread_in_a_call_of_c_is_running_until_it_is_not(stored) -> None:
+    """Nothing can end it there, so its state says Running while it runs, and TimedOut when it has heard."""
+    there, here = os.pipe()
+
+    @task(timeout_seconds=0.05)
+    def stuck():
+        os.read(there, 1)
+        spin()
+
+    def body():
+        future = stuck.submit()
+        engine = future.performance.engine
+        for _ in range(1000):
+            call = engine.call_of("stuck")
+            if call is not None and call.stop_reason:
+                break
+            threading.Event().wait(0.02)
+        else:
+            raise AssertionError("It was never told to stop.")
+        assert future.state.name == "Running" and not future.wait(0)
+        os.write(here, b"x")
+        future.wait()
+        return future.state.name
+
+    try:
+        assert run(warm("threads"), body) == "TimedOut"
+    finally:
+        os.close(there)
+        os.close(here)
+    assert stored.names_of("stuck") == ["Running", "TimedOut"]
+
+
+def sleep_in_c(path):
+    Path(path).write_text(str(os.getpid()))
+    ctypes.PyDLL(None).sleep(3600)  # holds the interpreter's lock: no thread of Python gets on
+
+
+def test_a_call_of_c_elsewhere_is_ended_with_its_process(stored, away, tmp_path) -> None:
+    """Its process is gone when its state says that it has ended."""
+    mark = tmp_path / "pid"
+
+    def body():
+        future = task(sleep_in_c, name="stuck").submit(str(mark))
+        for _ in range(1000):
+            if mark.exists() and mark.read_text():
+                break
+            threading.Event().wait(0.02)
+        future.performance.engine.cancel_task("stuck")
+        future.wait()
+        return future.state.name
+
+    assert run(away, body) == "Cancelled"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
 
 
 @pytest.mark.parametrize("error", [ValueError, "death"])
