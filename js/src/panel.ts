@@ -98,7 +98,8 @@ export function showPanel(place: HTMLElement, store: Store): () => void {
     if (document.hidden || !root.isConnected) return;
     if (ticks++ % 5 === 0) badges();
     store.link.watch(store.isGoing && !store.past);
-    if (!store.isGoing) return;
+    // Times that nobody vouches for do not grow.
+    if (!store.isGoing || store.link.silence === "lost" || store.link.silence === "gone") return;
     head.tick();
     detail.tick();
     tabs.shown().tick();
