@@ -14,6 +14,7 @@ from io import StringIO
 from types import FrameType
 from typing import Any
 
+from IPython.core.error import UsageError
 from IPython.core.magic import MagicAlias
 from IPython.core.magic_arguments import parse_argstring
 from IPython.utils.capture import CapturedIO
@@ -103,6 +104,9 @@ class CellMagicRoutes:
                 if value is not None:
                     data, metadata = self._shell.display_formatter.format(value)
                     inner.put({"output_type": "display_data", "data": data, "metadata": metadata})
+        except UsageError as error:
+            # IPython says in words what is wrong with a magic, and the cell goes on; here the words are captured.
+            inner.write("stderr", f"UsageError: {error}\n")
         except BaseException:
             for output in inner.take():  # what led to an error is wanted after all
                 _hand_on(output, outer)

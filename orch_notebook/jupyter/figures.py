@@ -92,7 +92,8 @@ def unroute_figures() -> None:
 def show_figures(show: Callable[[Any], object]) -> None:
     """Hand each open figure of the running task to `show`, in the order in which they were made, and close them.
 
-    Only where IPython shows figures at the end of a cell: ``%matplotlib notebook`` shows them while they are drawn.
+    Only where IPython shows figures at the end of a cell: ``%matplotlib notebook`` shows them while they are drawn, and
+    after ``plt.ioff()`` only ``plt.show()`` shows any.
     """
     registry = _registry()
     if registry is None or not isinstance(registry.figs, _Figures) or not _shows_at_end():
@@ -104,7 +105,9 @@ def show_figures(show: Callable[[Any], object]) -> None:
 
 def _shows_at_end() -> bool:
     matplotlib: Any = sys.modules.get("matplotlib")
-    return matplotlib is not None and "inline" in str(matplotlib.rcParams["backend"]).lower()
+    if matplotlib is None or "inline" not in str(matplotlib.rcParams["backend"]).lower():
+        return False
+    return bool(matplotlib.is_interactive())
 
 
 def close_figures() -> None:

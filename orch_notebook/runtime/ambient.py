@@ -23,7 +23,7 @@ from orch_notebook.model.cells.knowledge import AMBIENT
 from orch_notebook.runtime.generators import GENERATORS, put_generator, take_generator
 from orch_notebook.runtime.originals import loaded
 
-__all__ = ["CARRIED", "OUTSIDE", "put_states", "take_states"]
+__all__ = ["CARRIED", "NOT_STYLE", "OUTSIDE", "put_states", "take_states"]
 
 
 @dataclass(frozen=True, slots=True)

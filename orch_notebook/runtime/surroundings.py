@@ -20,6 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from orch_notebook.runtime.ambient import NOT_STYLE
 from orch_notebook.runtime.insides import content
 from orch_notebook.runtime.tokens import Budget
 
@@ -90,6 +91,11 @@ def _put_printing(numpy: Any, kept: tuple[dict[str, Any], dict[str, Any]]) -> No
     numpy.seterr(**kept[1])
 
 
+def _read_style(matplotlib: Any) -> dict[str, Any]:
+    # Where figures are drawn is settled when the first one is, and is nobody's style.
+    return {name: value for name, value in dict.items(matplotlib.rcParams) if name not in NOT_STYLE}
+
+
 #: By the names of the analysis; where one of its names covers two libraries, the second has a mark behind it.
 STATES: Mapping[str, Surrounding] = {
     "state:random": Surrounding("random", lambda m: m.getstate(), lambda m, kept: m.setstate(kept)),
@@ -101,9 +107,7 @@ STATES: Mapping[str, Surrounding] = {
     ),
     "state:environ": Surrounding("os", lambda m: dict(m.environ), _put_environ),
     "state:cwd": Surrounding("os", lambda m: m.getcwd(), lambda m, kept: m.chdir(kept)),
-    "state:matplotlib.rcParams": Surrounding(
-        "matplotlib", lambda m: dict(dict.items(m.rcParams)), lambda m, kept: dict.update(m.rcParams, kept)
-    ),
+    "state:matplotlib.rcParams": Surrounding("matplotlib", _read_style, lambda m, kept: dict.update(m.rcParams, kept)),
     "state:display": Surrounding("pandas", _read_display, _put_display),
     "state:display numpy": Surrounding("numpy", _read_printing, _put_printing),
     "state:warnings": Surrounding("warnings", lambda m: list(m.filters), _put_filters),

@@ -98,7 +98,7 @@ def test_whatever_is_stopped_in_the_midst_of_whatever_every_run_ends(stored, mon
 
 
 def test_threads_of_several_processes_share_one_store(environment) -> None:
-    """Nobody is locked out, and every event of every run is there: a short stretch of what benchmarks/hammer.py does."""
+    """Nobody is locked out, and every event of every run is there: benchmarks/hammer.py for a second."""
     command = [sys.executable, str(ROOT / "benchmarks" / "hammer.py")]
     command += ["--seconds", "1", "--processes", "2", "--threads", "10"]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)

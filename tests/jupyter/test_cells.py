@@ -64,6 +64,13 @@ def test_figures_show_where_and_when_a_plain_cell_shows_them(fresh_kernel: Kerne
     fresh_kernel.run(DRAW.format("two"))
     shown = fresh_kernel.run("%flow run --quiet")
     assert (shown.error, shown.data("image/png")) == ("", [])
+    # Nor after plt.ioff(), unless they are shown.
+    fresh_kernel.run("%matplotlib inline\nplt.ioff()")
+    fresh_kernel.run("%flow remove two")
+    fresh_kernel.run(DRAW.format("three"))
+    fresh_kernel.run(DRAW.format("four") + "\nplt.show()")
+    shown = fresh_kernel.run("%flow run --quiet")
+    assert (shown.error, len(shown.data("image/png"))) == ("", 1)
 
 
 def test_the_last_value_bears_the_number_of_its_cell(kernel: Kernel) -> None:

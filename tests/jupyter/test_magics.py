@@ -25,6 +25,9 @@ BOOKS = {
     "%%capture keeps text": (["n = N", "%%capture out\nprint('n is', n)", "out.stdout"], r"'n is N\n'"),
     "%%capture keeps its last value": (["n = N", "%%capture out\nn", "out.outputs[0].data['text/plain']"], "'N'"),
     "%%capture leaves what it is told": (["n = N", "%%capture --no-stdout out\nprint(n)", "out.stdout"], "''"),
+    "%%capture keeps what is wrong with a magic": (
+        ["n = N", "%%capture out\n%%nosuchmagic\nn", "'nosuchmagic' in out.stderr"], "True",
+    ),
     "%%capture binds": (["n = N", "%%capture\nm = n + 1", "m"], "N+1"),
     "one in the other": (["n = N", "%%time\n%%capture out\nprint(n)", "out.stdout"], r"'N\n'"),
     "user_ns": (["n = N", "get_ipython().user_ns['n']"], "N"),
