@@ -234,7 +234,7 @@ def validate(function: Callable[..., Any], given: Mapping[str, Any], flow: str) 
         if isinstance(value, str) and value.startswith(BY_NAME) and _is_secret(hint):
             value = Secret.load(value.removeprefix(BY_NAME)).get()
         values[name] = value if _is_what_it_says(value, hint) else coerce(name, value, hint, flow)
-        if hasattr(values[name], "get_secret_value"):
+        if hasattr(type(values[name]), "get_secret_value"):
             redactor.add(values[name].get_secret_value())
     return values
 

@@ -128,7 +128,7 @@ def execute(
         kernels.faults = target.with_suffix(".kernel.log")
 
         about = {"source": str(source), "cwd": str(folder), "parameters": given, **(metadata or {})}
-        with Watch(timeout, stop or Stop()) as watch:
+        with Watch(timeout, stop or Stop(), memory) as watch:
             recording = Recording(positions, target, about, progress or Quiet(), watch, clock, save_every)
             try:
                 _run(notebook, given, kernels, language, recording)

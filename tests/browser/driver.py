@@ -39,6 +39,10 @@ FLAGS = (
 NOTEBOOK = "window.jupyterapp.shell.currentWidget"
 
 
+#: Milliseconds; Playwright's own 5 seconds are short where other tests share the machine.
+PATIENCE = 30_000
+
+
 class Browser:
     """One headless Chromium; a context manager that ends it."""
 
@@ -60,6 +64,12 @@ class Browser:
         context = self._chromium.new_context(viewport={"width": width, "height": height})
         return Page(context.new_page(), self.server, name, app)
 
+    def open_sheet(self, *, size: tuple[int, int] = (1400, 900)) -> Any:
+        """Open an empty page, in which a test shows what it likes."""
+        width, height = size
+        expect.set_options(timeout=PATIENCE)
+        return self._chromium.new_context(viewport={"width": width, "height": height}).new_page()
+
 
 class Page:
     """One notebook open in the browser.
@@ -76,9 +86,8 @@ class Page:
         self.playwright = page
         self.external: list[str] = []
         self._errors: list[str] = []
-        page.set_default_timeout(30_000)
-        # Playwright's own 5 seconds are short where other tests share the machine.
-        expect.set_options(timeout=30_000)
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
         page.context.route("**/*", self._guard)
         page.on("pageerror", lambda error: self._errors.append(f"page error: {error}"))
         page.on("console", lambda line: self._errors.append(f"console: {line.text}") if line.type == "error" else None)

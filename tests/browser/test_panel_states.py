@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page as Sheet
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from orch_notebook.jupyter.widgets import Given, Kept, PanelSource
 from orch_notebook.jupyter.widgets.content import detail
@@ -23,7 +23,7 @@ from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.states import NAMES, State
 from orch_notebook.model.tasks import RetryPolicy, Task
 from tests.browser.axe import AXE, find_violations
-from tests.browser.driver import FLAGS
+from tests.browser.driver import Browser
 
 pytestmark = pytest.mark.skipif(
     not AXE.exists(), reason="the front end's packages are not installed: npm ci --prefix js"
@@ -195,14 +195,11 @@ PAPER = {"light": "#ffffff", "dark": "#111111"}
 
 
 @pytest.fixture(scope="module")
-def sheet(chromium: str) -> Iterator[Sheet]:
+def sheet(browser: Browser) -> Iterator[Sheet]:
     """A bare page."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
-        expect.set_options(timeout=30_000)
-        yield page
-        browser.close()
+    page = browser.open_sheet()
+    yield page
+    page.context.close()
 
 
 def show(sheet: Sheet, source: Source, theme: str, width: int) -> None:

@@ -12,8 +12,8 @@ calls: list[str] = []
 
 # the option, and what is said
 REFUSED = {
-    "storage elsewhere": ({"result_storage": "s3://bucket"}, "folder 'results' of ORCH_HOME"),
-    "another serializer": ({"result_serializer": "json"}, "must be 'pickle'"),
+    "storage elsewhere": ({"result_storage": "s3://bucket"}, "kept under ORCH_HOME"),
+    "another serializer": ({"result_serializer": "json"}, "Results are pickled"),
     "no memory": ({"cache_result_in_memory": False}, "goes to its caller"),
     "a hook that is none": ({"on_crashed": ["mail"]}, "on_crashed of @flow must hold functions"),
     "another hook that is none": ({"on_cancellation": 3}, "on_cancellation of @flow must hold functions"),

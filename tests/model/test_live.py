@@ -110,8 +110,8 @@ def test_an_event_survives_json(event) -> None:
 # What `orch runs --json` and `orch show --json` print: others script against these names.
 
 RUN_KEYS = (
-    "run_id", "flow", "name", "tags", "deployment", "backfill", "parent_run_id", "retry_of", "state", "due_at",
-    "created_at", "started_at", "ended_at", "duration", "attempt", "parameters", "worker",
+    "run_id", "flow", "name", "tags", "deployment", "backfill", "parent_run_id", "retry_of", "upstream_run_id", "state",
+    "due_at", "created_at", "started_at", "ended_at", "duration", "attempt", "parameters", "worker",
 )  # fmt: skip
 TASK_KEYS = (
     "name", "task_run_id", "run_id", "cell_index", "state", "attempts", "started_at", "ended_at", "duration",
@@ -123,7 +123,14 @@ def test_a_run_prints_what_others_rely_on() -> None:
     """Every key is there in every run; with tasks also notebook and executed notebook."""
     run = folded(run_became("RUNNING", at=later(1)), run_became("COMPLETED", at=later(3.5)))
     assert tuple(run.to_json()) == RUN_KEYS
-    assert tuple(run.to_json(with_tasks=True)) == (*RUN_KEYS, "about", "notebook", "executed_notebook", "tasks")
+    assert tuple(run.to_json(with_tasks=True)) == (
+        *RUN_KEYS,
+        "about",
+        "notebook",
+        "executed_notebook",
+        "values",
+        "tasks",
+    )
     assert run.to_json()["state"] == {"type": "COMPLETED", "name": "Completed", "message": ""}
     assert (run.to_json()["started_at"], run.to_json()["duration"]) == ("2026-01-01T00:00:01.000Z", 2.5)
 

@@ -84,9 +84,7 @@ def run_by_wiring(
         printed[name], names = run_one(tasks[name], shared, given)
         effects = wiring.effects[name]
         outputs[name] = {each: names[each] for each in effects.writes | effects.mutates if each in names}
-        gone[name] = {
-            each for each in effects.deletes if each not in names and (each in given or each not in effects.perhaps)
-        }
+        gone[name] = {each for each in effects.deletes if each not in names}
         order.append(name)
     final = dict(environment)
     for name in tasks:

@@ -1,6 +1,6 @@
 """What executing a notebook costs, by itself and by a worker, beside tools that execute one and keep nothing.
 
-``python benchmarks/executing.py [notebooks] [promoted] [idle] [delays] [thousand] [--repeats N] [--count N]`` prints a
+``python benchmarks/promoted.py [notebooks] [promoted] [idle] [delays] [thousand] [--repeats N] [--count N]`` prints a
 line of JSON for each budget.  What is compared runs in turns, in processes of its own; medians are shown, and with them
 how long processors were busy, which says more on a machine that others use, too.
 """
