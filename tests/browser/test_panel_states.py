@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page as Sheet
-from playwright.sync_api import expect
 
 from orch_notebook.jupyter.widgets import Given, Kept, PanelSource
 from orch_notebook.jupyter.widgets.content import detail
