@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -360,3 +361,10 @@ def test_notebooks_are_kept_clean(path: Path) -> None:
     assert len(set(ids)) == len(ids)
     for cell in notebook["cells"]:
         assert cell["cell_type"] != "code" or (cell["outputs"], cell["execution_count"]) == ([], None)
+
+
+def test_every_extra_that_another_takes_in_is_there() -> None:
+    """What the tests need is made of extras by name, and a name that nothing defines cannot be installed."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    taken = re.findall(r"orch-notebook\[([\w,]+)\]", " ".join(sum(extras.values(), [])))
+    assert {name for names in taken for name in names.split(",")} <= set(extras)
