@@ -366,5 +366,5 @@ def test_notebooks_are_kept_clean(path: Path) -> None:
 def test_every_extra_that_another_takes_in_is_there() -> None:
     """What the tests need is made of extras by name, and a name that nothing defines cannot be installed."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    taken = re.findall(r"orch-notebook\[([\w,]+)\]", " ".join(sum(extras.values(), [])))
+    taken = re.findall(r"orch-notebook\[([\w,]+)\]", " ".join(word for words in extras.values() for word in words))
     assert {name for names in taken for name in names.split(",")} <= set(extras)
