@@ -48,7 +48,9 @@ COMMANDS = (
 def all_commands() -> dict[str, Any]:
     """Return every command by its words, those of a group with the group's name before theirs."""
     found: dict[str, Any] = {}
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    group: Any = typer.main.get_command(app)
+    for name in group.list_commands(typer.Context(group)):
+        command = group.commands[name]
         inner = getattr(command, "commands", None)
         found |= {name: command} if inner is None else {f"{name} {each}": inner[each] for each in inner}
     return found

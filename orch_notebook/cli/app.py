@@ -17,8 +17,28 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the deploymen
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or enough of its beginning.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+#: Commands as ``orch --help`` lists them: work, promote, operate, keep house; what is not named here comes last.
+ORDER = (
+    *("run", "graph", "check", "taskify", "demo"),
+    *("promote", "deploy", "deployments", "trigger", "pause", "unpause", "versions", "rollback", "delete"),
+    *("apply", "export", "backfill", "backfills"),
+    *("worker", "runs", "show", "logs", "cancel", "retry", "resume", "compare"),
+    *("notify", "secret", "doctor", "gc", "db"),
+)
+
+
+class Ordered(typer.core.TyperGroup):
+    """Commands in the order in which people meet them."""
+
+    def list_commands(self, context: Any) -> list[str]:
+        """Return the names of the commands."""
+        names = super().list_commands(context)
+        return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+
 app = typer.Typer(
     name="orch",
+    cls=Ordered,
     help="Run, promote and watch notebooks made of tasks.",
     add_completion=False,
     pretty_exceptions_enable=False,
