@@ -64,14 +64,23 @@ class CellMagicRoutes:
             return self._usual(magic_name, line, cell) if act is None or body is None else act(line, cell, body)
 
         self._shell.run_cell_magic = run_cell_magic
+        self._shell.get_local_scope = self._local_scope
         # An alias takes a second call that begins before the first has ended for a recursion; tasks run side by side.
         MagicAlias._in_call = _OfThread()
 
     def close(self) -> None:
         """Put IPython's back."""
         vars(self._shell).pop("run_cell_magic", None)
+        vars(self._shell).pop("get_local_scope", None)
         if isinstance(vars(MagicAlias).get("_in_call"), _OfThread):
             del MagicAlias._in_call
+
+    def _local_scope(self, stack_depth: int) -> Any:
+        """Return the names that a line magic finds where it stands."""
+        found = type(self._shell).get_local_scope(self._shell, stack_depth + 1)
+        # %timeit puts all of them back when it is done: what other tasks have published meanwhile would be gone.
+        is_timeit = sys._getframe(1).f_locals.get("magic_name") == "timeit"
+        return {} if is_timeit and found is self._shell.user_ns else found
 
     def _compile(self, text: str, body: FrameType) -> Callable[[], Any]:
         """Return what runs text as the rest of a task's body, below the line that the body has come to."""

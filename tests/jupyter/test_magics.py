@@ -153,3 +153,28 @@ def test_a_future_import_may_stand_anywhere(kernel: Kernel) -> None:
     kernel.run("%%task late_import\n%matplotlib inline\nfrom __future__ import division\nhalf = 1 / 2")
     assert kernel.run("%flow run late_import").status == "ok"
     assert kernel.run("print(half)").stream() == "0.5\n"
+
+
+GATE = """
+import sys, threading, types
+made = sys.modules["gate"] = types.ModuleType("gate")
+made.events = {name: threading.Event() for name in ("in", "out")}
+made.open = lambda name, events=made.events: events[name].set()
+made.wait = lambda name, events=made.events: events[name].wait(30)
+made.both = lambda one, other: (made.open(one), made.wait(other))
+"""
+
+
+def test_timeit_takes_back_nothing_that_others_publish_meanwhile(fresh_kernel: Kernel) -> None:
+    """It keeps and puts back the names of its surroundings, which for a task are those of the whole notebook."""
+    for cell in (
+        "%load_ext orch_notebook",
+        GATE,
+        "import gate\nfresh = 'old'",
+        "%%task slow\n%timeit -q -n1 -r1 x = gate.both('in', 'out')",
+        "%%task early\nw = gate.wait('in')\nfresh = 'new'",
+        "%%task free --after early\nv = gate.open('out')",
+    ):
+        assert not fresh_kernel.run(cell).error
+    assert not fresh_kernel.run("%flow run --quiet").error
+    assert fresh_kernel.run("fresh, w").data() == ["('new', True)"]
