@@ -14,6 +14,7 @@ from io import StringIO
 from types import FrameType
 from typing import Any
 
+from IPython.core.displayhook import DisplayHook
 from IPython.core.error import UsageError
 from IPython.core.magic import MagicAlias
 from IPython.core.magic_arguments import parse_argstring
@@ -131,7 +132,9 @@ class CellMagicRoutes:
             elif "data" in output:
                 kept: dict[str, Any] = {key: output[key] for key in ("data", "metadata", "transient") if key in output}
                 shown.append(kept | {"update": output["output_type"] == "update_display_data"})
-        if given.output:
+        if given.output and DisplayHook.semicolon_at_end_of_expression(cell):
+            body.f_locals.pop(given.output, None)  # a semicolon at the end says that nothing is wanted
+        elif given.output:
             body.f_locals[given.output] = CapturedIO(
                 None if given.no_stdout else texts["stdout"],
                 None if given.no_stderr else texts["stderr"],

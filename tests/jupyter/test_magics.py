@@ -28,6 +28,9 @@ BOOKS = {
     "%%capture keeps what is wrong with a magic": (
         ["n = N", "%%capture out\n%%nosuchmagic\nn", "'nosuchmagic' in out.stderr"], "True",
     ),
+    "%%capture keeps nothing where a semicolon ends": (
+        ["n = N", "%%capture out\nprint(n);", "'out' in globals()"], "False",
+    ),
     "%%capture binds": (["n = N", "%%capture\nm = n + 1", "m"], "N+1"),
     "one in the other": (["n = N", "%%time\n%%capture out\nprint(n)", "out.stdout"], r"'N\n'"),
     "user_ns": (["n = N", "get_ipython().user_ns['n']"], "N"),
