@@ -141,10 +141,12 @@ class LiveDisplay:
         """Mark the badges of these tasks as stale, each with the reason, and no others."""
         with self._lock:
             places = dict(self._places)
+        running = self._outlet.here()
         for name, place in places.items():
             why = stale.get(name, "")
-            if place.task_run is not None and why != place.stale:
-                self._send_badge(place, place.task_run, stale=why, running=self._outlet.here())
+            with self._sending:  # another thread may be showing how the run ended: what stood there before is over
+                if place.task_run is not None and why != place.stale:
+                    self._send_badge(place, place.task_run, stale=why, running=running)
 
     def remove(self, name: str) -> None:
         """Forget the badge of a task that is no more."""

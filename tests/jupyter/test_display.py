@@ -215,3 +215,19 @@ def test_what_a_kept_result_put_out_is_shown_in_a_new_kernel() -> None:
     for _ in range(2):
         story.display.put_again("load", [{"output_type": "stream", "name": "stdout", "text": "three rows"}])
     assert [words for kind, _, _, words in story.cells.take() if kind == "stream"] == ["three rows"]
+
+
+def test_a_mark_does_not_cover_what_a_run_shows_meanwhile() -> None:
+    """What is stale is worked out by a thread of its own, which may come when another one shows how the run ended."""
+    story = Story("load")
+    here, came = story.cells.here, threading.Event()
+    story.cells.here = lambda: came.set() or here()  # type: ignore[func-returns-value, method-assign]
+    failed = TaskRun("r1", story.tasks["load"], State(TYPE_OF["Failed"], "Failed"), 1, NOON, NOON)
+    with story.display._sending:
+        marking = threading.Thread(target=story.display.mark, args=({"load": "it has not run yet"},))
+        marking.start()
+        assert came.wait(10)
+        story.display._send_badge(story.display._places["load"], failed)
+    marking.join(10)
+    assert [words for _, _, _, words in story.cells.take() if "Pending" in words] == []
+    assert story.display.last("load") is failed
