@@ -72,18 +72,22 @@ class Kernel:
     """
 
     def __init__(self, cwd: Path, env: Mapping[str, str]) -> None:
-        self.manager = KernelManager(kernel_name="python3")
-        self.manager.start_kernel(cwd=str(cwd), env=dict(env))
-        self.client = self.manager.blocking_client()
-        self.client.start_channels()
         #: Outputs by their display_id: a later cell may still change what an earlier one showed.
         self.shown: dict[str, list[dict[str, Any]]] = {}
         self._answers: list[str] = []
-        try:
-            self.client.wait_for_ready(timeout=60)
-        except RuntimeError:
-            self.shutdown()
-            raise
+        for is_last in (False, False, True):
+            self.manager = KernelManager(kernel_name="python3")
+            self.manager.start_kernel(cwd=str(cwd), env=dict(env))
+            self.client = self.manager.blocking_client()
+            self.client.start_channels()
+            try:
+                self.client.wait_for_ready(timeout=60)
+                return
+            except RuntimeError:
+                # Its ports are chosen before it takes them; where many processes look for some, another may come first.
+                self.shutdown()
+                if is_last:
+                    raise
 
     def __enter__(self) -> Kernel:
         return self

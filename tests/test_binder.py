@@ -12,6 +12,7 @@ import tomllib
 import urllib.request
 import venv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,14 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
+def _opened(info: Path) -> Any:
+    """The page of the server that says in a file where it is; None as long as it does not, or is not there yet."""
+    try:
+        return urllib.request.urlopen(f"{json.loads(info.read_text())['url']}?token=t")
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 @pytest.mark.processes
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(os.environ.get("CI") != "true", reason="installs everything anew, which takes a minute: CI=true")
@@ -63,8 +72,7 @@ def test_a_clean_environment_opens_the_first_notebook_and_runs_it(
     with subprocess.Popen(command, cwd=checkout, env=env, stdin=subprocess.DEVNULL) as server:
         try:
             info = Path(env["JUPYTER_RUNTIME_DIR"]) / f"jpserver-{server.pid}.json"
-            url = until(lambda: info.exists() and json.loads(info.read_text() or "{}").get("url"), "the server", 60)
-            with urllib.request.urlopen(f"{url}?token=t") as answer:
+            with until(lambda: _opened(info), "the server", 60) as answer:
                 assert answer.url.split("?")[0].endswith("/lab/tree/notebooks/01_first_flow.ipynb")
                 assert b"JupyterLab" in answer.read()
         finally:
