@@ -165,8 +165,11 @@ def follow_rule(frame: Frame, rule: Rule, receiver: Value, given: Arguments) -> 
         opened = touch_files(frame, given, rule.writes_file, is_write=True) if is_written else ()
         carries += opened if any(kind == "stateful" for kind, _ in rule.kind) else ()
     if rule.quotes:
-        for base, _ in everything:
-            for name in IDENTIFIER.findall(base[1]) if base[0] == "text" else ():
+        texts = [base[1] for base, _ in everything if base[0] == "text"]
+        # Also what a text is made of, as in "x < %f" % limit.
+        parts = [part.value for part in ast.walk(given.node) if isinstance(part, ast.Constant)]
+        for text in dict.fromkeys([*texts, *(part for part in parts if isinstance(part, str))]):
+            for name in IDENTIFIER.findall(text):
                 frame.read_if_there(name)
     if not receiver and rule.gives == "new":
         # It runs what it is given: cross-validation fits the estimators.

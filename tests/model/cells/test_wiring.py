@@ -243,6 +243,10 @@ PROGRAMS = {
         "(i): import pandas as pd\na: u = make()\nb: y = pd.eval('u + 1')",
         "a>b read-after-write u",
     ),
+    "a formula that is put together speaks of names, too": (
+        "(i): import numexpr as ne\na: u = make()\nb: y = ne.evaluate('where(u < %f, u, 1)' % 2)",
+        "a>b read-after-write u",
+    ),
     "frames hardly have methods that change them": (
         "(i): import pandas as pd\na: f = pd.DataFrame()\nb: f.add(1)\nc: f.whatever()\nd: f.insert(0, 'a', 1)",
         "a>b read-after-write f, a>c read-after-write f, a>d read-after-write f, b>d write-after-read f, "
