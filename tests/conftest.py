@@ -83,7 +83,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def orch_home(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Path:
-    """An ``ORCH_HOME`` that this test alone uses; it does not exist yet, as on a new user's first day."""
+    """An ``ORCH_HOME`` that this test alone uses; it does not exist yet, as on a new user's first day.
+
+    Every test begins in the project's folder, wherever the one before has left this process.
+    """
+    monkeypatch.chdir(pytestconfig.rootpath)
     path = pytestconfig.stash[world] / "homes" / str(next(count))
     monkeypatch.setenv("ORCH_HOME", str(path))
     return path

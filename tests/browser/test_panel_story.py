@@ -34,8 +34,8 @@ def write(gates: Gates) -> str:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
     notebook.cells[0].metadata["tags"] = ["parameters"]
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, gates.path / "nb.ipynb")
-    return f"{gates.name}/nb.ipynb"
+    nbformat.write(notebook, gates.path / "story.ipynb")
+    return f"{gates.name}/story.ipynb"
 
 
 def tab(shown: Locator, name: str) -> Locator:
@@ -74,7 +74,7 @@ def test_a_person_works_with_the_panel(browser: Browser, server: Server) -> None
         gates.came("slow")
         # What runs comes to its end, nothing more starts; a page loaded again tells the same.
         press(shown, "Pause")
-        expect(shown.get_by_role("status").first).to_have_text("nb: Paused")
+        expect(shown.get_by_role("status").first).to_have_text("story: Paused")
         gates.open("slow")
         expect_badge(page, SLOW, "Completed")
         expect_badge(page, LAST, "Pending")
