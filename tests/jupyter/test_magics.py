@@ -153,6 +153,7 @@ def test_an_alias_may_be_called_by_two_tasks_at_once(kernel: Kernel) -> None:
 
 def test_a_future_import_may_stand_anywhere(kernel: Kernel) -> None:
     """As in IPython, which compiles statement by statement."""
+    kernel.run("%reload_ext orch_notebook")
     kernel.run("%%task late_import\n%matplotlib inline\nfrom __future__ import division\nhalf = 1 / 2")
     assert kernel.run("%flow run late_import").status == "ok"
     assert kernel.run("print(half)").stream() == "0.5\n"
