@@ -26,7 +26,7 @@ function shown() {
   const store = new Store(way);
   const place = document.body.appendChild(document.createElement("div"));
   showPanel(place, store);
-  store.take(snapshot(1, { topology: topology(...TASKS), parameters: [{ name: "n", annotation: "int", value: "200", help: "rows", is_required: false }] }));
+  store.take(snapshot(1, { topology: topology(...TASKS), parameters: [{ name: "n", annotation: "int", value: "200", help: "rows", is_required: false, kind: "integer", choices: [] }] }));
   const find = (selector: string) => [...place.querySelectorAll<HTMLElement>(selector)];
   const button = (words: string) => find("button").find((each) => each.textContent === words || each.getAttribute("aria-label") === words)!;
   const tab = (name: string) => find("[role=tab]").find((each) => each.textContent === name)!.click();

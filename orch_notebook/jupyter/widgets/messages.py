@@ -15,6 +15,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 __all__ = [
     "Answer",
     "Ask",
+    "Asked",
     "Cancel",
     "ComparedLine",
     "Controls",
@@ -84,6 +85,10 @@ class Topology(TypedDict):
     shapes: dict[str, str]
     #: The kernel, where its front end can interrupt it; or empty.
     kernel: str
+    #: The further pages that there are: ``history``, ``promote``.
+    pages: list[str]
+    #: What stands in the place of tasks where there are none; code between backticks.
+    hint: str
 
 
 class TaskFace(TypedDict):
@@ -138,6 +143,8 @@ class Controls(TypedDict):
 
     run: str
     all: str
+    #: Why one task alone, with what it needs, cannot be run.
+    part: str
     cancel: str
     pause: str
     resume: str
@@ -156,6 +163,21 @@ class ParameterInfo(TypedDict):
     value: str
     help: str
     is_required: bool
+    #: What kind of field fits: ``date``, ``integer``, ``number``, ``secret``, or empty.
+    kind: str
+    #: What it can be, where that is a few things, each as one would type it.
+    choices: list[str]
+
+
+class Asked(TypedDict):
+    """What a run waits to be told by a person."""
+
+    run_id: str
+    #: Which flow asks, and for what.
+    words: str
+    fields: list[ParameterInfo]
+    #: How long it waits.
+    until: float
 
 
 class LogLine(TypedDict):
@@ -279,6 +301,7 @@ class Snapshot(TypedDict):
     #: How many seconds each task usually takes, where earlier runs tell.
     usual: list[float | None]
     parameters: list[ParameterInfo]
+    asked: Asked | None
 
 
 class Delta(TypedDict):
@@ -289,6 +312,7 @@ class Delta(TypedDict):
     now: float
     run: RunFace | None
     controls: Controls
+    asked: Asked | None
     tasks: dict[str, TaskFace]
     nodes: dict[str, NodeFace]
 
@@ -357,10 +381,11 @@ class Run(TypedDict):
 
 
 class Cancel(TypedDict):
-    """■: cancel the run."""
+    """■: cancel this run."""
 
     type: Literal["cancel"]
     id: int
+    run_id: str
 
 
 class Pause(TypedDict):
@@ -371,10 +396,11 @@ class Pause(TypedDict):
 
 
 class Resume(TypedDict):
-    """Go on, with the answer that the run waits for."""
+    """Let this run go on, with the answer that it waits for."""
 
     type: Literal["resume"]
     id: int
+    run_id: str
     answer: dict[str, str]
 
 
