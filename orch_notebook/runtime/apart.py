@@ -78,7 +78,7 @@ def check_flow(
     base = dict(environment if base is None else base)
     flow.know(base.keys(), flow.tools)
     flow.check()
-    return Check(
+    found = Check(
         flow,
         environment,
         base,
@@ -87,7 +87,11 @@ def check_flow(
         states=states,
         seed=seed,
         orders=orders,
-    ).run()
+    )
+    try:
+        return found.run()
+    except KeyboardInterrupt:
+        raise FlowRunCancelled(f"The check of flow {flow.name!r} was interrupted.") from None
 
 
 def _perform(
@@ -107,12 +111,7 @@ def _perform(
         closing(CellRuns(home)) as apart,
     ):
         handle = apart.start(flow, live, base=base, select=select, hooks=hooks, runner=runner, around=around)
-        try:
-            while not handle.wait(0.2):
-                pass
-        except KeyboardInterrupt:
-            handle.cancel()
-            handle.wait(2.0)
-            raise FlowRunCancelled(f"The check of flow {flow.name!r} was interrupted.") from None
+        while not handle.wait(0.2):
+            pass
         if handle.error is not None:
             raise handle.error
