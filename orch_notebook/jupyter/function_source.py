@@ -136,7 +136,11 @@ class FunctionSource(RecordedSource):
             raise UsageError(f"Flow {self.flow_name!r} is running already. Wait for it, or cancel it.")
 
     def _begin(self, perform: Callable[[], object]) -> None:
+        before = self._thread
+
         def go() -> None:
+            if before is not None:
+                before.join()  # a run that was suspended a moment ago is still being laid down
             try:
                 perform()
             except Exception:

@@ -37,7 +37,7 @@ def run_once(orchestrator: Orchestrator, second: str, **parameters: Any) -> str:
     """Run a flow of two tasks to its end; return the run's id."""
     cells = [CellTask("load", TaskHeader(), "x = 1"), CellTask("use", TaskHeader(), second)]
     flow = CellFlow("nightly", cells)
-    handle = orchestrator.start(flow, {}, parameters=parameters)
+    handle = orchestrator.cells.start(flow, {}, parameters=parameters)
     handle.wait(30)
     return handle.run_id
 

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
+import orch_notebook.jupyter.widgets.faces as faces
 import orch_notebook.jupyter.widgets.messages as messages
-from orch_notebook.jupyter.widgets.sources import Given, Kept, Question
-from orch_notebook.model.annotations import plain_words
+from orch_notebook.jupyter.widgets.sources import Kept
 from orch_notebook.model.events import LogWritten, TaskStateChanged
-from orch_notebook.model.forms import form_of
 from orch_notebook.model.graph import Graph
-from orch_notebook.model.limits import limits_words
-from orch_notebook.model.parameters import Parameter
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.states import StateType
 from orch_notebook.model.views import (
@@ -34,7 +30,7 @@ from orch_notebook.model.views import (
 from orch_notebook.model.views.badges import remark
 from orch_notebook.model.views.words import count_tones
 
-__all__ = ["LOG_LINES", "asked", "detail", "given", "node_face", "run_face", "task_face", "topology", "tries_of"]
+__all__ = ["LOG_LINES", "detail", "node_face", "run_face", "task_face", "topology", "tries_of"]
 
 #: So many of a log's last lines are shown.
 LOG_LINES = 500
@@ -49,7 +45,7 @@ def topology(
     kernel: str = "",
     pages: Sequence[str] = (),
     hint: str = "",
-) -> messages.Topology:
+) -> faces.Topology:
     """Return what a browser needs once about a flow's wiring."""
     number = {task.name: index for index, task in enumerate(graph.tasks)}
     sources = {(edge.after, edge.name): edge.before for edge in graph.edges if edge.rule == "read-after-write"}
@@ -82,7 +78,7 @@ def topology(
 Tries = Sequence[tuple[float, float, str]]
 
 
-def task_face(task_run: TaskRun | None, tries: Tries = ()) -> messages.TaskFace:
+def task_face(task_run: TaskRun | None, tries: Tries = ()) -> faces.TaskFace:
     """Return where a task stands; ``None`` means it has not been in any run."""
     if task_run is None:
         return {"tone": "", "word": "", "attempt": 0, "started_at": None, "ended_at": None, "remark": "", "tries": []}
@@ -111,7 +107,7 @@ def tries_of(states: Sequence[TaskStateChanged], attempt: int) -> Tries:
     return [found[number] for number in sorted(found) if number < attempt]
 
 
-def node_face(face: NodeFace) -> messages.NodeFace:
+def node_face(face: NodeFace) -> faces.NodeFace:
     """Return what a node of the diagram shows."""
     return {"tone": face.tone, "sub": clip(face.sub, 60), "running_since": _seconds(face.running_since)}
 
@@ -125,7 +121,7 @@ _PHRASES: Mapping[StateType, str] = {
 }
 
 
-def run_face(run: FlowRun | None, coming: int | None = None, *, is_waited_for: bool = False) -> messages.RunFace | None:
+def run_face(run: FlowRun | None, coming: int | None = None, *, is_waited_for: bool = False) -> faces.RunFace | None:
     """Return where a run stands; `coming` is how many tasks the next one would perform."""
     if run is None:
         return None
@@ -150,57 +146,6 @@ def run_face(run: FlowRun | None, coming: int | None = None, *, is_waited_for: b
     }
 
 
-def given(parameters: Sequence[Given]) -> list[messages.ParameterInfo]:
-    """Return the fields of a form, each with what can be chosen in it where that is a few things."""
-    found: list[messages.ParameterInfo] = []
-    for each in parameters:
-        parameter = each.parameter
-        kind, choices = _field(parameter)
-        says = [parameter.help, parameter.note, "" if choices else limits_words(parameter.limits)]
-        found.append(
-            {
-                "name": parameter.name,
-                "annotation": plain_words(parameter.annotation),
-                "value": each.value,
-                "help": " · ".join(part for part in says if part),
-                "is_required": parameter.required,
-                "kind": kind,
-                "choices": choices,
-            }
-        )
-    return found
-
-
-def _field(parameter: Parameter) -> tuple[str, list[str]]:
-    """Return the kind of field that fits a parameter, and its choices."""
-    schema: Mapping[str, Any] = form_of([parameter])["properties"][parameter.name]
-    parts: list[Mapping[str, Any]] = schema.get("anyOf") or [schema]
-    choices: list[str] = []
-    for part in parts:
-        values = [part["const"]] if "const" in part else part.get("enum", ())
-        choices += ["True", "False"] if part.get("type") == "boolean" else [str(value) for value in values]
-    if choices and {"type": "null"} in parts:
-        choices.append("None")
-    if "SecretStr" in parameter.annotation:
-        return "secret", choices
-    kinds = {str(part.get("format") or part.get("type")) for part in parts} - {"null"}
-    return (kinds.pop() if len(kinds) == 1 and kinds <= {"date", "integer", "number"} else ""), choices
-
-
-def asked(question: Question | None, run: FlowRun | None) -> messages.Asked | None:
-    """Return what a run waits to be told."""
-    if question is None:
-        return None
-    what = "an answer" if question.fields else "the go-ahead"
-    who = "The run" if run is not None and run.run_id == question.run_id else f"{plain(question.flow)!r}"
-    return {
-        "run_id": question.run_id,
-        "words": f"{who} waits for {what}.",
-        "fields": given(question.fields),
-        "until": question.expires_at.timestamp(),
-    }
-
-
 def detail(
     task: str,
     graph: Graph,
@@ -211,7 +156,7 @@ def detail(
     coming: int | None = None,
 ) -> messages.Detail:
     """Return what there is to know of one task."""
-    lines: list[messages.LogLine] = [
+    lines: list[faces.LogLine] = [
         {"at": written.at.timestamp(), "level": written.level, "text": text, "attempt": written.attempt}
         for written in log[-LOG_LINES:]
         for text in plain_lines([written.text], most=LOG_LINES, width=1000)
