@@ -15,12 +15,13 @@ import typer
 
 from orch_notebook.cli import (
     backfilling,
-    commands,
     demo,
     deploying,
     keeping,
-    modules,
+    notebooks,
+    promoting,
     repeating,
+    runs,
     secrets,
     telling,
     working,
@@ -32,8 +33,9 @@ from orch_notebook.promotion.notebooks import spare_formats
 __all__ = ["all_commands", "app", "main"]
 
 COMMANDS = (
-    commands,
-    modules,
+    runs,
+    notebooks,
+    promoting,
     repeating,
     working,
     deploying,
