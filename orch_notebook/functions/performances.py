@@ -26,6 +26,7 @@ from orch_notebook.functions.here import Here
 from orch_notebook.functions.jobs import perform_elsewhere
 from orch_notebook.functions.keeping import Keeper, Plan
 from orch_notebook.functions.limits import slots_of_tags
+from orch_notebook.functions.lineage import Lineage
 from orch_notebook.functions.logs import logging_prints, not_logging_prints
 from orch_notebook.functions.loops import loops
 from orch_notebook.functions.outcomes import Outcome
@@ -111,6 +112,7 @@ class Performance:
         self._told_idle: list[Callable[[], object]] = []
         self._told_stop: Callable[[], object] = lambda: None
         self.failed: dict[str, Future] = {}
+        self.lineage = Lineage()
         self._origins: dict[int, tuple[Any, str]] = {}
         self._remembered: OrderedDict[int, Any] = OrderedDict()
         seq: int | None = None
@@ -238,13 +240,23 @@ class Performance:
             upstream, lenient = self._wait_for(found, task)
         if self._origins:
             upstream = self._add_origins(upstream, args, kwargs)
+        if self.lineage or task.assets or task.asset_deps:
+            self.lineage.note(name, task, upstream)
         tags = added_tags.get()
         future.tags = tuple(dict.fromkeys((*task.tags, *tags))) if tags else task.tags
         runner = task.options.runner
         if runner is not None and here is None:
             here = self._runner(runner)
         spec = Task(
-            name, task.retry, task.timeout, future.tags, (), task.resources, runner=runner or "", when=task.when
+            name,
+            task.retry,
+            task.timeout,
+            future.tags,
+            resources=task.resources,
+            runner=runner or "",
+            when=task.when,
+            assets=tuple([each.key for each in task.assets]),
+            asset_deps=tuple([each.key for each in task.asset_deps]),
         )
         if task.resources and (runner or self._usual) != "dask":
             check_resources(spec, self._capacity)
@@ -280,6 +292,8 @@ class Performance:
         self.keeper.note_done(future, plan.key)
         with self.lock:
             self._names.setdefault(future.name, 1)
+        if self.lineage or task.assets or task.asset_deps:
+            self.lineage.note(future.name, task, self._add_origins((), args, kwargs))
         return future
 
     def _wait_for(
@@ -576,11 +590,11 @@ class Performance:
 
     def remember(self, value: Any, name: str) -> None:
         """Take note that a value was handed out as a task run's result, so that who is given it is drawn behind it."""
-        if type(value) in PLAIN or value is None:
+        if type(value) in PLAIN and not self.lineage.follows(value, name):
             return
         try:
             self._origins[id(value)] = weakref.ref(value, _Forget(self._origins, id(value))), name
-        except TypeError:  # lists, dicts, tuples: only while they are held here can their ids be trusted
+        except TypeError:  # lists, dicts, texts: only while they are held here can their ids be trusted
             with self.lock:
                 self._remembered[id(value)] = value
                 self._origins[id(value)] = (lambda: value), name
@@ -705,6 +719,8 @@ class _Scope:
         args = tuple([resolve(value, raise_on_failure=strict) for value in future.args])
         kwargs = {name: resolve(value, raise_on_failure=strict) for name, value in future.kwargs.items()}
         scope = TaskScope(future.name, task.name, self._attempt, task.tags, lambda: task.named(args, kwargs), future)
+        if task.assets:
+            scope.assets = future.performance.lineage.begin(future)
         self._token = task_scope.set(scope)
         return args, kwargs
 
