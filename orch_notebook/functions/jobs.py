@@ -161,7 +161,7 @@ def perform_elsewhere(
         future.performance.home.settings.environment,
         lines,
         dict(task.resources),
-        tuple(each.key for each in task.assets),
+        task.asset_keys,
     )
     try:
         back, said = carrier.carry(future.name, job, parcel, _Echo(say))

@@ -39,7 +39,7 @@ class Lineage:
         with self._lock:
             comes = tuple(dict.fromkeys(asset for before in upstream for asset in self._goes.get(before, ())))
             self._seen.update((each.key, each) for each in (*task.asset_deps, *task.assets))
-            goes = flows_on([each.key for each in task.assets], [each.key for each in task.asset_deps], comes)
+            goes = flows_on(task.asset_keys, task.asset_dep_keys, comes)
             if comes:
                 self._comes[name] = comes
             if goes:

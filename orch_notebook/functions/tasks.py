@@ -64,6 +64,9 @@ class FunctionTask(Wrapped[P, R]):
         self.resources = tuple(options.resources.items())
         self.assets = options.assets if isinstance(options, MaterializeOptions) else ()
         self.asset_deps = options.asset_deps
+        self.asset_keys = tuple([each.key for each in self.assets])
+        self.asset_dep_keys = tuple([each.key for each in self.asset_deps])
+        self.has_assets = bool(self.assets or self.asset_deps)
         self.is_elsewhere = options.runner not in (None, "threads")  # also when it is called directly
         self._has_hooks = bool(options.on_completion or options.on_failure)
 
@@ -112,8 +115,8 @@ class FunctionTask(Wrapped[P, R]):
         with performing(self.name, join=False) as performance:
             future = await loops().call(performance, self, args, kwargs, wait_for)
         if performance.is_implicit:
-            await loops().until(performance.tell_end)
-            performance.join()
+            await loops().until(performance.course.tell_end)
+            performance.course.join()
         return future.outcome() if return_state else future.take()
 
     def submit(self, *args: Any, wait_for: Any = None, return_state: bool = False, **kwargs: Any) -> Any:
