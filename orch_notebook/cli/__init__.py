@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from orch_notebook.cli import (
+    assets,
     backfilling,
     demo,
     deploying,
@@ -44,6 +45,7 @@ COMMANDS = (
     keeping,
     demo,
     secrets,
+    assets,
 )
 
 
