@@ -279,6 +279,7 @@ def perform_run(
         forget_attempts(store, settings, run)
     elif (found := store.run(run.run_id)) is not None:
         mend_notebook(store, found, clock.now())
+    reach("execute.done")
     return state
 
 

@@ -176,6 +176,7 @@ class Worker:
             self._beat_at = now
             self._store.beat(self.owner, self.name, self._slots, now)
             self._keep_leases(now)
+        reach("tick.beaten")
         for launch in [launch for launch in self._launches.values() if launch.ended.is_set()]:
             self._finish(launch)
         for run_id in sweep(self._store, self.owner, now, self._launches, self._stalled):
@@ -186,6 +187,7 @@ class Worker:
         make_way(self._store, self.owner, now)
         name_late(self._store, self._settings, now)
         follow_ends(self._store, now)
+        reach("tick.followed")
         if self._watched_at is None or (now - self._watched_at).total_seconds() >= WATCH_EVERY:
             self._watched_at = now
             watch_runs(self._store, now)
@@ -196,6 +198,7 @@ class Worker:
             self._spares.tend()
         elif self._grace is not None:
             self._hand_back(now, self._grace)
+        reach("tick.done")
         next_due_at = self._store.next_due_at(self._queues)
         moments = [moment for moment in (next_at, next_due_at, told_at) if moment is not None and moment > now]
         ahead = (min(moments) - self._clock.now()).total_seconds() if moments else LOOK_EVERY

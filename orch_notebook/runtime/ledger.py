@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from orch_notebook.errors import HistoryConflict, LeaseLost, StoreError
 from orch_notebook.model.events import Event
 from orch_notebook.runtime.clock import Clock, SystemClock
-from orch_notebook.runtime.crashpoints import reach
+from orch_notebook.runtime.crashpoints import part_of, reach
 from orch_notebook.runtime.store import Lease, Store
 
 __all__ = ["Journal", "Ledger", "Subscriber"]
@@ -248,9 +248,9 @@ class Ledger:
             expires_at = self.clock.now() + timedelta(seconds=self.lease_seconds)
             if batch:
                 is_last = journal.is_closing and not journal.queue
-                reach("record.begun")
+                reach(f"record.begun.{part_of(batch)}")
                 self.store.append(journal.lease, batch, expires_at, release=is_last)
-                reach("record.done")
+                reach(f"record.done.{part_of(batch)}")
                 journal.seq += len(batch)
                 journal.is_released = is_last
             elif not self.store.renew(journal.lease, expires_at):

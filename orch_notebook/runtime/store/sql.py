@@ -18,7 +18,7 @@ from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.events import Event
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.runtime.clock import new_run_id
-from orch_notebook.runtime.crashpoints import reach
+from orch_notebook.runtime.crashpoints import part_of, reach
 from orch_notebook.runtime.store import Lease, LogLine, WorkerRow, rows
 from orch_notebook.runtime.store.following import Following
 from orch_notebook.runtime.store.retiring import Retiring
@@ -178,7 +178,7 @@ class SqlStore(Shelves, Following, Retiring):
                     queries.insert_logs(connection, batch.logs)
             except self._conflict:
                 raise HistoryConflict(f"Another process wrote the history of run {run_id}.", run_id=run_id) from None
-            reach("record.inside")
+            reach(f"record.inside.{part_of(events)}")
             if batch.tasks:
                 queries.upsert_task_runs(connection, batch.tasks.values())
             if batch.created is not None:
