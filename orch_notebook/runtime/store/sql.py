@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -53,6 +54,12 @@ class SqlStore(Shelves, Following, Retiring):
     migrated_from: int = 0
     #: What the driver raises where a key is taken.
     _conflict: type[Exception]
+
+    is_shared: bool
+
+    @abstractmethod
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """Let what this thread asks wait no longer than so, where others might take over what is waited for."""
 
     @abstractmethod
     def now(self) -> datetime:
@@ -195,6 +202,13 @@ class SqlStore(Shelves, Following, Retiring):
                 )
             if release:
                 queries.release_run(connection, run_id=run_id, token=lease.token)
+
+    def has_stored(self, lease: Lease, seq: int) -> bool:
+        """Return whether a history reaches up to a number under a lease; for who was not told whether it was stored."""
+        with self._read() as connection:
+            row = self._queries.select_run(connection, run_id=lease.run_id)
+            last = self._queries.select_last_seq(connection, run_id=lease.run_id)
+            return row is not None and row["lease_token"] == lease.token and int(last or 0) >= seq
 
     def last_seq(self, run_id: str) -> int:
         """Return the number of the last recorded event or line, 0 if there is none."""
