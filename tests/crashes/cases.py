@@ -262,7 +262,8 @@ class Scene:
             if case.reacher == KERNEL:
                 return int(stat_of(held)[1])
             return wait_for("a run process", lambda: self._child(worker, b"promotion.start"))
-        return wait_for("a kernel", lambda: self._child(held, b"ipykernel"))
+        process = held if case.reacher == PROCESS else self._find(Case(case.point, case.reacher, PROCESS), worker, held)
+        return wait_for("a kernel", lambda: self._child(process, b"ipykernel"))
 
     def _child(self, parent: int, words: bytes) -> int:
         for place in Path("/proc").glob("[0-9]*"):
