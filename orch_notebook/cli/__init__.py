@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from orch_notebook.cli import (
+    assets,
     backfilling,
     commands,
     demo,
@@ -42,6 +43,7 @@ COMMANDS = (
     keeping,
     demo,
     secrets,
+    assets,
 )
 
 

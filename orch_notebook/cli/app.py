@@ -22,7 +22,7 @@ ORDER = (
     *("run", "graph", "check", "taskify", "demo"),
     *("promote", "deploy", "deployments", "trigger", "pause", "unpause", "versions", "rollback", "delete"),
     *("apply", "export", "backfill", "backfills"),
-    *("worker", "runs", "show", "logs", "cancel", "retry", "resume", "compare"),
+    *("worker", "runs", "show", "logs", "cancel", "retry", "resume", "compare", "assets"),
     *("notify", "secret", "doctor", "gc", "db"),
 )
 

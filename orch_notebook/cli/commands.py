@@ -10,12 +10,14 @@ from typing import Annotated
 import typer
 
 from orch_notebook.cli.app import AsJson, Name, RunId, app, columns, console, print_json, say
+from orch_notebook.cli.assets import made_table
 from orch_notebook.cli.modules import perform
 from orch_notebook.cli.promoting import AfterDeployment, Keep, Notify, OnEnding, say_promoted
 from orch_notebook.cli.tables import deployments_table, local, run_view, runs_table
 from orch_notebook.cli.watching import see_through
 from orch_notebook.errors import UsageError
 from orch_notebook.functions.entrypoints import is_entrypoint
+from orch_notebook.model.assets import materializations_of
 from orch_notebook.model.chains import After
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.explanations import explain
@@ -247,10 +249,14 @@ def show(
         if html is not None:
             say(str(orchestrator.export_html(found, html)))
         elif as_json:
-            print_json(found.to_json(with_tasks=True))
+            made = [each.to_json() for each in materializations_of(found)]
+            print_json({**found.to_json(with_tasks=True), "assets": made})
         else:
             say(f"Run {found.run_id}")
             console.print(run_view(found, orchestrator.clock.now(), columns()))
+            if made_here := materializations_of(found):
+                say()
+                console.print(made_table(made_here, columns()))
             if found.executed_notebook:
                 say(f"\nExecuted notebook: {found.executed_notebook}")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from orch_notebook.model.assets import KnownAsset, Materialization
 from orch_notebook.model.backfills import BackfillProgress
 from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.events import Event
@@ -328,6 +329,15 @@ class Store(Protocol):
 
     def recorded(self, run_id: str | None = None, *, backfill: str | None = None) -> Mapping[str, Mapping[str, Any]]:
         """Return the values that a run, or each of a backfill's, recorded: by run, then by name."""
+        ...
+
+    # assets
+    def assets(self) -> list[KnownAsset]:
+        """Return every asset that a run has made, tried to make, or made others from, by key."""
+        ...
+
+    def materializations(self, asset: str | None = None, limit: int = 100) -> list[Materialization]:
+        """Return the times that an asset, or any, was made or not, the newest first."""
         ...
 
     # workers

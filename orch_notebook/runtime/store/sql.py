@@ -20,6 +20,7 @@ from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.runtime.clock import new_run_id
 from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.store import Lease, LogLine, WorkerRow, rows
+from orch_notebook.runtime.store.assets import AssetRecords
 from orch_notebook.runtime.store.following import Following
 from orch_notebook.runtime.store.retiring import Retiring
 from orch_notebook.runtime.store.shelves import Shelves
@@ -46,7 +47,7 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-class SqlStore(Shelves, Following, Retiring):
+class SqlStore(Shelves, AssetRecords, Following, Retiring):
     """Facts in a database; see :class:`Store` for what each verb promises."""
 
     #: The schema that was found when the store was opened, 0 if it was made then.
@@ -181,6 +182,8 @@ class SqlStore(Shelves, Following, Retiring):
             reach("record.inside")
             if batch.tasks:
                 queries.upsert_task_runs(connection, batch.tasks.values())
+            if batch.made:
+                self._record_made(connection, batch.made)
             if batch.created is not None:
                 parameters = rows.dumps(dict(batch.created.parameters))
                 queries.update_run_parameters(connection, run_id=run_id, parameters=parameters)
