@@ -16,6 +16,7 @@ __all__ = [
     "Answer",
     "Ask",
     "Cancel",
+    "CellOutputs",
     "ComparedLine",
     "Controls",
     "Delta",
@@ -25,6 +26,7 @@ __all__ = [
     "FromKernel",
     "Heard",
     "Hello",
+    "HelloAgain",
     "History",
     "LogLine",
     "Look",
@@ -36,6 +38,7 @@ __all__ = [
     "PromoteForm",
     "Pulse",
     "Refused",
+    "Restore",
     "Resume",
     "Retry",
     "Run",
@@ -401,6 +404,32 @@ class Ask(TypedDict):
     id: int
     page: str
     question: Any
+
+
+class CellOutputs(TypedDict):
+    """What stands below one cell; `mark` is the word in the first output's metadata by which it is known."""
+
+    cell: str
+    #: The page that executed the cell, which knows by itself.
+    page: str
+    mark: str
+    #: In the notebook format.
+    outputs: list[Any]
+
+
+class Restore(TypedDict):
+    """To the model without a view: the kernel lives, and this stands below cells that other pages executed."""
+
+    type: Literal["restore"]
+    kernel: str
+    cells: list[CellOutputs]
+
+
+class HelloAgain(TypedDict):
+    """From the model without a view: this page has come."""
+
+    type: Literal["hello"]
+    page: str
 
 
 FromKernel = Snapshot | Delta | Detail | Refused | Heard | Pulse | Answer
