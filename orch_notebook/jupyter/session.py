@@ -39,9 +39,10 @@ from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.checks import cells_as_tasks
-from orch_notebook.promotion.opening import Continuation, Opening
+from orch_notebook.promotion.opening import Opening
 from orch_notebook.runtime.attempts import Attempts
 from orch_notebook.runtime.bodies import compile_cell
+from orch_notebook.runtime.continuing import Continuation
 from orch_notebook.runtime.handles import RunHandle
 from orch_notebook.runtime.versions import Kept
 
@@ -120,7 +121,7 @@ class NotebookSession:
         bars.route_bars(as_text=self.is_executed_by_worker)
         self._take_in_history()
         self.shell.events.register("post_run_cell", self._cell_ran)
-        self._end_watch = self.orchestrator.watch(self._changed)
+        self._end_watch = self.orchestrator.cells.watch(self._changed)
 
     def close(self) -> None:
         """Take no more part in it; what runs is cancelled."""
@@ -365,8 +366,8 @@ class NotebookSession:
         if not len(flow):
             return []
         self._arrange(flow)
-        kept = self._kept[flow.name] = self.orchestrator.keep()
-        found = self.orchestrator.restore(
+        kept = self._kept[flow.name] = self.orchestrator.cells.keep()
+        found = self.orchestrator.cells.restore(
             flow,
             self.shell.user_ns,
             base=self._environment(flow),
@@ -419,7 +420,7 @@ class NotebookSession:
         if kept is None:
             return None
         try:
-            return self.orchestrator.prepare(flow, self._environment(flow), kept, select=select).plan
+            return self.orchestrator.cells.prepare(flow, self._environment(flow), kept, select=select).plan
         except (OrchError, SyntaxError) as error:
             logger.debug("What is stale in flow %r cannot be said: %s", flow.name, error)
             return None
@@ -523,7 +524,7 @@ class NotebookSession:
             self._postmortem.clear()
             summary_id = self.new_display_id() if summary else ""
             with self.display.held():
-                handle = self.handle = self.orchestrator.start(
+                handle = self.handle = self.orchestrator.cells.start(
                     flow,
                     self.shell.user_ns,
                     base=self._environment(flow),
@@ -597,7 +598,7 @@ class NotebookSession:
     def _kept_of(self, flow: CellFlow) -> Kept:
         if flow.name not in self._kept:
             # Whoever executes a notebook by itself runs its flow once: copies for later runs would be for nothing.
-            self._kept[flow.name] = self.orchestrator.keep(is_lasting=not self.is_executed_by_worker)
+            self._kept[flow.name] = self.orchestrator.cells.keep(is_lasting=not self.is_executed_by_worker)
         return self._kept[flow.name]
 
     def _after(self, handle: RunHandle) -> None:

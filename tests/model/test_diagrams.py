@@ -129,7 +129,24 @@ def test_a_chain_of_a_thousand_is_drawn_in_bands() -> None:
     """Even a graph without likeness comes down to what can be drawn."""
     names = [f"step {chr(97 + number % 26)}{number}x" for number in range(1000)]
     boxes = nodes(graph_of(names, list(itertools.pairwise(names))))
-    assert len(boxes) <= 300
+    assert len(boxes) <= 200
+
+
+def lines_of(count: int) -> Graph:
+    """So many chains of three, as mapping over the futures of a map gives them."""
+    steps = ("read", "clean", "fit")
+    names = [f"{step}-{number}" for number in range(count) for step in steps]
+    edges = [(f"{a}-{number}", f"{b}-{number}") for number in range(count) for a, b in itertools.pairwise(steps)]
+    return graph_of(["start", *names], [*(("start", f"read-{number}") for number in range(count)), *edges])
+
+
+@pytest.mark.parametrize(
+    ("count", "boxes"), [(66, 199), (67, ["start", "read × 67", "clean × 67", "fit × 67"]), (1000, 4)]
+)
+def test_more_than_two_hundred_tasks_collapse_into_groups(count: int, boxes: int | list[str]) -> None:
+    """Up to that each is a box of its own; beyond, mapped and repeated tasks are one box with their count."""
+    found = nodes(lines_of(count))
+    assert boxes in (len(found), [box.name for box in found])
 
 
 FACES = [

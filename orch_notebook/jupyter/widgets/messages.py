@@ -233,6 +233,8 @@ class DeploymentLine(TypedDict):
     is_paused: bool
     #: Its last runs, newest first: tone, word and id.
     runs: list[tuple[str, str, str]]
+    #: Who is told what, without the secrets of the addresses.
+    tells: list[str]
 
 
 class PromoteForm(TypedDict):
@@ -247,16 +249,21 @@ class PromoteForm(TypedDict):
     parameters: list[ParameterInfo]
     deployments: list[DeploymentLine]
     has_worker: bool
+    #: What people can be told, and what each means.
+    facts: list[tuple[str, str]]
     #: What has just been done, or empty.
     said: str
 
 
 class Preview(TypedDict):
-    """A schedule in plain words and its next due times."""
+    """A schedule in plain words, its next due times, and who will be told what."""
 
     words: str
     due: list[str]
     problem: str
+    notice: str
+    #: What is wrong with whom to tell, or empty.
+    doubt: str
 
 
 class Snapshot(TypedDict):

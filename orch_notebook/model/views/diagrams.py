@@ -22,7 +22,7 @@ from orch_notebook.model.views.words import clip, duration, plain, total_attempt
 __all__ = ["MAX_DRAWN", "Node", "NodeFace", "dot", "faces", "nodes"]
 
 #: More nodes than this are drawn as groups: nobody reads them, and laying out 1,000 holds the GIL for 260 ms.
-MAX_DRAWN = 300
+MAX_DRAWN = 200
 
 #: So many tasks with one stem, the same inputs and the same outputs are one node ("score × 40").
 _ALIKE = 12
