@@ -1,5 +1,5 @@
-// What kernel and browser say to each other about a panel: the same schema as widgets/messages.py, held together by a
-// test. Instants are seconds since the epoch by the kernel's clock.
+// What kernel and browser say to each other about a panel: the same schema as faces.py, pages.py and messages.py in
+// jupyter/widgets, held together by a test. Instants are seconds since the epoch by the kernel's clock.
 
 export interface TaskInfo {
   name: string;

@@ -110,8 +110,8 @@ class FunctionTask(Wrapped[P, R]):
         with performing(self.name, join=False) as performance:
             future = await loops().call(performance, self, args, kwargs, wait_for)
         if performance.is_implicit:
-            await loops().until(performance.tell_end)
-            performance.join()
+            await loops().until(performance.course.tell_end)
+            performance.course.join()
         return future.outcome() if return_state else future.take()
 
     def submit(self, *args: Any, wait_for: Any = None, return_state: bool = False, **kwargs: Any) -> Any:

@@ -76,6 +76,8 @@ def test_badges_live_on_after_a_reload(browser: Browser, server: Server, app: st
         page.run(LAST)
         page.run(RUN)
         expect_kinds(page, LAST, "display_data", "execute_result")
+        for cell in (SLOW, LAST):
+            expect_badge(page, cell, "Cached")
         page.save()
         assert page.problems() == []
     agree(

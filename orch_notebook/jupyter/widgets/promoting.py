@@ -1,7 +1,7 @@
 """The panel's promote page: a notebook made to run by itself, and what has been promoted from it.
 
-In: questions of the page, with fields as a person typed them.  Out: plain JSON, as ``messages.PromoteForm`` and
-``messages.Preview`` describe it.  The words of the command line and this form go through the same readers.
+In: questions of the page, with fields as a person typed them.  Out: plain JSON, as ``pages.PromoteForm`` and
+``pages.Preview`` describe it.  The words of the command line and this form go through the same readers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from zoneinfo import available_timezones
 
 from orch_notebook.errors import OrchError, UsageError
 from orch_notebook.jupyter.widgets.content import given
-from orch_notebook.jupyter.widgets.messages import DeploymentLine, Preview, PromoteForm
+from orch_notebook.jupyter.widgets.pages import DeploymentLine, Preview, PromoteForm
 from orch_notebook.jupyter.widgets.sources import Given
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.durations import parse_interval
