@@ -7,6 +7,7 @@ be decided between several processes (who gets a run, who may write its history)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -56,6 +57,13 @@ class WorkerRow:
 
 class Store(Protocol):
     """What every store can do; each method is one short transaction."""
+
+    #: Whether others may reach it, and take runs over, while this process cannot.
+    is_shared: bool
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """Let what this thread asks wait no longer than so, where others might take over what is waited for."""
+        ...
 
     # runs
     def create_run(
@@ -126,6 +134,10 @@ class Store(Protocol):
         HistoryConflict
             A number is taken.
         """
+        ...
+
+    def has_stored(self, lease: Lease, seq: int) -> bool:
+        """Return whether a run's history reaches up to a number and nobody has taken the run over since the lease."""
         ...
 
     def last_seq(self, run_id: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.events import Event
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.runtime.clock import new_run_id
-from orch_notebook.runtime.crashpoints import reach
+from orch_notebook.runtime.crashpoints import part_of, reach
 from orch_notebook.runtime.store import Lease, LogLine, WorkerRow, rows
 from orch_notebook.runtime.store.assets import AssetRecords
 from orch_notebook.runtime.store.following import Following
@@ -54,6 +55,12 @@ class SqlStore(Shelves, AssetRecords, Following, Retiring):
     migrated_from: int = 0
     #: What the driver raises where a key is taken.
     _conflict: type[Exception]
+
+    is_shared: bool
+
+    @abstractmethod
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """Let what this thread asks wait no longer than so, where others might take over what is waited for."""
 
     @abstractmethod
     def now(self) -> datetime:
@@ -179,7 +186,7 @@ class SqlStore(Shelves, AssetRecords, Following, Retiring):
                     queries.insert_logs(connection, batch.logs)
             except self._conflict:
                 raise HistoryConflict(f"Another process wrote the history of run {run_id}.", run_id=run_id) from None
-            reach("record.inside")
+            reach(f"record.inside.{part_of(events)}")
             if batch.tasks:
                 queries.upsert_task_runs(connection, batch.tasks.values())
             if batch.made:
@@ -198,6 +205,13 @@ class SqlStore(Shelves, AssetRecords, Following, Retiring):
                 )
             if release:
                 queries.release_run(connection, run_id=run_id, token=lease.token)
+
+    def has_stored(self, lease: Lease, seq: int) -> bool:
+        """Return whether a history reaches up to a number under a lease; for who was not told whether it was stored."""
+        with self._read() as connection:
+            row = self._queries.select_run(connection, run_id=lease.run_id)
+            last = self._queries.select_last_seq(connection, run_id=lease.run_id)
+            return row is not None and row["lease_token"] == lease.token and int(last or 0) >= seq
 
     def last_seq(self, run_id: str) -> int:
         """Return the number of the last recorded event or line, 0 if there is none."""
