@@ -16,12 +16,13 @@ import typer
 from orch_notebook.cli import (
     assets,
     backfilling,
-    commands,
     demo,
     deploying,
     keeping,
-    modules,
+    notebooks,
+    promoting,
     repeating,
+    runs,
     secrets,
     telling,
     working,
@@ -33,8 +34,9 @@ from orch_notebook.promotion.notebooks import spare_formats
 __all__ = ["all_commands", "app", "main"]
 
 COMMANDS = (
-    commands,
-    modules,
+    runs,
+    notebooks,
+    promoting,
     repeating,
     working,
     deploying,
