@@ -11,6 +11,7 @@ from typing import Any
 
 from orch_notebook.errors import NotFound
 from orch_notebook.functions.resuming import resume
+from orch_notebook.model.assets import KnownAsset, Materialization
 from orch_notebook.model.comparisons import Comparison
 from orch_notebook.model.events import Event
 from orch_notebook.model.findings import Report
@@ -228,6 +229,14 @@ class Orchestrator:
         """Return what a run has published for people, oldest first."""
         store = self.store
         return store.artifacts(run_id=run_id) if isinstance(store, Shelves) else []
+
+    def assets(self) -> list[KnownAsset]:
+        """Return what tasks have made outside of their flows, or tried to, and what they made it from, by key."""
+        return self.store.assets()
+
+    def materializations(self, asset: str, limit: int = 100) -> list[Materialization]:
+        """Return the times that an asset was made or not, the newest first."""
+        return self.store.materializations(asset, limit)
 
     def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
         """Return the recorded events of a run, numbered, in order."""

@@ -83,6 +83,8 @@ def attempting(future: Future, number: int) -> Iterator[Attempt]:
     args = tuple([resolve(value, raise_on_failure=strict) for value in future.args])
     kwargs = {name: resolve(value, raise_on_failure=strict) for name, value in future.kwargs.items()}
     scope = TaskScope(future.name, task.name, number, task.tags, lambda: task.named(args, kwargs), future)
+    if task.assets:
+        scope.assets = performance.lineage.begin(future)
     token = task_scope.set(scope)
     try:
         plan = performance.keeper.plan(future, args, kwargs)

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orch_notebook.functions.arguments import PLAIN
 from orch_notebook.functions.options import seconds_of
 from orch_notebook.functions.policies import INPUTS, TASK_SOURCE, CachePolicy, CallParts, compare_recipes, key_of
 from orch_notebook.model.runs import FlowRun, short_id
@@ -152,7 +153,7 @@ class Keeper:
         return Plan(key_of({"task": future.task.name, **recipe}), recipe, policy)
 
     def _digest(self, future: Future, name: str, value: Any) -> str:
-        origin = future.performance.origins.of(value)
+        origin = None if type(value) in PLAIN else future.performance.origins.of(value)
         if origin is not None and (key := self.keys.get(origin)) is not None:
             return f"result {key}"
         found = self._table.constant(name, value)

@@ -23,6 +23,12 @@ REMEMBERED = 1000
 class Origins:
     """The task runs of one flow run by the values that they returned.
 
+    Parameters
+    ----------
+    follows : callable, optional
+        Whether ``follows(value, name)`` a text or a number is followed that a task run returned.  By default none is:
+        the same one may come from anywhere.
+
     Examples
     --------
     >>> origins, table = Origins(), [1, 2]
@@ -31,18 +37,19 @@ class Origins:
     ('load', None)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, follows: Callable[[Any, str], bool] = lambda value, name: False) -> None:
+        self._follows = follows
         self._names: dict[int, tuple[Callable[[], Any], str]] = {}
         self._held: OrderedDict[int, Any] = OrderedDict()
         self._lock = threading.Lock()
 
     def remember(self, value: Any, name: str) -> None:
         """Take note that a value was handed out as a task run's result, so that who is given it is drawn behind it."""
-        if type(value) in PLAIN:
+        if type(value) in PLAIN and not self._follows(value, name):
             return
         try:
             self._names[id(value)] = weakref.ref(value, _Forget(self._names, id(value))), name
-        except TypeError:  # lists, dicts, tuples: only while they are held here can their ids be trusted
+        except TypeError:  # lists, dicts, texts: only while they are held here can their ids be trusted
             with self._lock:
                 self._held[id(value)] = value
                 self._names[id(value)] = (lambda: value), name

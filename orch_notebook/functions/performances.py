@@ -23,6 +23,7 @@ from orch_notebook.functions.dependencies import futures_in, upstream_of
 from orch_notebook.functions.endings import Endings
 from orch_notebook.functions.futures import Future, ring, wait_for_bell
 from orch_notebook.functions.here import Here
+from orch_notebook.functions.lineage import Lineage
 from orch_notebook.functions.loops import loops
 from orch_notebook.functions.origins import Origins
 from orch_notebook.model.events import LogWritten, RunCreated
@@ -88,7 +89,8 @@ class Performance:
         self.is_implicit = is_implicit
         self.log_prints = log_prints
         self.endings = Endings()
-        self.origins = Origins()
+        self.lineage = Lineage()
+        self.origins = Origins(self.lineage.follows)
         #: Called now and then while the run is paused: looks whether somebody has answered.
         self.look_for_answer: Callable[[], object] | None = None
         self._pauses = 0
@@ -169,13 +171,23 @@ class Performance:
         future = Future(task, name, self, args, kwargs, contextvars.copy_context())
         upstream, lenient = upstream_of(found, task, self) if found else ([], ())
         upstream += self.origins.of_all((*args, *kwargs.values()))
+        if self.lineage or task.has_assets:
+            self.lineage.note(name, task, upstream)
         tags = added_tags.get()
         future.tags = tuple(dict.fromkeys((*task.tags, *tags))) if tags else task.tags
         runner = task.options.runner
         if runner is not None and here is None:
             here = self._runner(runner)
         spec = Task(
-            name, task.retry, task.timeout, future.tags, (), task.resources, runner=runner or "", when=task.when
+            name,
+            task.retry,
+            task.timeout,
+            future.tags,
+            resources=task.resources,
+            runner=runner or "",
+            when=task.when,
+            assets=task.asset_keys,
+            asset_deps=task.asset_dep_keys,
         )
         if task.resources and (runner or self._usual) != "dask":
             check_resources(spec, self._capacity)
@@ -211,6 +223,8 @@ class Performance:
         self.keeper.note_done(future, plan.key)
         with self._lock:
             self._names.setdefault(future.name, 1)
+        if self.lineage or task.has_assets:
+            self.lineage.note(future.name, task, self.origins.of_all((*args, *kwargs.values())))
         return future
 
     def _name(self, task: FunctionTask[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

@@ -127,7 +127,8 @@ class Trace:
         with self._lock:
             number = self._count[task.name] = self._count.get(task.name, 0) + 1
             name = task.name if number == 1 else f"{task.name}-{number}"
-            self.tasks.append(Task(name, tags=task.tags))
+            made, said = task.asset_keys, task.asset_dep_keys
+            self.tasks.append(Task(name, tags=task.tags, assets=made, asset_deps=said))
             for before in dict.fromkeys(self._sources([*args, *kwargs.values(), wait_for])):
                 self.edges[before, name] = Edge(before, name)
         future = Future(task, name, self, args, kwargs, None)  # type: ignore[arg-type]  # as far as a future asks

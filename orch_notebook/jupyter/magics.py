@@ -146,7 +146,7 @@ class OrchMagics(Magics):  # type: ignore[misc]
         resume(self.session, given.run, background=given.background, summary=not given.quiet)
 
     def _cancel(self, given: Namespace) -> None:
-        self.session.cancel()
+        self.session.steering.cancel()
 
     def _remove(self, given: Namespace) -> None:
         for name in given.names:
@@ -180,6 +180,8 @@ class OrchMagics(Magics):  # type: ignore[misc]
             tags=tuple(given.tags or ()),
             memory=parse_size(given.memory_limit) if given.memory_limit else None,
             env=read_variables(given.env or ()),
+            preload=tuple(given.preload or ()),
+            warm=given.warm,
             track=given.track,
         )
         deployment = session.orchestrator.deployments.promote(

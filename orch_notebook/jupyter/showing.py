@@ -48,7 +48,7 @@ def show_flow(session: NotebookSession, name: str | None = None) -> FlowPanel | 
 
 
 def _standing(session: NotebookSession) -> Standing:
-    return Standing(session.outlet, session.new_display_id(), session.orchestrator.clock.now)
+    return Standing(session.outlet, session.new_display_id(), session.orchestrator.clock.now, session.restorer.kernel)
 
 
 def _open(source: RecordedSource) -> FlowPanel:

@@ -49,7 +49,7 @@ class FlowSource(RecordedSource):
 
     def past(self, run_id: str) -> FlowRun | None:
         """Return one of the flow's earlier runs; the one of this session that goes on is no past one."""
-        handle = self._session.handle
+        handle = self._session.steering.handle
         if handle is not None and handle.run_id == run_id and not handle.is_over:
             return None
         return super().past(run_id)
@@ -92,7 +92,7 @@ class FlowSource(RecordedSource):
 
     def is_waited_for(self) -> bool:
         """Whether a cell waits for the run, so that the kernel is busy with it."""
-        return self._session.is_waiting
+        return self._session.steering.is_waiting
 
     def start(
         self, select: tuple[str, ...], *, everything: bool = False, values: Mapping[str, str] | None = None
@@ -105,24 +105,24 @@ class FlowSource(RecordedSource):
 
     def _is_mine(self, run_id: str) -> bool:
         """Whether a run is the latest of this session; so is one that nobody names."""
-        handle = self._session.handle
+        handle = self._session.steering.handle
         return not run_id or (handle is not None and handle.run_id == run_id)
 
     def cancel(self, run_id: str = "") -> None:
         """Ask for a run to be cancelled and return at once."""
         if self._is_mine(run_id):
-            self._session.cancel()
+            self._session.steering.cancel()
         else:
             self.orchestrator.cancel(run_id)
 
     def pause(self) -> None:
         """Let what runs come to its end and start nothing more until :meth:`resume`."""
-        self._session.pause()
+        self._session.steering.pause()
 
     def resume(self, answer: Mapping[str, str] | None = None, run_id: str = "") -> None:
         """Let a paused run go on."""
         if self._is_mine(run_id):
-            self._session.resume()
+            self._session.steering.resume()
         else:
             super().resume(answer, run_id)
 

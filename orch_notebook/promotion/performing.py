@@ -12,6 +12,7 @@ import re
 import threading
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from orch_notebook.errors import FlowRunFailed, LeaseLost, OrchError, StoreError
@@ -35,6 +36,7 @@ from orch_notebook.runtime.ledger import Journal, Ledger
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
+from orch_notebook.runtime.store.enduring import GONE, endure
 from orch_notebook.runtime.vault import learn_secrets
 
 __all__ = ["perform_run"]
@@ -77,11 +79,7 @@ def perform_run(
     """
     clock, stop = clock or SystemClock(), stop or Stop()
     reach("execute.begun")
-    if not store.renew(lease, clock.now() + timedelta(seconds=settings.lease)):
-        raise LeaseLost(f"Run {lease.run_id} is owned by another process now.", run_id=lease.run_id)
-    run, plan = store.run(lease.run_id), store.plan(lease.run_id)
-    if run is None or plan is None:
-        raise OrchError(f"Run {lease.run_id} has no notebook to execute.")
+    run, plan = endure(partial(_take_up, store, settings, lease, clock), lambda away_at: away_at + GONE)
     if plan.entrypoint:
         return perform_flow(run, plan, lease, stop)
     ledger = Ledger(store, clock=clock, lease_seconds=settings.lease)
@@ -105,13 +103,31 @@ def perform_run(
     if journal.error is not None:
         raise journal.error
     reach("execute.recorded")
-    # The kernel's own runs end with it; those it left unfinished are ended before anybody looks.
-    sweep(store, this_owner(), clock.now())
-    if state.type is StateType.COMPLETED:
-        forget_attempts(store, settings, run)
-    elif (found := store.run(run.run_id)) is not None:
-        mend_notebook(store, found, clock.now())
+    _tidy_up(store, settings, run, state, clock)
+    reach("execute.done")
     return state
+
+
+def _take_up(store: Store, settings: Settings, lease: Lease, clock: Clock) -> tuple[FlowRun, Plan]:
+    """Renew the lease of a run and return it, with how it is executed."""
+    if not store.renew(lease, clock.now() + timedelta(seconds=settings.lease)):
+        raise LeaseLost(f"Run {lease.run_id} is owned by another process now.", run_id=lease.run_id)
+    run, plan = store.run(lease.run_id), store.plan(lease.run_id)
+    if run is None or plan is None:
+        raise OrchError(f"Run {lease.run_id} has no notebook to execute.")
+    return run, plan
+
+
+def _tidy_up(store: Store, settings: Settings, run: FlowRun, state: State, clock: Clock) -> None:
+    """End what the kernel left unfinished before anybody looks; what its run leaves for the next is not needed now."""
+    try:
+        sweep(store, this_owner(), clock.now())
+        if state.type is StateType.COMPLETED:
+            forget_attempts(store, settings, run)
+        elif (found := store.run(run.run_id)) is not None:
+            mend_notebook(store, found, clock.now())
+    except StoreError as error:  # the end is stored, and workers sweep every second
+        logger.warning("Not all was tidied up after run %s: %s", run.run_id, error)
 
 
 def _heed_requests(store: Store, run_id: str, clock: Clock, stop: Stop, ended: threading.Event) -> None:
@@ -151,7 +167,8 @@ def _execute(
     task_cells = {index for index, cell in code_cells(notebook) if split_task_cell(str(cell.source)) is not None}
 
     def note_notebook() -> None:
-        # Noted early, so that a run whose process is killed shows how far it came.
+        # Noted early, so that a run whose process is killed shows how far it came, and again at the end, should the
+        # store have been away.
         with suppress(StoreError):
             store.set_executed_notebook(journal.lease, str(output))
 
@@ -177,7 +194,7 @@ def _execute(
             ahead=ahead,
         )
         state = _state_of(ended, stop)
-        store.set_executed_notebook(journal.lease, str(ended.output))
+        note_notebook()
     except OrchError as error:
         state = State(StateType.FAILED, "Failed", str(error))
     reach("execute.over")

@@ -29,16 +29,16 @@ def diagram_svg(graph: Graph, run: FlowRun | None, now: datetime) -> str:
         return ""
 
 
-def summary_bundle(run: FlowRun, now: datetime) -> dict[str, str]:
-    """Return a run's summary in every form."""
+def summary_bundle(run: FlowRun, now: datetime, kernel: str = "") -> dict[str, str]:
+    """Return a run's summary in every form; of one that goes on, with who keeps it up to date."""
     return {
-        "text/html": summary_html(run, diagram_svg(run.graph, run, now), now),
+        "text/html": summary_html(run, diagram_svg(run.graph, run, now), now.astimezone(), kernel),
         "text/plain": summary_text(run, now),
     }
 
 
-def flow_bundle(run: FlowRun | None, graph: Graph, now: datetime) -> dict[str, str]:
+def flow_bundle(run: FlowRun | None, graph: Graph, now: datetime, kernel: str = "") -> dict[str, str]:
     """Return where a flow stands: its latest run, or what it consists of before the first."""
     if run is not None:
-        return summary_bundle(run, now)
+        return summary_bundle(run, now, kernel)
     return {"text/html": graph_html(graph, diagram_svg(graph, None, now)), "text/plain": graph_text(graph)}
