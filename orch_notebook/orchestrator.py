@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, NotebookError, NotFound, OrchError
+from orch_notebook.errors import FlowRunCancelled, NotFound, OrchError
 from orch_notebook.functions.resuming import resume
 from orch_notebook.model.comparisons import Comparison
 from orch_notebook.model.deployments import Plan
@@ -28,7 +30,7 @@ from orch_notebook.model.runs import FlowRun, TaskRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import check_resources
 from orch_notebook.promotion import upkeep
-from orch_notebook.promotion.checks import read_report, write_check
+from orch_notebook.promotion.checks import subject_of
 from orch_notebook.promotion.comparing import compare
 from orch_notebook.promotion.deploying import Deployments
 from orch_notebook.promotion.deployments import submit
@@ -42,6 +44,7 @@ from orch_notebook.promotion.opening import Continuation, Opening, mend, open_ru
 from orch_notebook.promotion.retrying import continued, foresee_retry, repeated_already, retry
 from orch_notebook.promotion.spares import Environment, Spares, environment_of, environment_of_run
 from orch_notebook.promotion.terms import Given
+from orch_notebook.promotion.trials import check_in
 from orch_notebook.runtime.attempts import Attempts, open_attempts
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.checking import Check
@@ -422,8 +425,9 @@ class Orchestrator:
         kernel: str | None = None,
         seed: int = 0,
         orders: int = 1,
+        plain: bool = True,
     ) -> Report:
-        """Check the flow of a notebook that nobody is running, in a kernel of its own.
+        """Check the flow of a notebook that nobody is running, in kernels of its own.
 
         Parameters
         ----------
@@ -439,6 +443,8 @@ class Orchestrator:
             Instead of the one the notebook names.
         seed, orders : int
             See :meth:`check`.
+        plain : bool
+            Also execute it with plain cells only and as a flow, and compare the two.
 
         Raises
         ------
@@ -448,24 +454,24 @@ class Orchestrator:
             A parameter is unknown, missing or ill-typed.
         """
         path = Path(notebook)
-        with tempfile.TemporaryDirectory(prefix="orch-check-", ignore_cleanup_errors=True) as folder:
-            book = write_check(
-                path, Path(folder), parameters or (), flow=flow, all_cells=all_cells, seed=seed, orders=orders
-            )
-            with open_orchestrator(replace(self.settings, home=Path(folder) / "home", parent_run_id=None)) as apart:
-                execution = apart.execute(path, kernel=kernel, instead=book)
-                try:
-                    execution.wait()
-                except KeyboardInterrupt:
-                    execution.cancel()
-                    execution.wait()
-                    raise
-                ended = apart.show(execution.run_id)
-            executed = Path(ended.executed_notebook) if ended.executed_notebook else None
-            report = read_report(executed) if executed is not None and executed.exists() else None
-        if report is None:
-            raise NotebookError(f"{notebook} cannot be checked. {ended.state.message or ended.state.name}")
-        return report
+        subject = subject_of(path, parameters or (), flow=flow, all_cells=all_cells)
+        with tempfile.TemporaryDirectory(prefix="orch-check-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            with open_orchestrator(replace(self.settings, home=folder / "home", parent_run_id=None)) as apart:
+                execute = partial(apart._execute_to_end, path, kernel)
+                return check_in(folder, subject, execute, seed=seed, orders=orders, plain=plain)
+
+    def _execute_to_end(self, path: Path, kernel: str | None, book: Path) -> FlowRun:
+        # Two kernels show sets alike only if they hash alike.
+        variables = {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
+        execution = self.execute(path, kernel=kernel, instead=book, variables=variables)
+        try:
+            execution.wait()
+        except KeyboardInterrupt:
+            execution.cancel()
+            execution.wait()
+            raise
+        return self.show(execution.run_id)
 
     def _perform_apart(
         self,
@@ -650,6 +656,7 @@ class Orchestrator:
         kernel: str | None = None,
         timeout: float | None = None,
         instead: Path | None = None,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> Execution:
         """Execute a notebook now, in a process of its own, without a deployment or a worker.
 
@@ -665,6 +672,8 @@ class Orchestrator:
             Seconds it may take.
         instead : Path, optional
             What is executed in the notebook's place, and in its folder.
+        variables : mapping
+            Environment variables that its kernel has from its start.
 
         Raises
         ------
@@ -673,7 +682,7 @@ class Orchestrator:
         ParameterError
             A parameter is unknown, missing or ill-typed.
         """
-        with self._spare(environment_of(instead or notebook, kernel)) as spares:
+        with self._spare(replace(environment_of(instead or notebook, kernel), variables=variables)) as spares:
             run = submit(
                 self.store,
                 self.settings,

@@ -36,7 +36,7 @@ from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.checks import REPORT_TYPE
 from orch_notebook.promotion.terms import Terms, read_schedules, read_variables
 
-__all__ = ["OrchMagics", "load", "unload"]
+__all__ = ["Bundle", "OrchMagics", "load", "session_of", "unload"]
 
 
 class ShownSyntaxError(UsageError):
@@ -246,6 +246,11 @@ def load(shell: Any) -> None:
     _guards[id(shell)] = guard(getattr(shell, "kernel", None))
     shell.register_magics(OrchMagics(shell, session))
     shell.input_transformers_cleanup.append(with_a_body)
+
+
+def session_of(shell: Any) -> NotebookSession:
+    """Return what takes part in a shell where the extension is loaded."""
+    return _sessions[id(shell)]
 
 
 def unload(shell: Any) -> None:

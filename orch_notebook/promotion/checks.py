@@ -6,9 +6,11 @@ In: a notebook, and what of it is checked.  Out: a notebook whose execution defi
 
 from __future__ import annotations
 
+import copy
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,16 @@ from orch_notebook.promotion.terms import Given, read_given
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["REPORT_TYPE", "cells_as_tasks", "read_report", "write_check"]
+__all__ = [
+    "REPORT_TYPE",
+    "Subject",
+    "cells_as_tasks",
+    "read_report",
+    "shown_last",
+    "subject_of",
+    "write_book",
+    "write_check",
+]
 
 #: The form in which ``%flow check`` shows its report to programs.
 REPORT_TYPE = "application/vnd.orch-notebook.check+json"
@@ -54,32 +65,47 @@ def cells_as_tasks(path: str | Path) -> tuple[CellFlow, tuple[str, ...]]:
     return flow, tuple(notes)
 
 
-def write_check(
-    path: Path,
-    folder: Path,
-    parameters: Given,
-    *,
-    flow: str | None = None,
-    all_cells: bool = False,
-    seed: int = 0,
-    orders: int = 1,
-) -> Path:
-    """Write the notebook that checks another, and return where.
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A notebook that is to be checked.
 
     Parameters
     ----------
     path : Path
-        The notebook that is checked.
-    folder : Path
-        Where files for the check lie.
+        Where it lies.
+    notebook : NotebookNode
+        Its cells as far as they are executed, with the parameters that were given.
+    flow : str or None
+        Which flow, if there are several.
+    all_cells : bool
+        Whether each code cell counts as a task.
+    """
+
+    path: Path
+    notebook: NotebookNode
+    flow: str | None
+    all_cells: bool
+
+    def save(self, folder: Path) -> Path:
+        """Write it under its own name, so that a flow of its cells is called as it is."""
+        target = folder / self.path.name
+        target.write_bytes(notebook_bytes(self.notebook))
+        return target
+
+
+def subject_of(path: Path, parameters: Given, *, flow: str | None = None, all_cells: bool = False) -> Subject:
+    """Return what of a notebook is checked: with tasks, what stands above its last ``%flow run``.
+
+    Parameters
+    ----------
+    path : Path
+        The notebook.
     parameters : mapping or sequence of str
         Values in place of the defaults.
     flow : str, optional
         Which flow, if there are several; by default the one that the notebook's last ``%flow run`` runs.
     all_cells : bool
         Count each code cell as a task.
-    seed, orders : int
-        As ``%flow check`` takes them.
 
     Raises
     ------
@@ -90,34 +116,39 @@ def write_check(
     """
     notebook = read_notebook(path)
     given = read_given(parameters_of(notebook), parameters)
-    command = f"check --seed {seed} --orders {orders}"
-    if all_cells:
-        cells = folder / path.name
-        _give(notebook, given)
-        cells.write_bytes(notebook_bytes(notebook))
-        notebook.cells = notebook.cells[:2]
-        command += f" --all-cells --notebook {shlex.quote(str(cells))}"
-        sources = ["%load_ext orch_notebook", f"%flow {command}"]
-    else:
+    if not all_cells:
         if not has_tasks(notebook):
             raise NotebookError(f"{path} has no tasks. With --all-cells each of its code cells counts as one.")
-        _give(notebook, given)
         runs = [(index, cell) for index, cell in code_cells(notebook) if FLOW_RUN.search(cell.source)]
         last = runs[-1][0] if runs else len(notebook.cells)
         named = re.search(r"--flow[ =]+(\S+)", notebook.cells[last].source) if runs else None
         flow = flow or (named[1].strip("'\"") if named else None)
-        command += f" --flow {shlex.quote(flow)}" if flow else ""
         notebook.cells = notebook.cells[:last]
-        sources = [f"%flow {command}"]
-    kind = type(notebook)
+    _give(notebook, given)
+    return Subject(path, notebook, flow, all_cells)
+
+
+def write_check(subject: Subject, folder: Path, *, seed: int = 0, orders: int = 1) -> Path:
+    """Write the notebook that checks another, and return where; `seed` and `orders` are ``%flow check``'s."""
+    command = f"%flow check --seed {seed} --orders {orders}"
+    if subject.all_cells:
+        command += f" --all-cells --notebook {shlex.quote(str(subject.save(folder)))}"
+        return write_book(subject, folder / "check.ipynb", (), "%load_ext orch_notebook", command)
+    command += f" --flow {shlex.quote(subject.flow)}" if subject.flow else ""
+    return write_book(subject, folder / "check.ipynb", subject.notebook.cells, command)
+
+
+def write_book(subject: Subject, target: Path, cells: Iterable[NotebookNode], *sources: str) -> Path:
+    """Write a notebook of some cells and of further ones; it runs no flow but the one that its last cell runs."""
+    book = copy.deepcopy(subject.notebook)
+    kind = type(book)
     made = [
         kind(cell_type="code", source=source, outputs=[], execution_count=None, id=f"check-{n}", metadata=kind(tags=[]))
         for n, source in enumerate(sources)
     ]
     made[-1].metadata.tags.append(INJECTED_CHECK)
-    notebook.cells = [*([] if all_cells else notebook.cells), *made]
-    target = folder / "check.ipynb"
-    target.write_bytes(notebook_bytes(notebook))
+    book.cells = [*cells, *made]
+    target.write_bytes(notebook_bytes(book))
     return target
 
 
@@ -130,8 +161,14 @@ def _give(notebook: NotebookNode, given: Mapping[str, Any]) -> None:
 
 def read_report(executed: Path) -> Report | None:
     """Return the report that the last cell of an executed notebook shows, if it does."""
+    found = shown_last(executed, REPORT_TYPE)
+    return None if found is None else Report.from_json(found)
+
+
+def shown_last(executed: Path, form: str) -> Any:
+    """Return what the last cell of an executed notebook shows in a form, None if it does not."""
     cells = read_notebook(executed).cells
     for output in cells[-1].get("outputs", ()) if cells else ():
-        if found := output.get("data", {}).get(REPORT_TYPE):
-            return Report.from_json(found)
+        if found := output.get("data", {}).get(form):
+            return found
     return None
