@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, FlowRunTimedOut, ReturnedFailure
+from orch_notebook.functions.beginnings import new_run, shown
 from orch_notebook.functions.entrypoints import entrypoint_of, pin
 from orch_notebook.functions.futures import Future
 from orch_notebook.functions.keeping import keep_parameters
@@ -23,7 +24,7 @@ from orch_notebook.functions.logs import logging_prints
 from orch_notebook.functions.loops import loops
 from orch_notebook.functions.options import TaskOptions
 from orch_notebook.functions.outcomes import Outcome, Suspension
-from orch_notebook.functions.performances import Performance, new_run, shown
+from orch_notebook.functions.performances import Performance
 from orch_notebook.functions.tasks import FunctionTask
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.runs import FlowRun, short_id
@@ -243,7 +244,7 @@ class FlowCall:
                     self._start_clock(performance)
                     _, error = place.perform(self.body)
                     self._before_the_end(performance, error)
-                    self.is_stuck = not performance.wait_until_idle(self._patience(performance, error))
+                    self.is_stuck = not performance.endings.wait_until_idle(self._patience(performance, error))
                     outcome = self._outcome(performance, error)
                     delay = self._delay(performance, scope, outcome)
                     if delay is not None:
@@ -257,7 +258,7 @@ class FlowCall:
                 flow_scope.reset(tokens[0])
                 task_scope.reset(tokens[1])
             self._close(performance, outcome)
-            performance.join(0.0 if self.is_stuck else None)
+            performance.course.join(0.0 if self.is_stuck else None)
         __tracebackhide__ = True
         return self._give(performance, outcome)
 
@@ -273,7 +274,7 @@ class FlowCall:
                 self._start_clock(performance)
                 self.value, error = await loops().perform(self.body, self._await_body())
                 self._before_the_end(performance, error)
-                await loops().until(performance.tell_idle)
+                await loops().until(performance.endings.tell_idle)
                 outcome = self._outcome(performance, error)
                 delay = self._delay(performance, scope, outcome)
                 if delay is not None:
@@ -286,8 +287,8 @@ class FlowCall:
             flow_scope.reset(tokens[0])
             task_scope.reset(tokens[1])
         self._close(performance, outcome)
-        await loops().until(performance.tell_end)
-        performance.join()
+        await loops().until(performance.course.tell_end)
+        performance.course.join()
         return self._give(performance, outcome)
 
     async def _await_body(self) -> Any:
@@ -365,7 +366,9 @@ class FlowCall:
             outcome = self._of_value(self.value)
         except BaseException as failed:  # noqa: BLE001 - a future that it returned
             return Outcome(T.FAILED, message=f"{type(failed).__name__}: {failed}".splitlines()[0][:300], data=failed)
-        unobserved = performance.unobserved() if outcome.is_completed() and type(self.value) is not Outcome else []
+        unobserved = (
+            performance.endings.unobserved() if outcome.is_completed() and type(self.value) is not Outcome else []
+        )
         if unobserved:
             names = ", ".join(repr(future.name) for future in unobserved[:3]) + (" …" if len(unobserved) > 3 else "")
             count = len(unobserved)
@@ -408,7 +411,7 @@ class FlowCall:
             return
         hooks = {T.COMPLETED: "on_completion", T.FAILED: "on_failure", T.CANCELLED: "on_cancellation"}
         self._hooks(hooks.get(outcome.type, "on_crashed"), outcome)
-        performance.close(outcome.to_state() if outcome.is_final() else None)
+        performance.engine.close(outcome.to_state() if outcome.is_final() else None)
 
     def _leave(self, performance: Performance, outcome: Outcome) -> None:
         """Leave the run to whoever goes on with it: what it was given is kept, and how a worker finds the flow."""
@@ -419,7 +422,7 @@ class FlowCall:
             pinned = pin(place.file, home.settings.folder("snapshots"))
             plan = Plan(str(place.file), str(pinned), str(Path.cwd()), entrypoint=place.text)
             home.store.plan_run(lease, plan)
-        performance.leave(outcome.to_state())
+        performance.engine.leave(outcome.to_state())
 
     def _hooks(self, kind: str, outcome: Outcome) -> None:
         run = SeenRun(self.scope, outcome)

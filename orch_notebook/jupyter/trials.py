@@ -65,7 +65,7 @@ def show_flow(flow: str | None = None, cells_of: str | None = None, order: str =
 
     found, _, base, hooks = session.apart(flow, Path(cells_of) if cells_of else None, begun, take)
     runner = OrderedRunner(_rank_of(order, found)) if order else "threads"
-    handle = session.orchestrator.start(found, session.shell.user_ns, base=base, hooks=hooks, runner=runner)
+    handle = session.orchestrator.cells.start(found, session.shell.user_ns, base=base, hooks=hooks, runner=runner)
     try:
         handle.wait()
     except KeyboardInterrupt:

@@ -295,7 +295,8 @@ class _Planner:
             return True
         bond, place = self.flow.bonds.get(version), self._place(task)
         first = self._beginning(bond) if bond is not None else None
-        is_shared = bond is None or (first is not None and self.order[first] <= place)
+        # What is shown at the end is the memory itself, whoever has had a hand in it.
+        is_shared = bond is None or not task or (first is not None and self.order[first] <= place)
         if first is not None:
             place = min(self.order[first], place)
             if is_shared and first in self.stored and first != task:

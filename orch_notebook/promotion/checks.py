@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from orch_notebook.errors import NotebookError
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
+from orch_notebook.model.runs import FlowRun
 from orch_notebook.promotion.notebooks import (
     FLOW_RUN,
     INJECTED_CHECK,
@@ -37,6 +38,7 @@ __all__ = [
     "REPORT_TYPE",
     "Subject",
     "cells_as_tasks",
+    "executed_of",
     "read_report",
     "shown_last",
     "subject_of",
@@ -163,6 +165,12 @@ def read_report(executed: Path) -> Report | None:
     """Return the report that the last cell of an executed notebook shows, if it does."""
     found = shown_last(executed, REPORT_TYPE)
     return None if found is None else Report.from_json(found)
+
+
+def executed_of(run: FlowRun) -> Path | None:
+    """Return the executed copy that a run has left, if it is there."""
+    path = Path(run.executed_notebook) if run.executed_notebook else None
+    return path if path is not None and path.exists() else None
 
 
 def shown_last(executed: Path, form: str) -> Any:

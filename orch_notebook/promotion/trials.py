@@ -21,15 +21,14 @@ from orch_notebook.model.outcomes import Outcome, outcome_of
 from orch_notebook.model.reasons import reason_for
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.trials import Departure, Trial, departures
-from orch_notebook.promotion.checks import Subject, cells_as_tasks, read_report, shown_last, write_book, write_check
+from orch_notebook.promotion.checks import Subject, cells_as_tasks, executed_of, shown_last, write_book
 from orch_notebook.promotion.notebooks import code_cells, read_notebook
 from orch_notebook.promotion.reading import as_python, read_flow
-from orch_notebook.runtime.folders import Folder
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["SHOW", "TRIAL_TYPE", "Trials", "check_in"]
+__all__ = ["SHOW", "TRIAL_TYPE", "Trials"]
 
 #: The form in which an execution shows what it came to.
 TRIAL_TYPE = "application/vnd.orch-notebook.trial+json"
@@ -41,51 +40,6 @@ SHOW = '__import__("orch_notebook.jupyter.trials", fromlist=["trials"]).{}'
 OURS = re.compile(
     r"^[ \t]*(?:%?(?:re|un)?load_ext[ \t]+orch_notebook\b|(?:[\w., \t]+=[ \t]*)?%?flow\b(?![ \t]*[=.(,)])).*$", re.M
 )
-
-
-def check_in(
-    folder: Path, subject: Subject, execute: Execute, *, seed: int = 0, orders: int = 1, plain: bool = True
-) -> Report:
-    """Check the flow of a notebook by executions of others in its place.
-
-    Parameters
-    ----------
-    folder : Path
-        Where files for the check may lie.
-    subject : Subject
-        The notebook.
-    execute : callable
-        ``execute(book)`` executes a notebook in its place and returns the run.
-    seed, orders : int
-        Those of ``%flow check``.
-    plain : bool
-        Compare the flow with a plain execution, too.
-
-    Raises
-    ------
-    NotebookError
-        It cannot be executed.
-    """
-    beside = Folder(subject.path.parent.resolve())
-
-    def perform(book: Path) -> FlowRun:
-        # Each execution finds the files as they are now.
-        try:
-            return execute(book)
-        finally:
-            beside.restore()
-
-    ended = perform(write_check(subject, folder, seed=seed, orders=orders))
-    executed = _executed(ended)
-    report = None if executed is None else read_report(executed)
-    if report is None:
-        raise NotebookError(f"{subject.path} cannot be checked. {ended.state.message or ended.state.name}")
-    return Trials(subject, folder, perform).complete(report) if plain else report
-
-
-def _executed(run: FlowRun) -> Path | None:
-    path = Path(run.executed_notebook) if run.executed_notebook else None
-    return path if path is not None and path.exists() else None
 
 
 def plain_cells(cells: Sequence[NotebookNode], out: Collection[int] = ()) -> list[NotebookNode]:
@@ -164,7 +118,7 @@ class Trials:
 
     def _perform(self, book: Path) -> tuple[Path, Trial]:
         ended = self._execute(book)
-        executed = _executed(ended)
+        executed = executed_of(ended)
         shown = None if executed is None else shown_last(executed, TRIAL_TYPE)
         if executed is None or shown is None:
             raise NotebookError(f"{ended.state.message or ended.state.name}")

@@ -24,6 +24,9 @@ from orch_notebook.promotion.upkeep import cancel, sweep
 from orch_notebook.runtime.owners import this_owner
 from tests.functions.conftest import in_time
 
+#: Seconds.  The clock of a night moves whenever the run looks for requests, so what must not have passed is far away.
+MONTH = 30 * 86_400
+
 calls: list[object] = []
 
 
@@ -195,13 +198,13 @@ def test_a_run_that_nobody_resumes_fails_in_time(stored, night) -> None:
 
     @flow
     def asks_late():
-        return suspend_flow_run(timeout=60)
+        return suspend_flow_run(timeout=MONTH)
 
     run_id = suspended(asks_late)
     store = stored.home.store
     sweep(store, this_owner(), night.now())
     assert store.run(run_id).state.name == "Suspended"
-    late = night.now().timestamp() + 61
+    late = night.now().timestamp() + MONTH + 1
     sweep(store, this_owner(), night.now().fromtimestamp(late, night.now().tzinfo))
     assert (store.run(run_id).state.name, store.run(run_id).state.message) == (
         "TimedOut",

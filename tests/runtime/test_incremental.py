@@ -54,6 +54,7 @@ MUTATION = [
 ]
 ALIAS = ["rows = [1]\ntable = {'rows': rows}", "rows.append(2)", "shown = list(table['rows'])"]
 LATE_ALIAS = ["rows = [1]", "other = 0", "rows.append(2)", "end = (list(rows), other)"]
+CHANGES = ["n = 1", "table = {'b': 0}\nsame = table", "table.update(b=n)", "table.update(b=7)"]
 REBINDING = ["x = [1]", "x = x + [2]", "x = x + [3]", "y = sum(x)"]
 HIDDEN = ["import random\nrandom.seed(7)", "a = random.random()", "b = random.random()", "c = a + b"]
 
@@ -73,6 +74,8 @@ EDITS = {
     "what is changed": (MUTATION, "", 0, "rows = [7]", "0 1 2 3 4 5"),
     "a change through another name": (ALIAS, "", 1, "rows.append(3)", "1 2"),
     "another name for what is changed": (LATE_ALIAS, "", 1, "other = rows", "1 2 3"),
+    "a change that is taken out": (CHANGES, "", 3, "z = 1", "3"),
+    "a change before it": (CHANGES, "", 2, "z = 1", "2 3"),
     "a rebinding": (REBINDING, "", 1, "x = x + [5]", "1 2 3"),
     "the last rebinding": (REBINDING, "", 2, "x = x + [5]", "2 3"),
     "a draw": (HIDDEN, "", 2, "b = random.random() * 2", "2 3"),
