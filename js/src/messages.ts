@@ -264,5 +264,23 @@ export interface Ask {
   question: unknown;
 }
 
+export interface CellOutputs {
+  cell: string;
+  page: string;
+  mark: string;
+  outputs: unknown[];
+}
+
+export interface Restore {
+  type: "restore";
+  kernel: string;
+  cells: CellOutputs[];
+}
+
+export interface HelloAgain {
+  type: "hello";
+  page: string;
+}
+
 export type FromKernel = Snapshot | Delta | Detail | Refused | Heard | Pulse | Answer;
 export type FromBrowser = Hello | Run | Cancel | Pause | Resume | Retry | Select | Look | Ask;

@@ -24,10 +24,11 @@ from orch_notebook.jupyter.extensions import states_of
 from orch_notebook.jupyter.hooks import KernelHooks
 from orch_notebook.jupyter.leavings import Leavings
 from orch_notebook.jupyter.notebookflows import NotebookFlows
-from orch_notebook.jupyter.outlets import open_outlet
+from orch_notebook.jupyter.outlets import Outlet, open_outlet
 from orch_notebook.jupyter.postmortem import Postmortem
 from orch_notebook.jupyter.questions import QuestionRoutes
 from orch_notebook.jupyter.routes import DisplayRoutes
+from orch_notebook.jupyter.widgets.restoring import Restorer
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow, CellTask
 from orch_notebook.model.freshness import Plan
@@ -65,7 +66,11 @@ class NotebookSession:
         self.shell = shell
         self.orchestrator = orchestrator
         self.outlet = open_outlet(shell)
-        self.display = LiveDisplay(self.outlet, orchestrator.clock.now)
+        #: For pages that are loaded again; it begins its work with the first badge.
+        self.restorer = Restorer()
+        if isinstance(self.outlet, Outlet):
+            self.outlet.told = self.restorer.note
+        self.display = LiveDisplay(self.outlet, orchestrator.clock.now, self.restorer.kernel)
         self.file = NotebookFile(shell.user_ns)
         # Whoever executes a notebook by itself runs its flow once: copies for later runs would be for nothing.
         self._leavings = Leavings(shell, orchestrator.cells, is_lasting=not self.is_executed_by_worker)
@@ -121,6 +126,7 @@ class NotebookSession:
         self._end_watch()
         self._tell()
         self.display.finish()
+        self.restorer.close()
         self._display_routes.close()
         self._question_routes.close()
         self._magic_routes.close()
@@ -173,6 +179,8 @@ class NotebookSession:
             elif why and self._leavings.of(flow).has_run(name):
                 task_run = replace(task_run, state=State(StateType.PENDING, message=f"stale: {why}"))
         self.display.place(name, self.new_display_id(), task_run, text.number)
+        if self.outlet.here().cell_id:  # somebody works here; who executes a notebook by itself gets no widget state
+            self.restorer.open()
         self._reconsider()
         return task_run
 

@@ -29,16 +29,19 @@ __all__ = [
     "Answer",
     "Ask",
     "Cancel",
+    "CellOutputs",
     "Delta",
     "Detail",
     "FromBrowser",
     "FromKernel",
     "Heard",
     "Hello",
+    "HelloAgain",
     "Look",
     "Pause",
     "Pulse",
     "Refused",
+    "Restore",
     "Resume",
     "Retry",
     "Run",
@@ -192,6 +195,32 @@ class Ask(TypedDict):
     id: int
     page: str
     question: Any
+
+
+class CellOutputs(TypedDict):
+    """What stands below one cell; `mark` is the word in the first output's metadata by which it is known."""
+
+    cell: str
+    #: The page that executed the cell, which knows by itself.
+    page: str
+    mark: str
+    #: In the notebook format.
+    outputs: list[Any]
+
+
+class Restore(TypedDict):
+    """To the model without a view: the kernel lives, and this stands below cells that other pages executed."""
+
+    type: Literal["restore"]
+    kernel: str
+    cells: list[CellOutputs]
+
+
+class HelloAgain(TypedDict):
+    """From the model without a view: this page has come."""
+
+    type: Literal["hello"]
+    page: str
 
 
 FromKernel = Snapshot | Delta | Detail | Refused | Heard | Pulse | Answer
