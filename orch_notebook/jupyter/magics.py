@@ -197,6 +197,8 @@ class OrchMagics(Magics):  # type: ignore[misc]
             tags=tuple(given.tags or ()),
             memory=parse_size(given.memory_limit) if given.memory_limit else None,
             env=read_variables(given.env or ()),
+            preload=tuple(given.preload or ()),
+            warm=given.warm,
             track=given.track,
         )
         deployment = session.orchestrator.deployments.promote(
