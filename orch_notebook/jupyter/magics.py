@@ -163,7 +163,7 @@ class OrchMagics(Magics):  # type: ignore[misc]
         resume(self.session, given.run, background=given.background, summary=not given.quiet)
 
     def _cancel(self, given: Namespace) -> None:
-        self.session.cancel()
+        self.session.steering.cancel()
 
     def _remove(self, given: Namespace) -> None:
         for name in given.names:
