@@ -36,7 +36,7 @@ from orch_notebook.promotion.checks import REPORT_TYPE
 from orch_notebook.promotion.terms import Terms, read_schedules, read_variables
 from orch_notebook.runtime.pictures import diagram_svg, summary_bundle
 
-__all__ = ["OrchMagics", "load", "unload"]
+__all__ = ["Bundle", "OrchMagics", "load", "session_of", "unload"]
 
 
 class ShownSyntaxError(UsageError):
@@ -245,6 +245,11 @@ def load(shell: Any) -> None:
     _ends[id(shell)] = [guard(getattr(shell, "kernel", None)), offer(session)]
     shell.register_magics(OrchMagics(shell, session))
     shell.input_transformers_cleanup.extend(TRANSFORMERS)
+
+
+def session_of(shell: Any) -> NotebookSession:
+    """Return what takes part in a shell where the extension is loaded."""
+    return _sessions[id(shell)]
 
 
 def unload(shell: Any) -> None:
