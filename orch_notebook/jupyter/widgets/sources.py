@@ -6,10 +6,12 @@ on them.  What a source cannot tell it leaves at the neutral answer, and the pan
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orch_notebook.errors import UsageError
 from orch_notebook.model.events import LogWritten, TaskStateChanged
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.parameters import Parameter
@@ -19,6 +21,8 @@ __all__ = ["Given", "Kept", "Page", "PanelSource"]
 
 #: Answers what a page of the panel asks, on the panel's own thread: a question in, an answer out, both plain JSON.
 Page = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+ONLY_SHOWS = "This panel only shows its flow."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,10 @@ class Kept:
     is_artifact: bool = False
 
 
-class PanelSource:
+class PanelSource(ABC):
     """One flow, as a panel sees it.  Every method may be called from any thread.
+
+    What a kind of source does not define, it does not have or cannot do: it never changes, and only shows.
 
     Attributes
     ----------
@@ -55,17 +61,17 @@ class PanelSource:
 
     # what is shown
 
+    @abstractmethod
     def graph(self) -> Graph:
         """Return the flow as it is defined now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def current(self) -> FlowRun | None:
         """Return the latest run with its task runs, or ``None`` before the first."""
-        raise NotImplementedError
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after every stored change, until what this returns is called."""
-        raise NotImplementedError
+        return lambda: None
 
     def past(self, run_id: str) -> FlowRun | None:
         """Return one of the flow's earlier runs with its task runs, or ``None`` where there is none."""
@@ -95,7 +101,7 @@ class PanelSource:
         """Return who answers the questions of further pages, by the page's name."""
         return {}
 
-    def told(self, run: FlowRun | None, graph: Graph) -> None:
+    def told(self, run: FlowRun | None, graph: Graph) -> None:  # noqa: B027 - most sources have nobody else to tell
         """Take note of what the panel has just shown of the latest run; called on the panel's own thread."""
 
     # what is asked for
@@ -119,20 +125,20 @@ class PanelSource:
 
         `values` are parameters as typed by a person; the source checks them.
         """
-        raise NotImplementedError
+        raise UsageError(ONLY_SHOWS)
 
     def cancel(self) -> None:
         """Ask for the run to be cancelled and return at once."""
-        raise NotImplementedError
+        raise UsageError(ONLY_SHOWS)
 
     def pause(self) -> None:
         """Let what runs come to its end and start nothing more until :meth:`resume`."""
-        raise NotImplementedError
+        raise UsageError(ONLY_SHOWS)
 
     def resume(self, answer: Mapping[str, str] | None = None) -> None:
         """Let a paused run go on, with the answer it waits for if it does."""
-        raise NotImplementedError
+        raise UsageError(ONLY_SHOWS)
 
     def retry(self) -> None:
         """Run what failed, and what did not run because of it; return at once."""
-        raise NotImplementedError
+        raise UsageError(ONLY_SHOWS)
