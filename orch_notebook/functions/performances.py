@@ -72,8 +72,6 @@ class Performance:
         The run, as it begins.
     lease : Lease, optional
         The right to write its history, where a worker claimed it; by default the run is new, and made here.
-    earlier : FlowRun, optional
-        The run that it repeats: what completed in it, or in what that repeated, is not run again.
     runner : Runner, optional
         Where submitted task runs are performed; by default as many threads as the settings say.
     is_implicit : bool
@@ -90,7 +88,6 @@ class Performance:
         run: FlowRun,
         *,
         lease: Lease | None = None,
-        earlier: FlowRun | None = None,
         runner: Runner | None = None,
         is_implicit: bool = False,
         log_prints: bool = False,
@@ -103,7 +100,7 @@ class Performance:
         self.log_prints = log_prints
         self.lock = threading.Lock()
         self._stop = stop
-        self._is_stopped = False
+        self.is_stopped = False
         self._open: dict[str, Future] = {}
         self._names: dict[str, int] = {}
         self._settled: deque[Future] = deque()
@@ -147,7 +144,9 @@ class Performance:
             describe=self._describe,
             is_lent=seq is not None,
         )
-        chain = _line(home, earlier)
+        # What completed in the run that it repeats, or in what that repeated, is not run again; also when this one was
+        # suspended, and goes on.
+        chain = _line(home, run)
         self.keeper = Keeper(home, self.run, chain[-1].run_id if chain else self.run.run_id)
         again = _again(home, run, chain[0]) if chain else frozenset()
         for each in chain:
@@ -481,8 +480,8 @@ class Performance:
                     tell()
                 except Exception:
                     logger.exception("What was to be done after task %r failed.", future.name)
-        if not self._is_stopped and (self.engine.run_type is StateType.CANCELLING or self.engine.error is not None):
-            self._is_stopped = True
+        if not self.is_stopped and (self.engine.run_type is StateType.CANCELLING or self.engine.error is not None):
+            self.is_stopped = True
             self._stop("cancel")
             self._told_stop()
             if self.engine.error is not None:  # what is still being performed will not be heard of any more
@@ -519,11 +518,11 @@ class Performance:
 
     def tell_later(self, seconds: float, callback: Callable[[], object]) -> bool:
         """Have `callback` called in so many seconds, or when the run is cancelled; False if nobody need wait."""
-        if seconds <= 0 or self._is_stopped:
+        if seconds <= 0 or self.is_stopped:
             return False
         self._told_stop = callback
         self.engine.call_at(seconds, callback)
-        if self._is_stopped:
+        if self.is_stopped:
             callback()
         return True
 
@@ -666,12 +665,12 @@ def _again(home: Home, run: FlowRun, earlier: FlowRun) -> frozenset[str]:
     return frozenset(name for task in wanted for name in graph.reach(task, graph.successors))
 
 
-def _line(home: Home, run: FlowRun | None) -> list[FlowRun]:
-    """Return a run, the one that it repeats, and so on to the first."""
+def _line(home: Home, run: FlowRun) -> list[FlowRun]:
+    """Return the run that this one repeats, what that repeated, and so on to the first."""
     line = []
-    while run is not None:
-        line.append(run)
-        run = home.store.run(run.retry_of) if run.retry_of else None
+    while run.retry_of and (earlier := home.store.run(run.retry_of)) is not None:
+        line.append(earlier)
+        run = earlier
     return line
 
 

@@ -190,6 +190,26 @@ def test_a_pause_is_asked_once_in_a_line_of_runs(stored) -> None:
     assert in_time(asks_then_fails.retry, run_id) == 3
 
 
+def test_a_repetition_that_was_suspended_goes_on_with_what_the_first_run_left(stored) -> None:
+    """It is of the same line: its pauses are answered, and what completed before is not run again."""
+
+    @flow
+    def fails_then_asks():
+        values = load(3)
+        calls.append("body")
+        if calls.count("body") == 1:
+            raise ConnectionError("down")
+        return total(values, suspend_flow_run(wait_for_input=int))
+
+    in_time(fails_then_asks, return_state=True)
+    first = stored.home.store.runs()[0].run_id
+    with pytest.raises(FlowRunSuspended):
+        in_time(fails_then_asks.retry, first)
+    second = stored.home.store.runs()[0].run_id
+    assert second != first and in_time(fails_then_asks.resume, second, 10) == 13
+    assert calls.count("load") == 1
+
+
 def test_a_run_that_nobody_resumes_fails_in_time(stored, night) -> None:
     """Whoever looks ends it; without anybody looking the flow itself finds that it is too late."""
 
