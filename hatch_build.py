@@ -39,7 +39,7 @@ class FrontEndHook(BuildHookInterface):  # type: ignore[type-arg]
     @property
     def _products(self) -> list[Path]:
         static = Path(self.root, "orch_notebook", "jupyter", "widgets", "static")
-        return [static / "panel.js", static / "panel.css"]
+        return [static / "panel.js", static / "panel.css", static / "restore.js"]
 
     def _is_built(self) -> bool:
         if not all(product.exists() for product in self._products):

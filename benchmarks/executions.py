@@ -130,9 +130,9 @@ def run_flow(shell: Any, notebook: str, how: str, result: str) -> None:
     flow = read_flow(notebook, all_cells=True)
     hooks = session._hooks
     hooks._begun, hooks._put_out = lambda task, capture: None, put_out
-    base = session._environment(flow)
+    base = session._leavings.environment(flow)
     runner = ThreadRunner(16) if how == "threads" else OrderedRunner(rank_of(how))
-    handle = orchestrator.start(flow, shell.user_ns, base=base, hooks=hooks, runner=runner)
+    handle = orchestrator.cells.start(flow, shell.user_ns, base=base, hooks=hooks, runner=runner)
     handle.wait()
     run = handle.run
     graph = flow.graph

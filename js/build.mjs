@@ -1,4 +1,4 @@
-// Bundles the panel into two files that the widget reads: one script, one style sheet.
+// Bundles what the widgets read: the panel's script and style sheet, and the script of the model without a view.
 import { build } from "esbuild";
 import { fileURLToPath } from "node:url";
 
@@ -10,6 +10,7 @@ await build({
   entryPoints: [
     { in: "src/main.ts", out: "panel" },
     { in: "src/panel.css", out: "panel" },
+    { in: "src/restore.ts", out: "restore" },
   ],
   outdir: target,
   bundle: true,

@@ -46,6 +46,7 @@ __all__ = [
     "get_run_logger",
     "limit_concurrency",
     "load_ipython_extension",
+    "materialize",
     "opaque",
     "pause_flow_run",
     "quote",
@@ -116,6 +117,7 @@ _HOMES = {
     "serve": ("orch_notebook.promotion.serving", "serve"),
     "serve_flow": ("orch_notebook.promotion.serving", "serve_flow"),
     "wait": ("orch_notebook.functions.futures", "wait"),
+    "materialize": ("orch_notebook.functions.materializing", "materialize"),
     "load_ipython_extension": ("orch_notebook.jupyter.magics", "load"),
     "unload_ipython_extension": ("orch_notebook.jupyter.magics", "unload"),
 }

@@ -29,7 +29,8 @@
     │   ├── UpstreamFailed        it never ran, because what it needs failed
     │   └── ReturnedFailure       it returned a state that says so
     ├── StoreError                the store cannot do what it should
-    │   ├── StoreUnavailable      locked, read-only, full or from a newer version
+    │   ├── StoreUnavailable      read-only, damaged or from a newer version
+    │   │   └── StoreAway         it does not answer, is locked or full; asked again later it may do it
     │   ├── LeaseLost             another process owns this run now
     │   └── HistoryConflict       two owners wrote one run's history
     └── ImpossibleEvent           an event that cannot follow the present state
@@ -64,6 +65,7 @@ __all__ = [
     "ReturnedFailure",
     "ScheduleError",
     "SecretExposed",
+    "StoreAway",
     "StoreError",
     "StoreUnavailable",
     "TaskCancelled",
@@ -227,6 +229,13 @@ class StoreError(OrchError):
 
 class StoreUnavailable(StoreError):
     """The store is locked, read-only, full, or written by a newer version."""
+
+
+class StoreAway(StoreUnavailable):
+    """The store does not answer, is locked or full; asked again in a while it may do what it should.
+
+    ``is_undone`` tells that it has surely done nothing; else what was asked may have been done all the same.
+    """
 
 
 class LeaseLost(StoreError):

@@ -23,7 +23,7 @@ PACKAGE = ROOT / "orch_notebook"
 FLOORS = ("errors", "model", "runtime", "functions", "promotion", "orchestrator", "jupyter", "cli")
 
 #: The parts that stand beside the floors: the front door and the test doubles may use all of them.
-BESIDE = ("", "testing", "__main__")
+BESIDE = ("", "testing", "assets", "__main__")
 
 #: Libraries that cost time or need Jupyter; `import orch_notebook` loads none of them.
 HEAVY = [

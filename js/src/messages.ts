@@ -1,5 +1,5 @@
-// What kernel and browser say to each other about a panel: the same schema as widgets/messages.py, held together by a
-// test. Instants are seconds since the epoch by the kernel's clock.
+// What kernel and browser say to each other about a panel: the same schema as faces.py, pages.py and messages.py in
+// jupyter/widgets, held together by a test. Instants are seconds since the epoch by the kernel's clock.
 
 export interface TaskInfo {
   name: string;
@@ -129,6 +129,7 @@ export interface DeploymentLine {
   next: string;
   is_paused: boolean;
   runs: [string, string, string][];
+  tells: string[];
 }
 
 export interface PromoteForm {
@@ -140,6 +141,7 @@ export interface PromoteForm {
   parameters: ParameterInfo[];
   deployments: DeploymentLine[];
   has_worker: boolean;
+  facts: [string, string][];
   said: string;
 }
 
@@ -147,6 +149,8 @@ export interface Preview {
   words: string;
   due: string[];
   problem: string;
+  notice: string;
+  doubt: string;
 }
 
 export interface Snapshot {
@@ -258,6 +262,24 @@ export interface Ask {
   id: number;
   page: string;
   question: unknown;
+}
+
+export interface CellOutputs {
+  cell: string;
+  page: string;
+  mark: string;
+  outputs: unknown[];
+}
+
+export interface Restore {
+  type: "restore";
+  kernel: string;
+  cells: CellOutputs[];
+}
+
+export interface HelloAgain {
+  type: "hello";
+  page: string;
 }
 
 export type FromKernel = Snapshot | Delta | Detail | Refused | Heard | Pulse | Answer;

@@ -11,6 +11,8 @@ import type { View } from "./views";
 /** Milliseconds without a key before the next due times are asked for. */
 const PAUSE = 250;
 
+const TOLD = "nobody, or an address: mailto://…, slack://…, https://…, command: PROGRAM, or $NAME, a variable of the worker";
+
 let forms = 0;
 
 export class Promote implements View {
@@ -54,6 +56,8 @@ export class Promote implements View {
       this.row("delay", "Wait before", options([["0", "at once"], ["60", "1 minute"], ["300", "5 minutes"], ["3600", "1 hour"]])),
       this.row("catch_up", "If it is missed", options([["latest", "run the latest once"], ["all", "run every missed one"], ["skip", "leave it out"]])),
       this.row("overlap", "If one still runs", options([["", "let both run"], ["queue", "wait for it"], ["skip", "leave the new one out"], ["cancel", "cancel the old one"]])),
+      this.row("notify", "Tell", text("slack://…"), TOLD),
+      this.row("on", "When", text(), ""),
       h("div", { class: "orch-row" }, h("span"), save),
       zones,
     );
@@ -92,7 +96,8 @@ export class Promote implements View {
     input.classList.add("orch-field");
     keepKeys(input);
     this.fields.set(name, input);
-    const made = h("div", { class: "orch-row" }, h("label", { for: input.id }, words), input, h("span", { class: "orch-dim" }, help));
+    const made = h("div", { class: "orch-row" }, h("label", { for: input.id }, words), input, h("span", { class: "orch-dim", id: `${input.id}-help` }, help));
+    input.setAttribute("aria-describedby", `${input.id}-help`);
     this.rows.set(name, made);
     return made;
   }
@@ -111,13 +116,13 @@ export class Promote implements View {
     this.rows.get("zone")!.hidden = chosen === "none" || chosen === "interval";
     this.rows.get("catch_up")!.hidden = chosen === "none";
     this.rows.get("delay")!.hidden = this.fields.get("retries")!.value === "0";
+    this.rows.get("on")!.hidden = !this.fields.get("notify")!.value;
     clearTimeout(this.timer);
     if (ask) this.timer = setTimeout(() => this.preview(), PAUSE);
   }
 
   private preview(): void {
-    const { cron, every, zone } = this.values();
-    this.ask({ do: "preview", cron, every, zone });
+    this.ask({ do: "preview", ...this.values() });
   }
 
   private ask(question: Record<string, unknown>): void {
@@ -127,6 +132,10 @@ export class Promote implements View {
   private show(preview: Preview): void {
     this.words.classList.toggle("orch-bad", Boolean(preview.problem));
     setText(this.words, preview.problem || [preview.words, preview.due.join(" · ")].filter(Boolean).join(": "));
+    const told = this.rows.get("notify")!.lastElementChild!;
+    told.classList.toggle("orch-bad", Boolean(preview.doubt));
+    setText(told, preview.doubt || preview.notice || TOLD);
+    this.fields.get("notify")!.setAttribute("aria-invalid", String(Boolean(preview.doubt)));
   }
 
   private fill(form: PromoteForm): void {
@@ -140,6 +149,10 @@ export class Promote implements View {
       this.isFilled = true;
       this.fields.get("name")!.value = form.name;
       this.fields.get("zone")!.value = form.zone;
+      this.fields.get("on")!.value = "failed, recovered";
+      const facts = this.rows.get("on")!.lastElementChild as HTMLElement;
+      setText(facts, form.facts.map(([fact]) => fact).join(", "));
+      facts.title = form.facts.map(([fact, means]) => `${fact}: ${means}`).join("\n");
       document.getElementById(`${this.id}-zones`)?.replaceChildren(...form.zones.map((zone) => h("option", { value: zone })));
       this.preview();
     }
@@ -153,7 +166,7 @@ export class Promote implements View {
       "div",
       { class: "orch-deployment" },
       h("div", { class: "orch-title" }, h("b", {}, line.name), h("span", { class: "orch-dim" }, `version ${line.version}`), line.is_paused ? pill(shapes, "paused", "Paused") : null, h("span", { class: "orch-grow" }), button(line.is_paused ? "Unpause" : "Pause", "", () => this.ask({ do: does, name: line.name })), button("Run now", "", () => this.ask({ do: "trigger", name: line.name }))),
-      h("div", { class: "orch-dim" }, [line.schedules.join(" and ") || "runs when somebody asks", line.next && `next ${line.next}`].filter(Boolean).join(" · ")),
+      h("div", { class: "orch-dim" }, [line.schedules.join(" and ") || "runs when somebody asks", line.next && `next ${line.next}`, ...line.tells].filter(Boolean).join(" · ")),
       h("div", { class: "orch-title" }, ...line.runs.map(([tone, word]) => pill(shapes, tone, word))),
     );
   }

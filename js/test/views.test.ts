@@ -123,6 +123,26 @@ test("the detail shows what the kernel knows, and every text of the person's sta
   assert.equal(store.selectedName, "load");
 });
 
+test("the promote form says who will be told, and what is wrong with that", () => {
+  const { store, said, find, tab, place } = shown();
+  tab("Promote");
+  const form = { name: "", notebook: "a.ipynb", problem: "", zones: [], zone: "UTC", parameters: [], deployments: [], has_worker: true, facts: [["failed", "a run failed"]], said: "" };
+  store.take({ type: "answer", id: 1, page: "promote", data: { form }, error: "" });
+  const [address, facts] = ["notify", "on"].map((name) => find(`[id$=-${name}]`)[0] as HTMLInputElement);
+  assert.equal(facts!.parentElement!.hidden, true);
+  address!.value = "ann@example.org";
+  address!.dispatchEvent(new Event("input", { bubbles: true }));
+  assert.equal(facts!.parentElement!.hidden, false);
+  vi.advanceTimersByTime(300);
+  const question = (said.at(-1) as { question: Record<string, string> }).question;
+  assert.deepEqual([question.do, question.notify, question.on], ["preview", "ann@example.org", "failed, recovered"]);
+  const preview = { words: "", due: [], problem: "", notice: "", doubt: `… is no address: write mailto://… ${EVIL}` };
+  store.take({ type: "answer", id: 2, page: "promote", data: { preview }, error: "" });
+  assert.equal(address!.getAttribute("aria-invalid"), "true");
+  assert.match(place.textContent!, /is no address/);
+  assert.equal(place.querySelectorAll("img").length, 0);
+});
+
 test("a log is sifted by level and by words", () => {
   const line = (level: number, text: string) => ({ at: 0, level, text, attempt: 1 });
   const lines = [line(20, "loaded rows"), line(30, "careful with rows"), line(40, "lost")];

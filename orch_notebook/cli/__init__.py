@@ -14,13 +14,15 @@ from typing import Any
 import typer
 
 from orch_notebook.cli import (
+    assets,
     backfilling,
-    commands,
     demo,
     deploying,
     keeping,
-    modules,
+    notebooks,
+    promoting,
     repeating,
+    runs,
     secrets,
     telling,
     working,
@@ -32,8 +34,9 @@ from orch_notebook.promotion.notebooks import spare_formats
 __all__ = ["all_commands", "app", "main"]
 
 COMMANDS = (
-    commands,
-    modules,
+    runs,
+    notebooks,
+    promoting,
     repeating,
     working,
     deploying,
@@ -42,6 +45,7 @@ COMMANDS = (
     keeping,
     demo,
     secrets,
+    assets,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,9 +12,13 @@ from rich.console import Console
 
 from orch_notebook import __version__
 
-__all__ = ["AsJson", "Name", "RunId", "app", "columns", "console", "print_json", "say"]
+__all__ = ["AsJson", "Name", "Notebook", "Parameters", "RunId", "app", "columns", "console", "print_json", "say"]
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the deployment.")]
+Notebook = Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="Path of the notebook.")]
+Parameters = Annotated[
+    list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
+]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or enough of its beginning.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -22,7 +27,7 @@ ORDER = (
     *("run", "graph", "check", "taskify", "demo"),
     *("promote", "deploy", "deployments", "trigger", "pause", "unpause", "versions", "rollback", "delete"),
     *("apply", "export", "backfill", "backfills"),
-    *("worker", "runs", "show", "logs", "cancel", "retry", "resume", "compare"),
+    *("worker", "runs", "show", "logs", "cancel", "retry", "resume", "compare", "assets"),
     *("notify", "secret", "doctor", "gc", "db"),
 )
 

@@ -1,4 +1,4 @@
-"""What one does with deployments besides running them: versions, declarations in a file, removal."""
+"""What one does with deployments: list, trigger, pause, versions, declarations in a file, removal."""
 
 from __future__ import annotations
 
@@ -8,13 +8,63 @@ from typing import Annotated
 
 import typer
 
-from orch_notebook.cli.app import AsJson, Name, app, columns, console, print_json, say
-from orch_notebook.cli.tables import versions_table
+from orch_notebook.cli.app import AsJson, Name, Parameters, app, columns, console, print_json, say
+from orch_notebook.cli.tables import deployments_table, local, versions_table
 from orch_notebook.errors import UsageError
+from orch_notebook.model.runs import short_id
+from orch_notebook.model.schedules import schedule_from_json
 from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.declarations import find_declarations, variable_for, write_declarations
 
 __all__ = ["app"]
+
+
+@app.command()
+def deployments(as_json: AsJson = False) -> None:
+    """List the deployments."""
+    with open_orchestrator() as orchestrator:
+        found = orchestrator.deployments.all()
+        if as_json:
+            print_json([deployment.to_json() for deployment in found])
+        elif not found:
+            say("No deployments yet. Make one: orch promote NOTEBOOK --name NAME")
+        else:
+            console.print(deployments_table(found, orchestrator.clock.now(), columns()))
+
+
+@app.command()
+def trigger(name: Name, parameter: Parameters = None, as_json: AsJson = False) -> None:
+    """Have a deployment run now."""
+    with open_orchestrator() as orchestrator:
+        made = orchestrator.deployments.trigger(name, parameter or ())
+        if as_json:
+            print_json(made.to_json())
+        else:
+            say(f"Run {made.run_id} waits for a worker. Watch it: orch show {short_id(made.run_id)}")
+
+
+@app.command()
+def pause(
+    name: Name, reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for others to read.")] = ""
+) -> None:
+    """Let the schedules of a deployment rest."""
+    with open_orchestrator() as orchestrator:
+        orchestrator.deployments.pause(name, reason=reason)
+        say(f"{name} is paused. What waits already still runs; 'orch trigger' works as before.")
+
+
+@app.command()
+def unpause(name: Name) -> None:
+    """Wake the schedules of a deployment.
+
+    What passed meanwhile is not made up for.
+    """
+    with open_orchestrator() as orchestrator:
+        deployment = orchestrator.deployments.pause(name, False)
+        now = orchestrator.clock.now()
+        for schedule in deployment.schedules:
+            rule = schedule_from_json(schedule.rule)
+            say(f"{name} is awake: {rule.words()}; next {local(rule.next(now)) or 'never'}")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What is kept and what goes: ``orch gc`` and ``orch db``."""
+"""Keeping house: ``orch doctor``, ``orch gc`` and ``orch db``."""
 
 from __future__ import annotations
 
@@ -25,6 +25,23 @@ app.add_typer(db, name="db", help="Look at the store, copy it, and bring a copy 
 def megabytes(size: int) -> str:
     """Return a number of bytes for people."""
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check store, kernels, workers and disk.
+
+    What is wrong comes with what to do about it; the exit code is 1 then.
+    """
+    with open_orchestrator() as orchestrator:
+        findings = orchestrator.diagnose()
+    if as_json:
+        print_json([finding.to_json() for finding in findings])
+    else:
+        for finding in findings:
+            say(f"{'✓' if finding.is_well else '✗'} {finding.subject}: {finding.text}")
+    if not all(finding.is_well for finding in findings):
+        raise typer.Exit(1)
 
 
 @app.command()

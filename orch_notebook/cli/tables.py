@@ -33,15 +33,18 @@ from orch_notebook.model.views import (
 )
 
 __all__ = [
+    "COLOURS",
     "backfill_table",
     "backfills_table",
     "deployments_table",
     "fit",
     "local",
     "messages_table",
+    "moment",
     "run_view",
     "runs_table",
     "state_text",
+    "values",
     "versions_table",
 ]
 

@@ -10,7 +10,6 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import nullcontext
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +138,7 @@ class HereAsync:
         if not call.begin(call):
             return
         # A task of its own, so that its stop is not taken for one of the caller's.
-        self._work = self._loop.create_task(attempt(future, call.attempt))
+        self._work = self._loop.create_task(_attempt(future, call.attempt))
         details: Mapping[str, Any] | None = None
         error: BaseException | None = None
         caller_stopped = False
@@ -163,17 +162,14 @@ class HereAsync:
             raise asyncio.CancelledError
 
 
-async def attempt(future: Future, number: int) -> Mapping[str, Any] | None:
+async def _attempt(future: Future, number: int) -> Mapping[str, Any] | None:
     """Do the work of one attempt."""
-    performance = future.performance
-    with performance.scope(future, number) as (args, kwargs):
-        plan = performance.keeper.plan(future, args, kwargs)
-        with performance.keeper.alone(plan), performance.prints(future, number):
-            if plan is not None and (reused := performance.keeper.reuse(future, plan)) is not None:
-                return reused
-            async with performance.limited(future) or nullcontext():
-                value = await future.task.perform_async(future, args, kwargs)
-            return performance.take_value(future, value, plan)
+    with future.performance.attempting(future, number) as attempt:
+        if attempt.reused is not None:
+            return attempt.reused
+        async with attempt.slots():
+            value = await future.task.perform_async(future, attempt.args, attempt.kwargs)
+        return attempt.take(value)
 
 
 async def call(
@@ -221,22 +217,23 @@ class _LoopPlace:
         return True
 
 
-async def perform(body: Call, work: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
-    """Do the work of a flow's body; returns its value and its error."""
+async def perform(body: Call, work: Coroutine[Any, Any, None]) -> BaseException | None:
+    """Do the work of a flow's body; returns its error."""
     inner = asyncio.get_running_loop().create_task(work)
     body.place = _LoopPlace(inner)  # type: ignore[assignment]
     if body.stop_reason:
         inner.cancel()
     try:
-        return await asyncio.shield(inner), None
+        await asyncio.shield(inner)
+        return None
     except asyncio.CancelledError as cancelled:
         if not inner.done():  # whoever awaits the flow was cancelled, and hears of it at the end
             body.stop_reason = "caller"
             inner.cancel()
             await asyncio.wait([inner])
-            return None, cancelled
-        return None, TaskStopped() if body.stop_reason else cancelled
+            return cancelled
+        return TaskStopped() if body.stop_reason else cancelled
     except BaseException as error:  # noqa: BLE001 - whatever the body raises is the flow's outcome
-        return None, error
+        return error
     finally:
         body.place = None

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import NotFound, TaskCancelled, TaskCrashed, TaskError, UsageError
 from orch_notebook.functions.arguments import bind, find
+from orch_notebook.functions.beginnings import new_run, shown
 from orch_notebook.functions.futures import Future, wait_for_bell
 from orch_notebook.functions.loops import loops
 from orch_notebook.functions.outcomes import Outcome
-from orch_notebook.functions.performances import Performance, new_run, shown
+from orch_notebook.functions.performances import Performance
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
@@ -221,8 +222,8 @@ class TaskCall:
             self._keep(outcome)
         finally:
             flow_scope.reset(token)
-            performance.close()
-        performance.join()
+            performance.engine.close()
+        performance.course.join()
         return outcome
 
     def _keep(self, outcome: Outcome) -> None:

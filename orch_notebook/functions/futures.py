@@ -131,7 +131,7 @@ class Future:
         if now.name == "UpstreamFailed":
             culprit = (self.details or {}).get("culprit", "")
             error = UpstreamFailed(f"{who} never ran: {now.message}", task=self.name, culprit=culprit)
-            if (cause := self.performance.failed.get(culprit)) is not None:
+            if (cause := self.performance.endings.failed.get(culprit)) is not None:
                 error.__cause__ = cause.failure()
                 cause.is_observed = True  # who looks at this is told of that
             return error
@@ -153,7 +153,7 @@ class Future:
 
     def tell(self, callback: Callable[[], object]) -> bool:
         """Have `callback` called at the end; False, and it is not called, if the end has come."""
-        with self.performance.lock:
+        with self.performance.endings.lock:
             if self.is_done:
                 return False
             if self.waiters is None:
@@ -191,7 +191,7 @@ class Future:
         """Return what came of a task run that has ended."""
         self.is_observed = True
         if self.state_now.type is StateType.COMPLETED:
-            self.performance.remember(self.value, self.name)
+            self.performance.origins.remember(self.value, self.name)
             return self.value
         error = self.failure()
         if raise_on_failure:
@@ -200,7 +200,8 @@ class Future:
         return error
 
     def __await__(self) -> Generator[Any, None, Any]:
-        yield from self.performance.await_end(self).__await__()
+        if not self.is_done:
+            yield from self.performance.await_end(self).__await__()
         return self.take()
 
     def __repr__(self) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from orch_notebook.functions.performances import Performance, new_run
+from orch_notebook.functions.beginnings import new_run
+from orch_notebook.functions.performances import Performance
 from orch_notebook.runtime.context import FlowScope, added_tags, flow_scope
 from orch_notebook.runtime.home import open_home
 from orch_notebook.runtime.places import main_thread_signals
@@ -34,6 +35,6 @@ def performing(name: str, *, join: bool = True) -> Iterator[Performance]:
             yield performance
     finally:
         flow_scope.reset(token)
-        performance.close()
+        performance.engine.close()
         if join:
-            performance.join()
+            performance.course.join()

@@ -56,6 +56,8 @@ class FunctionJob:
         By file name the lines of code that stands in no file.
     resources : mapping
         What the function needs where it runs.
+    assets : tuple of str
+        The keys of the assets that it makes.
     """
 
     flow: FlowScope
@@ -66,6 +68,7 @@ class FunctionJob:
     environment: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, list[str]] = field(default_factory=dict)
     resources: Mapping[str, float] = field(default_factory=dict)
+    assets: tuple[str, ...] = ()
 
     def perform(self, parcel: Parcel, capture: Capture) -> Answer:
         """Call the function.
@@ -82,6 +85,7 @@ class FunctionJob:
         function, args, kwargs = from_parts(parcel.data, parcel.buffers)
         work = Wrapped(function, TaskOptions(), ())
         scope = TaskScope(self.name, self.task, self.attempt, self.tags, lambda: work.named(args, kwargs))
+        scope.assets = {key: {} for key in self.assets}
         tokens = flow_scope.set(self.flow), task_scope.set(scope)
         try:
             with capturing(capture):
@@ -95,7 +99,7 @@ class FunctionJob:
             flow_scope.reset(tokens[0])
             task_scope.reset(tokens[1])
             finish_runs()  # of tasks that the function has called: nobody here waits for them later
-        return Answer(_pack_result(value))
+        return Answer(_pack_result(value), scope.assets)
 
 
 class _Recorder:
@@ -157,12 +161,16 @@ def perform_elsewhere(
         future.performance.home.settings.environment,
         lines,
         dict(task.resources),
+        task.asset_keys,
     )
     try:
-        back, _ = carrier.carry(future.name, job, parcel, _Echo(say))
+        back, said = carrier.carry(future.name, job, parcel, _Echo(say))
     except BaseException as error:
         _tell_where(error)
         raise
+    if task.assets and (here := task_scope.get()) is not None:
+        for key, metadata in here.assets.items():
+            metadata.update(said.get(key, {}))
     return from_parts(back.data, back.buffers)
 
 

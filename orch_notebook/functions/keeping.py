@@ -11,12 +11,13 @@ import base64
 import pickle
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orch_notebook.functions.arguments import PLAIN
 from orch_notebook.functions.options import seconds_of
 from orch_notebook.functions.policies import INPUTS, TASK_SOURCE, CachePolicy, CallParts, compare_recipes, key_of
 from orch_notebook.model.runs import FlowRun, short_id
@@ -35,6 +36,9 @@ INLINE = 4096
 
 #: What an attempt's result depends on, as far as another attempt of the same run is concerned.
 SAME_CALL = INPUTS + TASK_SOURCE
+
+
+WITH_OTHERS: AbstractContextManager[None] = nullcontext()
 
 
 class Plan(NamedTuple):
@@ -149,7 +153,7 @@ class Keeper:
         return Plan(key_of({"task": future.task.name, **recipe}), recipe, policy)
 
     def _digest(self, future: Future, name: str, value: Any) -> str:
-        origin = future.performance.origin_of(value)
+        origin = None if type(value) in PLAIN else future.performance.origins.of(value)
         if origin is not None and (key := self.keys.get(origin)) is not None:
             return f"result {key}"
         found = self._table.constant(name, value)
@@ -197,12 +201,12 @@ class Keeper:
             return found.popleft() if found and found[0].made_by.startswith(made_by) else None
 
     def _named(self, future: Future, plan: Plan) -> dict[str, Any]:
-        self.keys[future.name] = plan.key
-        self.note_done(future, plan.key)
+        self.note(future, plan.key)
         return {"key": plan.key}
 
-    def note_done(self, future: Future, key: str) -> None:
-        """Hold on to a result, should the flow's body begin again."""
+    def note(self, future: Future, key: str) -> None:
+        """Let a result count as its key where it is passed on; hold on to it, should the flow's body begin again."""
+        self.keys[future.name] = key
         if self.done is not None:
             made_by = f"{self._run.run_id}/{future.name}"
             with self._lock:
@@ -259,12 +263,10 @@ class Keeper:
             return "what was kept has expired"
         return changed or "what was kept is gone"
 
-    @contextmanager
-    def alone(self, plan: Plan | None) -> Iterator[None]:
+    def alone(self, plan: Plan | None) -> AbstractContextManager[object]:
         """Let nobody else work on the same key meanwhile, where the policy asks for that."""
         is_serial = plan is not None and plan.policy is not None and plan.policy.isolation_level == "SERIALIZABLE"
-        with _lock_of(plan.key) if is_serial and plan is not None else nullcontext():
-            yield
+        return _lock_of(plan.key) if is_serial and plan is not None else WITH_OTHERS
 
 
 _locks: dict[str, threading.Lock] = {}

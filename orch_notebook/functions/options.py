@@ -13,9 +13,19 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from orch_notebook.errors import UsageError
+from orch_notebook.functions.assets import Asset, asset_of
 from orch_notebook.model.tasks import RUNNER_WORDS, RUNNERS, WHEN, RetryPolicy
 
-__all__ = ["FlowOptions", "TaskOptions", "changed", "exponential_backoff", "make", "retry_policy", "seconds_of"]
+__all__ = [
+    "FlowOptions",
+    "MaterializeOptions",
+    "TaskOptions",
+    "changed",
+    "exponential_backoff",
+    "make",
+    "retry_policy",
+    "seconds_of",
+]
 
 Hook = Callable[..., Any]
 Delays = float | timedelta | Sequence[float] | Callable[[int], Sequence[float]] | None
@@ -57,8 +67,16 @@ class TaskOptions:
     on_failure: tuple[Hook, ...] = ()
     on_rollback: tuple[Hook, ...] = ()
     on_commit: tuple[Hook, ...] = ()
-    asset_deps: tuple[Any, ...] = ()
+    asset_deps: tuple[Asset, ...] = ()
     viz_return_value: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaterializeOptions(TaskOptions):
+    """What ``@materialize(…)`` takes: the assets that the task makes and the tool that does, and all of ``@task``."""
+
+    assets: tuple[Asset, ...] = ()
+    materialized_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +109,17 @@ Options = TypeVar("Options", TaskOptions, FlowOptions)
 
 #: Options that hold several; one alone may be given bare.
 SEVERAL = frozenset(
-    {"tags", "retry_on", "asset_deps", "on_running", "on_completion", "on_failure", "on_cancellation", "on_crashed"}
+    {
+        "tags",
+        "retry_on",
+        "assets",
+        "asset_deps",
+        "on_running",
+        "on_completion",
+        "on_failure",
+        "on_cancellation",
+        "on_crashed",
+    }
     | {"on_rollback", "on_commit"}
 )
 
@@ -101,7 +129,6 @@ REFUSED = {
     "result_storage": "Results are kept under ORCH_HOME; leave it out, and store elsewhere what others need.",
     "result_storage_key": "Results are found by their policy; say cache_key_fn to choose a key.",
     "result_serializer": "Results are pickled; leave it out.",
-    "asset_deps": "Assets are not tracked yet; leave it out, or pass a future with wait_for.",
 }
 
 
@@ -142,6 +169,8 @@ def changed(options: Options, given: Mapping[str, Any]) -> Options:
         if name in SEVERAL:
             is_bare = isinstance(value, str | type) or not isinstance(value, Iterable)
             value = (value,) if is_bare else tuple(value)
+        if name in ("assets", "asset_deps"):
+            value = tuple(dict.fromkeys(map(asset_of, value)))
         values[name] = value
     made = replace(options, **values)
     _check(made, what)

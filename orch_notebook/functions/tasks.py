@@ -18,7 +18,7 @@ from orch_notebook.functions.doors import above
 from orch_notebook.functions.futures import Future, FutureList
 from orch_notebook.functions.implicit import performing
 from orch_notebook.functions.loops import AsyncCall, loops
-from orch_notebook.functions.options import TaskOptions, changed, make, retry_policy
+from orch_notebook.functions.options import MaterializeOptions, TaskOptions, changed, make, retry_policy
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.functions.wrapping import Wrapped
 from orch_notebook.model.states import StateType
@@ -62,6 +62,11 @@ class FunctionTask(Wrapped[P, R]):
         self.retry = retry_policy(options)
         self.run_name = options.task_run_name
         self.resources = tuple(options.resources.items())
+        self.assets = options.assets if isinstance(options, MaterializeOptions) else ()
+        self.asset_deps = options.asset_deps
+        self.asset_keys = tuple([each.key for each in self.assets])
+        self.asset_dep_keys = tuple([each.key for each in self.asset_deps])
+        self.has_assets = bool(self.assets or self.asset_deps)
         self.is_elsewhere = options.runner not in (None, "threads")  # also when it is called directly
         self._has_hooks = bool(options.on_completion or options.on_failure)
 
@@ -110,8 +115,8 @@ class FunctionTask(Wrapped[P, R]):
         with performing(self.name, join=False) as performance:
             future = await loops().call(performance, self, args, kwargs, wait_for)
         if performance.is_implicit:
-            await loops().until(performance.tell_end)
-            performance.join()
+            await loops().until(performance.course.tell_end)
+            performance.course.join()
         return future.outcome() if return_state else future.take()
 
     def submit(self, *args: Any, wait_for: Any = None, return_state: bool = False, **kwargs: Any) -> Any:

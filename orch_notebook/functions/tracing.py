@@ -7,13 +7,15 @@ task's result is what its ``viz_return_value`` says, or a stand-in of which noth
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from orch_notebook.errors import UsageError
-from orch_notebook.functions.arguments import PLAIN, AllowFailure, Quote, Unmapped, find
+from orch_notebook.functions.arguments import AllowFailure, Quote, Unmapped, find
+from orch_notebook.functions.endings import Endings
 from orch_notebook.functions.futures import Future
+from orch_notebook.functions.origins import Origins
 from orch_notebook.model.graph import Edge, Graph
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task
@@ -99,13 +101,13 @@ class Trace:
     is_implicit = False
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
         self.run_id = ""
-        self.failed: Mapping[str, Future] = {}
+        self.endings = Endings()
+        self.origins = Origins()
         self.tasks: list[Task] = []
         self.edges: dict[tuple[str, str], Edge] = {}
+        self._lock = threading.RLock()
         self._count: dict[str, int] = {}
-        self._makers: dict[int, tuple[Any, str]] = {}  # with the values, so that their ids stay theirs
 
     def call(
         self, task: FunctionTask[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any = None
@@ -122,10 +124,11 @@ class Trace:
         here: object = None,
     ) -> Future:
         """Take a call; return its future, which has ended."""
-        with self.lock:
+        with self._lock:
             number = self._count[task.name] = self._count.get(task.name, 0) + 1
             name = task.name if number == 1 else f"{task.name}-{number}"
-            self.tasks.append(Task(name, tags=task.tags))
+            made, said = task.asset_keys, task.asset_dep_keys
+            self.tasks.append(Task(name, tags=task.tags, assets=made, asset_deps=said))
             for before in dict.fromkeys(self._sources([*args, *kwargs.values(), wait_for])):
                 self.edges[before, name] = Edge(before, name)
         future = Future(task, name, self, args, kwargs, None)  # type: ignore[arg-type]  # as far as a future asks
@@ -133,11 +136,6 @@ class Trace:
         future.value = Unknown(name) if said is None else said
         future.state_now, future.is_done = DONE, True
         return future
-
-    def remember(self, value: Any, name: str) -> None:
-        """Take note that a value was handed out as a task's result."""
-        if type(value) not in PLAIN:
-            self._makers[id(value)] = value, name
 
     def state_of(self, name: str) -> StateType:
         """Return how a task run stands: it has ended."""
@@ -153,8 +151,8 @@ class Trace:
     def _makers_of(self, value: Any) -> Iterator[str]:
         if isinstance(value, Unknown):
             yield value._task
-        elif id(value) in self._makers:
-            yield self._makers[id(value)][1]
+        elif (maker := self.origins.of(value)) is not None:
+            yield maker
         elif isinstance(value, list | tuple | set | frozenset):
             for each in value:
                 yield from self._makers_of(each)

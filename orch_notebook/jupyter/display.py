@@ -31,9 +31,10 @@ INTERVAL = 0.5
 ROUND = 150
 
 
-def badge_bundle(task_run: TaskRun, now: datetime) -> dict[str, str]:
+def badge_bundle(task_run: TaskRun, now: datetime, kernel: str | None = None) -> dict[str, str]:
     """Return a task's badge in every form."""
-    return {"text/html": badge_html(task_run, now), "text/plain": badge_text(task_run, now)}
+    html = badge_html(task_run, now.astimezone(), kernel)
+    return {"text/html": html, "text/plain": badge_text(task_run, now)}
 
 
 def diagram_svg(graph: Graph, run: FlowRun | None, now: datetime) -> str:
@@ -45,10 +46,10 @@ def diagram_svg(graph: Graph, run: FlowRun | None, now: datetime) -> str:
         return ""
 
 
-def summary_bundle(run: FlowRun, now: datetime) -> dict[str, str]:
-    """Return a run's summary in every form."""
+def summary_bundle(run: FlowRun, now: datetime, kernel: str = "") -> dict[str, str]:
+    """Return a run's summary in every form; of one that goes on, with who keeps it up to date."""
     return {
-        "text/html": summary_html(run, diagram_svg(run.graph, run, now), now),
+        "text/html": summary_html(run, diagram_svg(run.graph, run, now), now.astimezone(), kernel),
         "text/plain": summary_text(run, now),
     }
 
@@ -86,6 +87,8 @@ class LiveDisplay:
         The way to the cells.
     now : callable
         The time.
+    kernel : str
+        The name by which pages know that they are told what changes.
 
     Notes
     -----
@@ -93,9 +96,10 @@ class LiveDisplay:
     which belongs to the next run; what the present one still sends to the old place, the front end lets drop.
     """
 
-    def __init__(self, outlet: Outlet | TextOutlet, now: Callable[[], datetime]) -> None:
+    def __init__(self, outlet: Outlet | TextOutlet, now: Callable[[], datetime], kernel: str = "") -> None:
         self._outlet = outlet
         self._now = now
+        self._kernel = kernel
         self._lock = threading.Lock()
         self._sending = threading.RLock()
         self._places: dict[str, _Place] = {}
@@ -164,7 +168,7 @@ class LiveDisplay:
         stale: str = "",
     ) -> bool:
         """Send a badge if it has changed; return whether it had."""
-        bundle = badge_bundle(as_stale(task_run, stale), self._now())
+        bundle = badge_bundle(as_stale(task_run, stale), self._now(), self._kernel)
         with self._sending:
             place.task_run, place.stale = task_run, stale
             if bundle["text/html"] == place.shown and not is_new:
@@ -317,7 +321,7 @@ class LiveDisplay:
         self._is_settled = everything and run.state.is_final
 
     def _send_summary(self, run: FlowRun) -> None:
-        bundle = summary_bundle(run, self._now())
+        bundle = summary_bundle(run, self._now(), self._kernel)
         with self._sending:
             if bundle["text/html"] == self._summary_shown:
                 return

@@ -24,7 +24,8 @@ from orch_notebook.model.runs import short_id
 from orch_notebook.model.states import StateType
 from orch_notebook.model.views import Reopened, clip
 from orch_notebook.promotion.notebooks import FLOW_RUN, tags_of
-from orch_notebook.promotion.opening import Continuation, Opening
+from orch_notebook.promotion.opening import Opening
+from orch_notebook.runtime.continuing import Continuation
 from orch_notebook.runtime.handles import RunHandle
 
 __all__ = ["open_run", "resume"]

@@ -9,7 +9,7 @@ there the message goes to the running cell, and says in its metadata whose it is
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,11 @@ class Outlet:
     ----------
     shell
         The IPython shell of a kernel.
+
+    Attributes
+    ----------
+    told : callable
+        Is told what has been sent (type, content, cell, badge), for whoever keeps what stands below cells.
     """
 
     is_live = True
@@ -43,6 +48,7 @@ class Outlet:
     def __init__(self, shell: Any) -> None:
         self._shell = shell
         self._kernel = shell.kernel
+        self.told: Callable[[str, Mapping[str, Any], Address, str], None] = lambda *sent: None
 
     def here(self) -> Address:
         """Return the address of the cell that is being executed."""
@@ -82,6 +88,7 @@ class Outlet:
             ident=f"kernel.{kernel.ident}.{kind}".encode(),
             metadata=metadata,
         )
+        self.told(kind, content, address, display_id)
 
 
 class TextOutlet:

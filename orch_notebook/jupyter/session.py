@@ -5,44 +5,43 @@ The magics and the panel both act through this object; it turns a gesture into o
 
 from __future__ import annotations
 
-import linecache
 import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, OrchError, UnknownTask, UsageError
+from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, UsageError
 from orch_notebook.jupyter import bars, figures
-from orch_notebook.jupyter.cellmagics import CellMagicRoutes, commented
+from orch_notebook.jupyter.cellmagics import CellMagicRoutes
+from orch_notebook.jupyter.celltexts import show_in_tracebacks, task_text
 from orch_notebook.jupyter.display import LiveDisplay, as_stale
 from orch_notebook.jupyter.document import NotebookFile
 from orch_notebook.jupyter.extensions import states_of
 from orch_notebook.jupyter.hooks import KernelHooks
-from orch_notebook.jupyter.outlets import open_outlet
+from orch_notebook.jupyter.leavings import Leavings
+from orch_notebook.jupyter.notebookflows import NotebookFlows
+from orch_notebook.jupyter.outlets import Outlet, open_outlet
 from orch_notebook.jupyter.postmortem import Postmortem
 from orch_notebook.jupyter.questions import QuestionRoutes
 from orch_notebook.jupyter.routes import DisplayRoutes
+from orch_notebook.jupyter.widgets.restoring import Restorer
 from orch_notebook.model.findings import Report
-from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
+from orch_notebook.model.flows import CellFlow, CellTask
 from orch_notebook.model.freshness import Plan
 from orch_notebook.model.headers import parse_header
-from orch_notebook.model.naming import name_for
 from orch_notebook.model.parameters import check_parameters
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.checks import cells_as_tasks
-from orch_notebook.promotion.opening import Continuation, Opening
+from orch_notebook.promotion.opening import Opening
 from orch_notebook.runtime.attempts import Attempts
-from orch_notebook.runtime.bodies import compile_cell
+from orch_notebook.runtime.continuing import Continuation
 from orch_notebook.runtime.handles import RunHandle
-from orch_notebook.runtime.versions import Kept
 
 __all__ = ["NotebookSession"]
 
@@ -66,20 +65,18 @@ class NotebookSession:
         self.shell = shell
         self.orchestrator = orchestrator
         self.outlet = open_outlet(shell)
-        self.display = LiveDisplay(self.outlet, orchestrator.clock.now)
+        #: For pages that are loaded again; it begins its work with the first badge.
+        self.restorer = Restorer()
+        if isinstance(self.outlet, Outlet):
+            self.outlet.told = self.restorer.note
+        self.display = LiveDisplay(self.outlet, orchestrator.clock.now, self.restorer.kernel)
         self.file = NotebookFile(shell.user_ns)
-        #: The flow of tasks that name none; it bears the notebook's name.
-        self.main = self.file.stem
-        self._flows = {self.main: CellFlow(self.main)}
-        #: By flow: what its runs of this session left.
-        self._kept: dict[str, Kept] = {}
-        #: By flow: what a run would do now.
-        self._plans: dict[str, Plan] = {}
+        # Whoever executes a notebook by itself runs its flow once: copies for later runs would be for nothing.
+        self._leavings = Leavings(shell, orchestrator.cells, is_lasting=not self.is_executed_by_worker)
+        self._flows = NotebookFlows(self.file, self._leavings)
         self.handle: RunHandle | None = None
         #: The run that was opened here, and what it has left.
         self.opened: Opening | None = None
-        #: The texts of the cells as they stand now: of tasks by their names, of others by their labels.
-        self._texts: tuple[dict[str, str], dict[str, str]] = {}, {}
         self._sources: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         self._display_ids = count(1)
@@ -115,7 +112,7 @@ class NotebookSession:
         bars.route_bars(as_text=self.is_executed_by_worker)
         self._take_in_history()
         self.shell.events.register("post_run_cell", self._cell_ran)
-        self._end_watch = self.orchestrator.watch(self._changed)
+        self._end_watch = self.orchestrator.cells.watch(self._changed)
 
     def close(self) -> None:
         """Take no more part in it; what runs is cancelled."""
@@ -128,6 +125,7 @@ class NotebookSession:
         self._end_watch()
         self._tell()
         self.display.finish()
+        self.restorer.close()
         self._display_routes.close()
         self._question_routes.close()
         self._magic_routes.close()
@@ -137,16 +135,6 @@ class NotebookSession:
     def new_display_id(self) -> str:
         """Return an id for an output that will be brought up to date."""
         return f"orch-{os.getpid()}-{next(self._display_ids)}"
-
-    def _arrange(self, flow: CellFlow) -> None:
-        by_id, by_task = self.file.positions()
-        by_id = dict(by_id)
-        for task in flow:
-            # An execution by a worker tells no cell ids; the task's name finds its cell.
-            if task.cell_id is None and task.name in by_task:
-                flow.define(CellTask(task.name, task.header, task.body, f"#{task.name}", by_task[task.name]))
-        by_id.update({f"#{name}": index for name, index in by_task.items()})
-        flow.arrange(by_id)
 
     # flows
 
@@ -158,20 +146,7 @@ class NotebookSession:
         UnknownTask
             There is no such flow.
         """
-        found = self._flows.get(name or self.main)
-        if found is None:
-            near = get_close_matches(str(name), self._flows, n=1)
-            raise UnknownTask(f"There is no flow {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
-        return found
-
-    def _flow_for(self, name: str | None) -> CellFlow:
-        if name is not None and name not in self._flows:
-            # Plain cells belong to every flow.
-            self._flows[name] = CellFlow(name, [cell for cell in self.flow().cells if isinstance(cell, PlainCell)])
-        return self.flow(name)
-
-    def _homes(self, task: str) -> list[CellFlow]:
-        return [flow for flow in self._flows.values() if task in flow]
+        return self._flows.find(name)
 
     # defining
 
@@ -186,69 +161,31 @@ class NotebookSession:
         header = parse_header(line)
         if not body.strip():
             raise UsageError("This task has nothing to do yet: write its code below the line with %%task.")
-        here = self.outlet.here()
-        # IPython takes blank lines at the top away; tracebacks count them, and the header too.
-        above = len(body) - len(body.lstrip("\n \t"))
-        blank = "\n" * body.count("\n", 0, above)
-        code = self.shell.input_transformer_manager.transform_cell(body)
-        source = f"# %%task {line}\n{blank}{code}"
-        raw = f"%%task {line}\n{body}"
-        # As the prompt shows it: newer versions of IPython count on before they execute, older ones after.
-        number = self.shell.displayhook.prompt_count
-        filename = self.shell.compile.cache(source, number, raw_code=raw)
-        if (shown := commented(body.lstrip("\n \t"))) is not None:
-            lines = f"# %%task {line}\n{blank}{shown}".splitlines(keepends=True)
-            linecache.cache[filename] = (len(source), None, lines, filename)
-        compile_cell(source, filename)  # a syntax error belongs to the person now, not to the run
-        before = self._of_cell(here.cell_id)
-        taken = {task.name for flow in self._flows.values() for task in flow}
-        name = header.name or (before[1] if before else name_for(code, taken))
-        flow = self._flow_for(header.flow)
-        others = [other.name for other in self._homes(name) if other is not flow and (other.name, name) != before]
-        if others:
-            raise UsageError(f"Flow {others[0]!r} has a task {name!r} already; names are unique in a notebook.")
-        self._know(flow)
-        replaced = self._flows[before[0]][before[1]] if before and before != (flow.name, name) else None
-        if before and replaced is not None:  # the cell was given another name, or moved to another flow
-            self._flows[before[0]].remove(before[1])
-        try:
-            flow.define(CellTask(name, header, source, here.cell_id))
-            self._arrange(flow)
-        except BaseException:
-            if before and replaced is not None:
-                self._flows[before[0]].define(replaced)
-            if not len(flow) and flow.name != self.main:
-                del self._flows[flow.name]
-            raise
-        if before and before[1] != name:
-            self.display.remove(before[1])
-        self._sources[name] = filename
-        self._counts[name] = number
-        self._texts[0][name] = raw
+        text = task_text(self.shell, line, body)
+        flow, name, before = self._flows.define(header, text.code, text.source, text.raw, self.outlet.here().cell_id)
+        if before is not None:
+            self.display.remove(before)
+        self._sources[name] = text.filename
+        self._counts[name] = text.number
         notes = flow.wiring.notes.get(name, ())
         details = {"note": " ".join(notes)} if notes else {}
         task_run = TaskRun("", flow.graph.by_name[name], details=details)
-        if not self.is_running and (plan := self._plan(flow)) is not None:
+        if not self.is_running and (plan := self._leavings.plan(flow)) is not None:
             why = plan.runs.get(name, "")
             last = self.display.last(name)
             if not why and last is not None:
                 task_run = last
-            elif why and self._kept_of(flow).has_run(name):
+            elif why and self._leavings.of(flow).has_run(name):
                 task_run = replace(task_run, state=State(StateType.PENDING, message=f"stale: {why}"))
-        self.display.place(name, self.new_display_id(), task_run, number)
+        self.display.place(name, self.new_display_id(), task_run, text.number)
+        if self.outlet.here().cell_id:  # somebody works here; who executes a notebook by itself gets no widget state
+            self.restorer.open()
         self._reconsider()
         return task_run
 
-    def _of_cell(self, cell_id: str | None) -> tuple[str, str] | None:
-        """Return the flow and the task that a cell defined before."""
-        found = [(flow.name, task.name) for flow in self._flows.values() for task in flow if task.cell_id == cell_id]
-        return found[0] if cell_id and found else None
-
     def remove(self, name: str) -> None:
         """Take a task out of its flow."""
-        for flow in self._homes(name) or [self.flow()]:
-            flow.remove(name)
-        self._texts[0].pop(name, None)
+        self._flows.remove(name)
         self.display.remove(name)
         self._reconsider()
 
@@ -278,22 +215,13 @@ class NotebookSession:
         text : str, optional
             All of the cell, if that is more.
         """
-        self._texts[1][label] = raw if text is None else text
         try:
             source = self.shell.input_transformer_manager.transform_cell(raw)
-            for flow in self._flows.values():
-                flow.define(PlainCell(label, source))
-                self._note_changes(flow, label)
-        except (SyntaxError, OrchError) as error:
+        except SyntaxError as error:
             logger.debug("A plain cell is not taken into the flow: %s", error)
+        else:
+            self._flows.take_in(label, source, raw if text is None else text)
         self._reconsider()
-
-    def _note_changes(self, flow: CellFlow, label: str) -> None:
-        """Take note of values that a plain cell has changed in place: what tasks left there is theirs no more."""
-        kept = self._kept.get(flow.name)
-        if kept is not None and (changed := flow.wiring.effects[label].mutates):
-            names = self.shell.user_ns
-            kept.spoil([names[name] for name in changed if name in names], "a plain cell")
 
     def _take_in_history(self) -> None:
         """Take in the plain cells from before the extension was loaded: tasks may call the functions they define."""
@@ -302,29 +230,15 @@ class NotebookSession:
             if raw.strip() and not raw.lstrip().startswith("%%"):
                 self.take_in(f"execution {number}", raw)
 
-    def _environment(self, flow: CellFlow) -> dict[str, Any]:
-        """Return the live namespace without what the flow's tasks published and without IPython's own names."""
-        hidden, made = self.shell.user_ns_hidden, flow.makes()
-        return {
-            name: value
-            for name, value in self.shell.user_ns.items()
-            if name not in made and not (name in hidden and hidden[name] is value)
-        }
-
-    def _know(self, flow: CellFlow) -> None:
-        kept = self._kept.get(flow.name)
-        environment = {**(kept.missing() if kept is not None else {}), **self._environment(flow)}
-        flow.know(environment.keys() | {"get_ipython", "display"}, tools_in(environment))
-
     # runs that are taken up
 
     def flows(self) -> list[CellFlow]:
         """Return the flows of this notebook."""
-        return list(self._flows.values())
+        return self._flows.all()
 
     def texts(self) -> tuple[dict[str, str], dict[str, str]]:
         """Return the texts of the cells as they stand now: of tasks by their names, of others by their ids."""
-        return dict(self._texts[0]), dict(self._texts[1])
+        return self._flows.texts()
 
     def adopt(self, task: CellTask, text: str, filename: str) -> None:
         """Define a task of a cell that was not executed here, unless there is one of its name already.
@@ -343,26 +257,22 @@ class NotebookSession:
         UndefinedName, UnknownTask, CycleError, SyntaxError
             As for :meth:`define`.
         """
-        if self._homes(task.name):
+        if self._flows.of_task(task.name):
             return
-        flow = self._flow_for(task.header.flow)
-        self._know(flow)
-        flow.define(task)
+        self._flows.adopt(task, text)
         self._sources[task.name] = filename
-        self._texts[0][task.name] = text
-        linecache.cache[filename] = (len(task.body), None, task.body.splitlines(keepends=True), filename)
+        show_in_tracebacks(filename, task.body)
 
     def restore(self, flow: CellFlow, attempts: Attempts) -> list[str]:
         """Put what the tasks of a flow have left elsewhere in the place of what they left here; return those tasks."""
         if not len(flow):
             return []
-        self._arrange(flow)
-        kept = self._kept[flow.name] = self.orchestrator.keep()
-        found = self.orchestrator.restore(
+        self._flows.arrange(flow)
+        found = self.orchestrator.cells.restore(
             flow,
             self.shell.user_ns,
-            base=self._environment(flow),
-            kept=kept,
+            base=self._leavings.environment(flow),
+            kept=self._leavings.begin_anew(flow),
             attempts=attempts,
             hooks=self._hooks,
         )
@@ -371,7 +281,7 @@ class NotebookSession:
 
     def show_version(self, flow: CellFlow, name: str, maker: str) -> Any:
         """Put one version of a name into the live namespace, and return it."""
-        kept = self._kept_of(flow)
+        kept = self._leavings.of(flow)
         value = kept.get((name, maker))
         self.shell.user_ns[name] = value
         kept.publish({name: value})
@@ -386,7 +296,7 @@ class NotebookSession:
 
     def plan(self, name: str | None = None) -> Plan | None:
         """Return what a run of a flow would do now, or nothing where that cannot be said."""
-        return self._plans.get(name or self.main)
+        return self._leavings.plans.get(name or self._flows.main)
 
     def plan_of(self, name: str, select: Collection[str] = ()) -> Plan | None:
         """Return what a run of a part of a flow would do now, or nothing where that cannot be said."""
@@ -395,35 +305,18 @@ class NotebookSession:
         if not select:
             return self.plan(name)
         with self._lock:
-            return self._plan(self.flow(name), select)
+            return self._leavings.plan(self.flow(name), select)
 
     def left_by(self, flow: str, task: str) -> list[tuple[str, Any]]:
         """Return the versions that a task has left and that are still in memory, by name."""
-        kept, definition = self._kept.get(flow), self.flow(flow).graph.by_name.get(task)
-        if kept is None or definition is None:
-            return []
-        names = dict.fromkeys((*definition.writes, *definition.mutates))
-        with kept.lock:
-            return [(name, kept.versions[name, task]) for name in names if (name, task) in kept.versions]
-
-    def _plan(self, flow: CellFlow, select: Collection[str] = ()) -> Plan | None:
-        kept = self._kept.get(flow.name)
-        if kept is None:
-            return None
-        try:
-            return self.orchestrator.prepare(flow, self._environment(flow), kept, select=select).plan
-        except (OrchError, SyntaxError) as error:
-            logger.debug("What is stale in flow %r cannot be said: %s", flow.name, error)
-            return None
+        return self._leavings.left_by(self.flow(flow), task)
 
     def _reconsider(self) -> None:
         """Work out anew what is stale, and mark it."""
         with self._lock:
             if self._is_closed or self.is_running:
                 return
-            plans = {name: self._plan(flow) for name, flow in self._flows.items()}
-            self._plans = {name: plan for name, plan in plans.items() if plan is not None}
-            self.display.mark({task: why for plan in self._plans.values() for task, why in plan.runs.items()})
+            self.display.mark(self._leavings.reconsider(self._flows.all()))
         self._tell()
 
     # running
@@ -511,18 +404,18 @@ class NotebookSession:
             if self._is_closed:  # a panel stands as long as its cell does
                 raise UsageError("The extension was unloaded after this panel was shown. Run the panel's cell again.")
             self.refuse_if_busy()
-            self._arrange(flow)
+            self._flows.arrange(flow)
             self._postmortem.clear()
             summary_id = self.new_display_id() if summary else ""
             with self.display.held():
-                handle = self.handle = self.orchestrator.start(
+                handle = self.handle = self.orchestrator.cells.start(
                     flow,
                     self.shell.user_ns,
-                    base=self._environment(flow),
+                    base=self._leavings.environment(flow),
                     select=select,
                     only_stale=only_stale,
                     everything=everything,
-                    kept=self._kept_of(flow),
+                    kept=self._leavings.of(flow),
                     hooks=self._hooks,
                     runner=runner,
                     goes_on=goes_on,
@@ -554,11 +447,11 @@ class NotebookSession:
             self._is_checking = True
         try:
             if cells_of is None:
-                self._arrange(found)
+                self._flows.arrange(found)
             report = self.orchestrator.check(
                 found,
                 self.shell.user_ns,
-                base=self._environment(found),
+                base=self._leavings.environment(found),
                 # What the tasks put out is compared, and shown nowhere.
                 hooks=KernelHooks(
                     self.shell, self._sources, self._counts, _ignore, _ignore, _ignore, Postmortem(self.shell)
@@ -585,12 +478,6 @@ class NotebookSession:
             raise UsageError(
                 f"Flow {self.handle.run.flow!r} is running already. Wait for it, or cancel it with '%flow cancel'."
             )
-
-    def _kept_of(self, flow: CellFlow) -> Kept:
-        if flow.name not in self._kept:
-            # Whoever executes a notebook by itself runs its flow once: copies for later runs would be for nothing.
-            self._kept[flow.name] = self.orchestrator.keep(is_lasting=not self.is_executed_by_worker)
-        return self._kept[flow.name]
 
     def _after(self, handle: RunHandle) -> None:
         handle.wait()
@@ -667,7 +554,7 @@ class NotebookSession:
         run = self.handle.run if self.handle is not None else None
         if run is None or flow not in (None, run.flow):
             return None
-        plan = None if self.is_running else self._plans.get(run.flow)
+        plan = None if self.is_running else self._leavings.plans.get(run.flow)
         if plan is None:
             return run
         return replace(run, tasks=tuple(as_stale(task_run, plan.runs.get(task_run.name, "")) for task_run in run.tasks))
@@ -701,9 +588,3 @@ class NotebookSession:
 
 def _ignore(task: str, outputs: object) -> None:
     """Do nothing."""
-
-
-def tools_in(namespace: Mapping[str, Any]) -> set[str]:
-    """Return the names that hold modules, functions and classes."""
-    tools = (ModuleType, FunctionType, BuiltinFunctionType, type)
-    return {name for name, value in namespace.items() if isinstance(value, tools)}

@@ -171,7 +171,9 @@ class FlowSource(PanelSource):
 
 def open_panel(session: NotebookSession, flow: str) -> FlowPanel:
     """Show a flow's static view in the cell that is being executed, and return the panel that takes its place."""
-    standing = Standing(session.outlet, session.new_display_id(), session.orchestrator.clock.now)
+    standing = Standing(
+        session.outlet, session.new_display_id(), session.orchestrator.clock.now, session.restorer.kernel
+    )
     source = FlowSource(session, flow, standing)
     source.told(source.current(), source.graph())
     return FlowPanel(source)

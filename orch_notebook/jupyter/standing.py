@@ -37,9 +37,14 @@ class Standing:
         The output's own.
     now : callable
         The time.
+    kernel : str
+        The name by which pages know that they are told what changes.
     """
 
-    def __init__(self, outlet: Outlet | TextOutlet, display_id: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, outlet: Outlet | TextOutlet, display_id: str, now: Callable[[], datetime], kernel: str = ""
+    ) -> None:
+        self._kernel = kernel
         self._outlet = outlet
         self._display_id = display_id
         self._now = now
@@ -56,13 +61,17 @@ class Standing:
         if not self._shown:
             self._place = self._outlet.here()
         self._shown = key
-        content = {"data": self._bundle(run, graph), "metadata": {}, "transient": {"display_id": self._display_id}}
+        content = {
+            "data": self._bundle(run, graph),
+            "metadata": {"orch_notebook": {"panel": True}},
+            "transient": {"display_id": self._display_id},
+        }
         self._outlet.send(kind, content, self._place, self._place)
 
     def _bundle(self, run: FlowRun | None, graph: Graph) -> dict[str, str]:
         now = self._now()
         if run is not None:
-            found = summary_bundle(run, now)
+            found = summary_bundle(run, now, self._kernel)
         else:
             found = {"text/html": graph_html(graph, diagram_svg(graph, None, now)), "text/plain": graph_text(graph)}
         return {**found, "text/html": f'<div class="orch-standing">{found["text/html"]}</div>{_HIDE}'}

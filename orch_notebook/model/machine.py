@@ -6,7 +6,7 @@ of retries can be replayed in a test, and a run is picked up after a crash by fe
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -14,15 +14,12 @@ from orch_notebook.errors import ImpossibleEvent
 from orch_notebook.model.commands import AwaitRetry, Command, EndRun, EndTask, StartTask, StopTask
 from orch_notebook.model.events import Event, LogWritten, RunCreated, RunStateChanged, TaskAdded, TaskStateChanged
 from orch_notebook.model.graph import Graph
-from orch_notebook.model.stands import Stand, Verdict, judge
+from orch_notebook.model.holdings import Holdings
+from orch_notebook.model.stands import Stand, Stands
 from orch_notebook.model.states import FINAL, State, StateType, may_follow
-from orch_notebook.model.tasks import ONE, Task
+from orch_notebook.model.verdicts import Verdict, judge_after, judge_now
 
-__all__ = ["ORDER_ONLY", "AwaitRetry", "Command", "EndRun", "EndTask", "RunMachine", "StartTask", "StopTask"]
-
-#: Edges that only keep an order: what comes after them needs nothing from what came before.  Hidden state (a random
-#: generator, say) is there whether or not the task before has moved it.
-ORDER_ONLY = frozenset({"write-after-read", "hidden-state"})
+__all__ = ["RunMachine"]
 
 T = StateType
 
@@ -74,34 +71,11 @@ class RunMachine:
         self._fresh = fresh
         self._is_open = is_open
         self._outcome: State | None = None
-        self._stands: dict[str, Stand] = {}
-        self._unsettled = 0
-        self._counts: Counter[str] = Counter()
-        self._culprits: list[str] = []
-        #: By thing: at which version it is held, if it has any, and by how many.
-        self._held: dict[str, tuple[str, int]] = {}
-        #: Tasks that could start but for an exclusive thing that another has, or because the run is held.
+        self._stands = Stands(graph)
+        self._holdings = Holdings(capacity, runner)
+        #: Tasks that could start but for something that another has, or because the run is held.
         self._parked: deque[str] = deque()
-        self._capacity = capacity
-        self._used: defaultdict[str, float] = defaultdict(float)
-        self._runner = runner
         self._is_held = False
-        for task in graph.tasks:
-            self._stands[task.name] = Stand(task, len(graph.predecessors[task.name]))
-            self._unsettled += 1
-        for name, successors in graph.successors.items():
-            self._stands[name].successors = list(successors)
-        ordering = {(e.before, e.after) for e in graph.edges if e.rule in ORDER_ONLY}
-        ordering -= {(e.before, e.after) for e in graph.edges if e.rule not in ORDER_ONLY}
-        for _, after in ordering:
-            if self._stands[after].needs is None:
-                self._stands[after].needs = frozenset(
-                    before for before in graph.predecessors[after] if (before, after) not in ordering
-                )
-        for name, stand in self._stands.items():
-            if stand.task.when != "all_success":
-                needs = stand.needs
-                stand.before = [each for each in graph.predecessors[name] if needs is None or each in needs]
 
     @classmethod
     def replay(
@@ -132,14 +106,13 @@ class RunMachine:
     def _forget_commands(self) -> None:
         """Count what was commanded while history was replayed as never said, for nobody was there to hear it."""
         self._parked.clear()
-        self._held.clear()
-        self._used.clear()
+        self._holdings.clear()
         for stand in self._stands.values():
             stand.is_ending = False
             stand.is_issued = stand.type in (T.RUNNING, T.CANCELLING)
             stand.holds = stand.is_issued and bool(stand.task.exclusive or stand.task.resources)
             if stand.holds:
-                self._take(stand.task)
+                self._holdings.take(stand.task)
 
     @property
     def is_over(self) -> bool:
@@ -170,7 +143,7 @@ class RunMachine:
     @property
     def is_idle(self) -> bool:
         """Whether every task that has appeared is settled."""
-        return not self._unsettled
+        return not self._stands.unsettled
 
     def unfinished(self) -> list[str]:
         """Return the tasks that are being performed (their state is RUNNING or CANCELLING)."""
@@ -186,7 +159,7 @@ class RunMachine:
             return []
         commands: list[Command] = []
         for name, stand in self._stands.items():
-            if stand.is_settled or stand.is_issued or stand.is_ending:
+            if not stand.is_waiting:
                 continue
             if self.run_type is T.CANCELLING:
                 commands.extend(self._cancel(name, stand))
@@ -197,7 +170,7 @@ class RunMachine:
                 stand.is_ending = True
                 commands.append(EndTask(name, STILL_GOOD, origin=self._fresh[name]))
             elif stand.type is T.PENDING:
-                commands.extend(self._look_at(name, stand))
+                commands.extend(self._heed(name, stand, *judge_now(stand, self._stands)))
         return commands or self._end_if_over()
 
     def close(self, outcome: State | None = None) -> list[Command]:
@@ -244,7 +217,7 @@ class RunMachine:
                 task=event.task,
             )
         if stand.is_settled:
-            self._unsettle(event.task, stand)
+            self._stands.unsettle(stand)
         stand.type = after
         stand.attempt = event.attempt
         if after is T.RUNNING:
@@ -270,53 +243,26 @@ class RunMachine:
         return AwaitRetry(stand.task.name, attempt, policy.delay_before(attempt - stand.earlier), policy.jitter)
 
     def _settle(self, name: str, stand: Stand, event: TaskStateChanged) -> list[Command]:
-        stand.is_settled = True
-        self._unsettled -= 1
+        self._stands.settle(stand)
         culprit = ""
         if stand.type is not T.COMPLETED:
-            self._counts[stand.type] += 1
             culprit = (event.details or {}).get("culprit", "") or name
-            if stand.type in (T.FAILED, T.CRASHED):
-                self._culprits.append(name)
         commands: list[Command] = []
         stand.is_skipped = event.state.name == "Skipped"
         for successor in stand.successors:
             after = self._stands[successor]
             after.waiting -= 1
             if stand.is_skipped or after.task.when != "all_success":
-                commands.extend(self._follow(name, stand, successor, after))
+                if after.is_waiting and successor not in self._parked:
+                    commands.extend(self._heed(successor, after, *judge_after(stand, after, self._stands)))
                 continue
-            if culprit and not after.culprit and (after.needs is None or name in after.needs):
+            if culprit and not after.culprit and after.wants(name):
                 after.culprit = culprit
             elif after.waiting or after.is_settled:
                 continue
-            if not (after.is_settled or after.is_issued or after.is_ending):
+            if after.is_waiting:
                 commands.extend(self._start_or_end(successor, after))
         return commands or self._end_if_over()
-
-    def _follow(self, name: str, stand: Stand, successor: str, after: Stand) -> list[Command]:
-        """Return what a task does that follows a skipped one, or that does not simply want all to complete."""
-        if after.is_settled or after.is_issued or after.is_ending or successor in self._parked:
-            return []
-        is_wanted = after.needs is None or name in after.needs
-        if after.task.when == "all_success":
-            if is_wanted:
-                return self._heed(successor, after, Verdict.SKIP, name)
-            return [] if after.waiting else self._start_or_end(successor, after)
-        # One end is enough to tell, until the last: looking at all of them each time would be quadratic.
-        ends = [stand] if after.waiting else [self._stands[each] for each in after.before]
-        if not is_wanted and after.waiting:
-            return []
-        verdict, because = judge(after.task.when, ends, is_last=not after.waiting)
-        return self._heed(successor, after, verdict, because)
-
-    def _look_at(self, name: str, stand: Stand) -> list[Command]:
-        """Return what a waiting task does, as all it waits for stand now."""
-        if stand.task.when == "all_success":
-            return self._start_or_end(name, stand) if stand.culprit or not stand.waiting else []
-        ends = [self._stands[each] for each in stand.before if self._stands[each].is_settled]
-        verdict, because = judge(stand.task.when, ends, is_last=not stand.waiting)
-        return self._heed(name, stand, verdict, because)
 
     def _heed(self, name: str, stand: Stand, verdict: Verdict, because: str) -> list[Command]:
         if verdict is Verdict.WAIT:
@@ -328,27 +274,6 @@ class RunMachine:
             why = f"{because!r} was skipped, and this needs it." if because else "Nothing that it waited for failed."
             return [EndTask(name, State(T.COMPLETED, "Skipped", why))]
         return self._start_or_end(name, stand)
-
-    def _unsettle(self, name: str, stand: Stand) -> None:
-        """Take up again, in a resumed run, a task that had failed or never run."""
-        self._counts[stand.type] -= 1
-        if name in self._culprits:
-            self._culprits.remove(name)
-        stand.is_settled = False
-        stand.culprit = self._find_culprit(name)
-        self._unsettled += 1
-        for successor in stand.successors:
-            self._stands[successor].waiting += 1
-            self._stands[successor].culprit = self._find_culprit(successor)
-
-    def _find_culprit(self, name: str) -> str:
-        """Return which task keeps another from running, as its settled predecessors tell; empty if none does."""
-        needs = self._stands[name].needs
-        for before, stand in self._stands.items():
-            is_wanted = name in stand.successors and (needs is None or before in needs)
-            if is_wanted and stand.is_settled and stand.type is not T.COMPLETED:
-                return stand.culprit or before
-        return ""
 
     def _start_or_end(self, name: str, stand: Stand) -> list[Command]:
         if stand.culprit:
@@ -381,12 +306,12 @@ class RunMachine:
         stand.is_issued = False
         if stand.holds:
             stand.holds = False
-            self._give_back(stand.task)
+            self._holdings.give_back(stand.task)
 
     def start_retry(self, task: str, attempt: int) -> list[Command]:
         """Return the start of an attempt whose delay has passed; nothing if it is no longer wanted."""
         stand = self._stands[task]
-        if stand.type is not T.SCHEDULED or stand.is_issued or stand.is_ending or self.run_type is T.CANCELLING:
+        if stand.type is not T.SCHEDULED or not stand.is_waiting or self.run_type is T.CANCELLING:
             return []
         return self._start(task, stand, attempt)
 
@@ -395,42 +320,13 @@ class RunMachine:
             self._parked.append(name)
             return []
         if stand.task.exclusive or stand.task.resources:
-            if not self._is_free(stand.task):
+            if not self._holdings.has_room(stand.task):
                 self._parked.append(name)
                 return []
-            self._take(stand.task)
+            self._holdings.take(stand.task)
             stand.holds = True
         stand.is_issued = True
         return [StartTask(name, attempt)]
-
-    def _is_free(self, task: Task) -> bool:
-        for thing in task.exclusive:
-            name, _, version = thing.partition("@")
-            if name in self._held and (not version or self._held[name][0] != version):
-                return False
-        return all(self._used[name] + amount <= self._capacity.get(name, ONE) for name, amount in self._counted(task))
-
-    def _counted(self, task: Task) -> tuple[tuple[str, float], ...]:
-        """Return the resources of a task that are counted here."""
-        return () if (task.runner or self._runner) == "dask" else task.resources
-
-    def _take(self, task: Task) -> None:
-        for thing in task.exclusive:
-            name, _, version = thing.partition("@")
-            self._held[name] = version, self._held.get(name, ("", 0))[1] + 1
-        for name, amount in self._counted(task):
-            self._used[name] += amount
-
-    def _give_back(self, task: Task) -> None:
-        for thing in task.exclusive:
-            name, _, version = thing.partition("@")
-            count = self._held[name][1] - 1
-            if count:
-                self._held[name] = version, count
-            else:
-                del self._held[name]
-        for name, amount in self._counted(task):
-            self._used[name] -= amount
 
     def _release(self, stand: Stand) -> list[Command]:
         """Give back what an attempt held, and start who waited for it."""
@@ -438,7 +334,7 @@ class RunMachine:
         if not stand.holds:
             return []
         stand.holds = False
-        self._give_back(stand.task)
+        self._holdings.give_back(stand.task)
         return self._start_parked()
 
     def _start_parked(self) -> list[Command]:
@@ -446,7 +342,7 @@ class RunMachine:
         for _ in range(len(self._parked)):
             name = self._parked.popleft()
             parked = self._stands[name]
-            if not (parked.is_settled or parked.is_issued or parked.is_ending):
+            if parked.is_waiting:
                 commands.extend(self._start_or_end(name, parked))
         return commands
 
@@ -475,9 +371,7 @@ class RunMachine:
         if stand.type is T.RUNNING:
             return [StopTask(name)]
         if stand.type in (T.FAILED, T.CRASHED):  # its retry was due but not yet recorded; it stays as it ended
-            stand.is_settled = True
-            self._unsettled -= 1
-            self._counts[stand.type] += 1
+            self._stands.settle(stand)
             return self._end_if_over()
         if stand.task.when == "always" and stand.type is T.PENDING and (stand.waiting or stand.is_issued):
             return []  # it runs when the others have ended
@@ -486,54 +380,16 @@ class RunMachine:
 
     def _add(self, event: TaskAdded) -> list[Command]:
         name = event.task.name
-        before = self._stands.get(name)
         if self.is_over or not self.may_add(name):
             raise ImpossibleEvent(f"Task {name!r} cannot be added: it is there already, or the run is over.", task=name)
-        stand = Stand(event.task, 0)
-        if before is not None:  # the flow's body runs once more, and has come to the task that failed
-            stand.attempt = stand.earlier = before.attempt
-            self._counts[before.type] -= 1
-            if name in self._culprits:
-                self._culprits.remove(name)
-        if event.lenient:
-            stand.needs = frozenset(event.upstream) - frozenset(event.lenient)
-        is_plain = event.task.when == "all_success"
-        skipped = ""
-        for each in event.upstream:
-            source = self._stands.get(each)
-            if source is None or each == name:
-                raise ImpossibleEvent(f"Task {name!r} waits for {each!r}, which is not in this run.", task=name)
-            if not source.is_settled:
-                source.successors.append(name)
-                stand.waiting += 1
-            elif stand.needs is not None and each not in stand.needs:
-                continue
-            elif source.type is not T.COMPLETED:
-                if is_plain and not stand.culprit:
-                    stand.culprit = source.culprit or each
-            elif source.is_skipped:
-                skipped = skipped or each
-        if not is_plain:
-            stand.before = [each for each in event.upstream if stand.needs is None or each in stand.needs]
-        self._stands[name] = stand
-        self._unsettled += 1
-        if is_plain and skipped and not stand.culprit:
+        stand, skipped = self._stands.add(event.task, event.upstream, event.lenient)
+        if skipped and not stand.culprit and event.task.when == "all_success":
             return self._heed(name, stand, Verdict.SKIP, skipped)
-        return self._look_at(name, stand)
+        return self._heed(name, stand, *judge_now(stand, self._stands))
 
     def _end_if_over(self) -> list[Command]:
-        if self._unsettled or self._is_open or self._is_held or self.is_over:
+        if self._stands.unsettled or self._is_open or self._is_held or self.is_over:
             return []
         if self.run_type is T.CANCELLING:
             return [EndRun(State(T.CANCELLED, "Cancelled"))]
-        if self._outcome is not None:
-            return [EndRun(self._outcome)]
-        if not self._counts.total():
-            return [EndRun(State(T.COMPLETED))]
-        for kind, verb in ((T.FAILED, "failed"), (T.CRASHED, "crashed")):
-            if self._counts[kind]:
-                names = [repr(name) for name in self._culprits if self._stands[name].type is kind]
-                named = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
-                said = f"{self._counts[kind]} of {len(self._stands)} tasks {verb}: {named}."
-                return [EndRun(State(kind, message=said))]
-        return [EndRun(State(T.CANCELLED, "Cancelled"))]
+        return [EndRun(self._outcome or self._stands.outcome())]

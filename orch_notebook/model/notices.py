@@ -45,6 +45,8 @@ TITLE = "{deployment}: {what}"
 BODY = "{message}\n{run}"
 #: Seconds between one try to send and the next; after the last one nobody tries again.
 DELAYS = (5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 10_800.0)
+#: What an address begins with.
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:///?[^\s/]|command:\s*\S|\$\S")
 RULE = re.compile(r"(?:\s*on\s*=\s*(?P<on>.*?)\s*,)?\s*to\s*=\s*(?P<to>.+)", re.DOTALL)
 
 
@@ -90,7 +92,7 @@ class Notice:
         Raises
         ------
         UsageError
-            It is not of that form.
+            It is not of that form, or what stands behind ``to=`` is no address.
 
         Examples
         --------
@@ -100,6 +102,11 @@ class Notice:
         found = RULE.fullmatch(text)
         if found is None:
             raise UsageError(f"A notice is written on=FACT,FACT,to=ADDRESS, not {hide(text)}.")
+        if not ADDRESS.match(found["to"]):
+            raise UsageError(
+                f"{hide(found['to'])} is no address: write mailto://…, slack://…, https://…, command: PROGRAM, or "
+                "$NAME for an environment variable of the worker that holds one."
+            )
         if found["on"] is None:
             return cls(found["to"].strip())
         return cls(found["to"].strip(), tuple(fact.strip() for fact in found["on"].split(",")))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from orch_notebook.model.graph import Graph
-from orch_notebook.model.machine import ORDER_ONLY
 from orch_notebook.model.runs import TaskRun, short_id
+from orch_notebook.model.stands import ORDER_ONLY
 from orch_notebook.model.states import StateType
 
 __all__ = ["Fate", "foresee"]

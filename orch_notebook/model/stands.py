@@ -1,18 +1,25 @@
-"""Where a task stands in its run, and what the ends of those it waits for allow.
+"""Where the tasks of a run stand, and which of them wait for which.
 
-In: the rule of a task (``when``) and what has become of the tasks it waits for.  Out: whether it starts, waits on, is
-skipped, or ends because of one of them.
+In: a graph, tasks that are added while the run goes on, and which of them settle.  Out: for each what it still waits
+for and what keeps it from running; and in the end how the run as a whole came out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
 
-from orch_notebook.model.states import StateType
+from orch_notebook.errors import ImpossibleEvent
+from orch_notebook.model.graph import Graph
+from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task
 
-__all__ = ["Stand", "Verdict", "judge"]
+__all__ = ["ORDER_ONLY", "Stand", "Stands"]
+
+#: Edges that only keep an order: what comes after them needs nothing from what came before.  Hidden state (a random
+#: generator, say) is there whether or not the task before has moved it.
+ORDER_ONLY = frozenset({"write-after-read", "hidden-state"})
+
+T = StateType
 
 
 class Stand:
@@ -37,7 +44,7 @@ class Stand:
 
     def __init__(self, task: Task, waiting: int) -> None:
         self.task = task
-        self.type = StateType.PENDING
+        self.type = T.PENDING
         self.attempt = 0
         self.earlier = 0  # attempts made before it was added again
         self.waiting = waiting  # predecessors not settled yet
@@ -52,58 +59,130 @@ class Stand:
         self.is_skipped = False  # it completed without running
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it has not ended, and neither its start nor its end was commanded."""
+        return not (self.is_settled or self.is_issued or self.is_ending)
+
+    def wants(self, predecessor: str) -> bool:
+        """Whether a predecessor must succeed, and is not only waited for."""
+        return self.needs is None or predecessor in self.needs
+
+    @property
     def has_succeeded(self) -> bool:
         """Whether it was performed and completed."""
-        return self.type is StateType.COMPLETED and not self.is_skipped
+        return self.type is T.COMPLETED and not self.is_skipped
 
 
-class Verdict(Enum):
-    """What a task does next."""
-
-    WAIT = "wait"
-    START = "start"
-    SKIP = "skip"
-    END = "end"
-
-
-def judge(when: str, ends: Sequence[Stand], *, is_last: bool) -> tuple[Verdict, str]:
-    """Decide about a task that does not simply want all others to complete.
+class Stands(dict[str, Stand]):
+    """The tasks of one run by name; private to its machine.
 
     Parameters
     ----------
-    when : str
-        Its rule, one of :data:`~orch_notebook.model.tasks.WHEN`.
-    ends : sequence of Stand
-        Tasks that it waits for and that are settled: all of them once none is left, before that at least the latest.
-    is_last : bool
-        None is left.
+    graph : Graph
+        What is known beforehand.
 
-    Returns
-    -------
-    Verdict, str
-        And the task because of which it is so, where one is to be named.
-
-    Examples
-    --------
-    >>> done = Stand(Task("load"), 0)
-    >>> done.type = StateType.COMPLETED
-    >>> judge("one_success", [done], is_last=False)
-    (<Verdict.START: 'start'>, '')
-    >>> judge("one_failed", [done], is_last=True)
-    (<Verdict.SKIP: 'skip'>, '')
+    Attributes
+    ----------
+    unsettled : int
+        How many have not ended, or may be tried again.
     """
-    if when == "one_success" and any(end.has_succeeded for end in ends):
-        return Verdict.START, ""
-    if when == "one_failed" and any(end.type in (StateType.FAILED, StateType.CRASHED) for end in ends):
-        return Verdict.START, ""
-    if not is_last:
-        return Verdict.WAIT, ""
-    if ends and when in ("one_success", "none_failed"):
-        for end in ends:
-            if end.type is not StateType.COMPLETED:
-                return Verdict.END, end.culprit or end.task.name
-        if when == "one_success":
-            return Verdict.SKIP, ends[0].task.name
-    if ends and when == "one_failed":
-        return Verdict.SKIP, ""
-    return Verdict.START, ""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__((task.name, Stand(task, len(graph.predecessors[task.name]))) for task in graph.tasks)
+        self.unsettled = len(self)
+        #: Tasks that failed or crashed, in the order in which they did.
+        self._culprits: list[str] = []
+        for name, successors in graph.successors.items():
+            self[name].successors = list(successors)
+        ordering = {(e.before, e.after) for e in graph.edges if e.rule in ORDER_ONLY}
+        ordering -= {(e.before, e.after) for e in graph.edges if e.rule not in ORDER_ONLY}
+        for after in {after for _, after in ordering}:
+            before = graph.predecessors[after]
+            self[after].needs = frozenset(each for each in before if (each, after) not in ordering)
+        for name, stand in self.items():
+            if stand.task.when != "all_success":
+                stand.before = [each for each in graph.predecessors[name] if stand.wants(each)]
+
+    def settle(self, stand: Stand) -> None:
+        """Take note that a task has ended, and no retry will follow."""
+        stand.is_settled = True
+        self.unsettled -= 1
+        if stand.type in (T.FAILED, T.CRASHED):
+            self._culprits.append(stand.task.name)
+
+    def unsettle(self, stand: Stand) -> None:
+        """Take up again, in a resumed run, a task that had failed or never run."""
+        self._acquit(stand)
+        stand.is_settled = False
+        stand.culprit = self._culprit_of(stand)
+        self.unsettled += 1
+        for name in stand.successors:
+            after = self[name]
+            after.waiting += 1
+            after.culprit = self._culprit_of(after)
+
+    def _acquit(self, stand: Stand) -> None:
+        if stand.task.name in self._culprits:
+            self._culprits.remove(stand.task.name)
+
+    def _culprit_of(self, stand: Stand) -> str:
+        """Return which task keeps another from running, as its settled predecessors tell; empty if none does."""
+        for before, other in self.items():
+            is_wanted = stand.task.name in other.successors and stand.wants(before)
+            if is_wanted and other.is_settled and other.type is not T.COMPLETED:
+                return other.culprit or before
+        return ""
+
+    def add(self, task: Task, upstream: Sequence[str], lenient: Sequence[str]) -> tuple[Stand, str]:
+        """Add a task while the run goes on.
+
+        Returns
+        -------
+        Stand, str
+            And the skipped task that it needs, if there is one.
+
+        Raises
+        ------
+        ImpossibleEvent
+            It waits for a task that is not there.
+        """
+        name, stand = task.name, Stand(task, 0)
+        if (
+            before := self.get(name)
+        ) is not None:  # the flow's body runs once more, and has come to the task that failed
+            stand.attempt = stand.earlier = before.attempt
+            self._acquit(before)
+        if lenient:
+            stand.needs = frozenset(upstream) - frozenset(lenient)
+        is_plain = task.when == "all_success"
+        skipped = ""
+        for each in upstream:
+            source = self.get(each)
+            if source is None or each == name:
+                raise ImpossibleEvent(f"Task {name!r} waits for {each!r}, which is not in this run.", task=name)
+            if not source.is_settled:
+                source.successors.append(name)
+                stand.waiting += 1
+            elif not stand.wants(each):
+                continue
+            elif source.type is not T.COMPLETED:
+                if is_plain and not stand.culprit:
+                    stand.culprit = source.culprit or each
+            elif source.is_skipped:
+                skipped = skipped or each
+        if not is_plain:
+            stand.before = [each for each in upstream if stand.wants(each)]
+        self[name] = stand
+        self.unsettled += 1
+        return stand, skipped
+
+    def outcome(self) -> State:
+        """Return how a run ends in which every task has settled."""
+        if all(stand.type is T.COMPLETED for stand in self.values()):
+            return State(T.COMPLETED)
+        for kind, verb in ((T.FAILED, "failed"), (T.CRASHED, "crashed")):
+            names = [repr(name) for name in self._culprits if self[name].type is kind]
+            if names:
+                named = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+                return State(kind, message=f"{len(names)} of {len(self)} tasks {verb}: {named}.")
+        return State(T.CANCELLED, "Cancelled")

@@ -100,6 +100,8 @@ class Task:
         Why the source cannot be analysed, or empty.
     when : str
         One of `WHEN`: what must have become of the tasks it waits for.
+    assets, asset_deps : tuple of str
+        Keys of what it makes outside of the flow (``s3://lake/rows.csv``), and of what that is said to come from.
     """
 
     name: str
@@ -116,6 +118,8 @@ class Task:
     mutates: tuple[str, ...] = ()
     opaque: str = ""
     when: str = "all_success"
+    assets: tuple[str, ...] = ()
+    asset_deps: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return what differs from a bare task, so that ten thousand of them stay small."""
@@ -147,6 +151,10 @@ class Task:
             data["runner"] = self.runner
         if self.when != "all_success":
             data["when"] = self.when
+        if self.assets:
+            data["assets"] = list(self.assets)
+        if self.asset_deps:
+            data["asset_deps"] = list(self.asset_deps)
         return data
 
     @classmethod
@@ -157,7 +165,7 @@ class Task:
             fields["retry"] = RetryPolicy(retry[0], tuple(retry[1]), retry[2])
         if "resources" in fields:
             fields["resources"] = tuple((name, amount) for name, amount in fields["resources"])
-        for field in ("tags", "exclusive", "reads", "writes", "mutates"):
+        for field in ("tags", "exclusive", "reads", "writes", "mutates", "assets", "asset_deps"):
             if field in fields:
                 fields[field] = tuple(fields[field])
         return cls(**fields)

@@ -1,20 +1,25 @@
-"""A notebook that nobody is running, made ready to be checked, and the report read back from where it was checked.
+"""A notebook that nobody is running, checked in a kernel and a store of its own.
 
-In: a notebook, and what of it is checked.  Out: a notebook whose execution defines its tasks and ends with
-``%flow check``; and, once that has been executed, its report.
+In: a notebook, and what of it is checked.  What is executed is a notebook that defines its tasks and ends with
+``%flow check``.  Out: the report which that leaves.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
+import tempfile
 from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import NotebookError
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
+from orch_notebook.promotion.executing import execute_now
+from orch_notebook.promotion.lookup import find_run
 from orch_notebook.promotion.notebooks import (
     FLOW_RUN,
     INJECTED_CHECK,
@@ -27,11 +32,13 @@ from orch_notebook.promotion.notebooks import (
 )
 from orch_notebook.promotion.reading import read_flow
 from orch_notebook.promotion.terms import Given, read_given
+from orch_notebook.runtime.settings import Settings
+from orch_notebook.runtime.store.opening import clock_of, open_store
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["REPORT_TYPE", "cells_as_tasks", "read_report", "write_check"]
+__all__ = ["REPORT_TYPE", "cells_as_tasks", "check_notebook"]
 
 #: The form in which ``%flow check`` shows its report to programs.
 REPORT_TYPE = "application/vnd.orch-notebook.check+json"
@@ -135,3 +142,60 @@ def read_report(executed: Path) -> Report | None:
         if found := output.get("data", {}).get(REPORT_TYPE):
             return Report.from_json(found)
     return None
+
+
+def check_notebook(
+    settings: Settings,
+    notebook: str | Path,
+    parameters: Given | None = None,
+    *,
+    flow: str | None = None,
+    all_cells: bool = False,
+    kernel: str | None = None,
+    seed: int = 0,
+    orders: int = 1,
+) -> Report:
+    """Check the flow of a notebook that nobody is running, in a kernel of its own.
+
+    Parameters
+    ----------
+    notebook : path
+        The notebook.  Its plain cells are executed as they stand; its last ``%flow run`` and what follows is not.
+    parameters : mapping or sequence of str, optional
+        Values in place of the defaults.
+    flow : str, optional
+        Which flow, if there are several.
+    all_cells : bool
+        Count each code cell as a task.
+    kernel : str, optional
+        Instead of the one the notebook names.
+    seed, orders : int
+        See :func:`~orch_notebook.runtime.apart.check_flow`.
+
+    Raises
+    ------
+    NotebookError
+        The notebook cannot be read or executed, or has no tasks.
+    ParameterError
+        A parameter is unknown, missing or ill-typed.
+    """
+    path = Path(notebook)
+    with tempfile.TemporaryDirectory(prefix="orch-check-", ignore_cleanup_errors=True) as folder:
+        book = write_check(
+            path, Path(folder), parameters or (), flow=flow, all_cells=all_cells, seed=seed, orders=orders
+        )
+        apart = replace(settings, home=Path(folder) / "home", parent_run_id=None)
+        with closing(open_store(apart)) as store:
+            execution = execute_now(store, apart, clock_of(store), path, kernel=kernel, instead=book)
+            try:
+                execution.wait()
+            except KeyboardInterrupt:
+                execution.cancel()
+                execution.wait()
+                raise
+            ended = find_run(store, clock_of(store).now(), execution.run_id)
+        executed = Path(ended.executed_notebook) if ended.executed_notebook else None
+        report = read_report(executed) if executed is not None and executed.exists() else None
+    if report is None:
+        raise NotebookError(f"{notebook} cannot be checked. {ended.state.message or ended.state.name}")
+    return report

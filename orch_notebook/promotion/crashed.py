@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 from orch_notebook.errors import OrchError
-from orch_notebook.functions.flow_runs import SeenRun
+from orch_notebook.functions.hooks import SeenRun
 from orch_notebook.functions.loading import load
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.model.runs import FlowRun

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from orch_notebook.model.states import StateType
 from orch_notebook.promotion.notebooks import code_cells, parameters_of, read_notebook, snapshot
 from orch_notebook.promotion.upkeep import with_children
 from orch_notebook.runtime.attempts import Attempts, open_attempts
+from orch_notebook.runtime.continuing import Continuation
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
@@ -30,29 +31,7 @@ from orch_notebook.runtime.store import Store
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["Continuation", "Opening", "mend", "open_run"]
-
-
-@dataclass(frozen=True, slots=True)
-class Continuation:
-    """What a run goes on with that another did not finish.
-
-    Parameters
-    ----------
-    run : FlowRun
-        The run that it repeats.
-    plan : Plan or None
-        How it is executed by whoever repeats it in turn; None where that needs the session it belongs to.
-    attempts : Attempts or None
-        What the attempts so far have left.
-    mended : mapping
-        For tasks whose source is another now, what is to be noted with them.
-    """
-
-    run: FlowRun
-    plan: Plan | None = None
-    attempts: Attempts | None = None
-    mended: Mapping[str, str] = field(default_factory=dict)
+__all__ = ["Opening", "mend", "open_run"]
 
 
 @dataclass(frozen=True, slots=True)

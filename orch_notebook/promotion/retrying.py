@@ -20,11 +20,12 @@ from orch_notebook.model.states import StateType
 from orch_notebook.promotion.launching import STARTING
 from orch_notebook.promotion.upkeep import next_attempt, with_children
 from orch_notebook.runtime.attempts import open_attempts
+from orch_notebook.runtime.continuing import repeated_already
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
 
-__all__ = ["continued", "foresee_retry", "repeatable", "repeated_already", "retry"]
+__all__ = ["foresee_retry", "repeatable", "retry"]
 
 
 def repeatable(store: Store, run: FlowRun, again: Collection[str] = ()) -> tuple[FlowRun, Plan]:
@@ -91,29 +92,6 @@ def retry(store: Store, run: FlowRun, now: datetime, again: Sequence[str] = (), 
     if not store.create_run(repeated, plan=replace(plan, again=tuple(again)), owner=owner, lease_expires_at=expires_at):
         raise repeated_already(store, repeated)
     return repeated
-
-
-def continued(run: FlowRun, earlier: FlowRun) -> FlowRun:
-    """Return a run that begins here as the next attempt at an earlier one."""
-    return replace(
-        run,
-        attempt=earlier.attempt + 1,
-        retry_of=earlier.run_id,
-        deployment=earlier.deployment,
-        tags=earlier.tags,
-        parameters=earlier.parameters,
-        notebook=earlier.notebook,
-    )
-
-
-def repeated_already(store: Store, run: FlowRun) -> UsageError:
-    """Return the error for a run that cannot be the next attempt at another, because there is one."""
-    first = short_id(run.retry_of or "")
-    by = next((each for each in store.runs(limit=100_000) if each.retry_of == run.retry_of), run)
-    return UsageError(
-        f"Run {first} was repeated by run {short_id(by.run_id)} already, which is {by.state.name}.",
-        run_id=run.retry_of,
-    )
 
 
 def foresee_retry(

@@ -29,6 +29,8 @@ def sweep(
     now: datetime,
     performing: Collection[str] | None = None,
     stalled: dict[str, tuple[datetime, datetime]] | None = None,
+    *,
+    stood_still: bool = False,
 ) -> list[str]:
     """End every run whose owner is gone, and arrange for the retries of those that have any left.
 
@@ -37,7 +39,9 @@ def sweep(
     performing : collection of str, optional
         The runs that `owner` performs; by default all that it holds.
     stalled : dict, optional
-        What earlier looks saw, for who looks again and again; see :func:`recover`.
+        What earlier looks saw, for who looks again and again; see :func:`recover`, as for the next.
+    stood_still : bool
+        Whoever looks was kept from it for a while.
     """
 
     def again(run: FlowRun) -> None:
@@ -49,7 +53,7 @@ def sweep(
             mend_notebook(store, whole, now)
 
     _end_suspended(store, owner, now)
-    return recover(store, owner, now, performing=performing, stalled=stalled, ended=again)
+    return recover(store, owner, now, performing=performing, stalled=stalled, stood_still=stood_still, ended=again)
 
 
 def _end_suspended(store: Store, owner: str, now: datetime) -> None:

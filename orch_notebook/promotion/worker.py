@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -28,8 +29,9 @@ from orch_notebook.promotion.upkeep import make_way, name_late, settle, sweep
 from orch_notebook.runtime.clock import Clock, SystemClock
 from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.owners import this_owner
+from orch_notebook.runtime.recovery import PATIENCE
 from orch_notebook.runtime.settings import Settings
-from orch_notebook.runtime.store import Store
+from orch_notebook.runtime.store import Lease, Store
 
 __all__ = ["Worker"]
 
@@ -97,6 +99,10 @@ class Worker:
         self._launches: dict[str, Launch] = {}
         self._stalled: dict[str, tuple[datetime, datetime]] = {}
         self._starting: dict[str, datetime] = {}
+        #: Runs that this worker asked for and may have got, though the store did not say so.
+        self._asked: set[str] = set()
+        self._looked_at: float | None = None
+        self._still_until = float("-inf")
         # A lease is renewed three times before it ends.
         self._beat_every = min(BEAT_EVERY, settings.lease / 3)
         self._wake = threading.Event()
@@ -160,7 +166,10 @@ class Worker:
     def step(self) -> float:
         """Do everything there is to do now, and return in how many seconds to look again."""
         try:
+            began_at = time.monotonic()
+            self._note_standing(began_at)
             wait = self._step()
+            self._looked_at = began_at
             self.tally.looked()
             return wait
         except StoreError as error:
@@ -169,6 +178,11 @@ class Worker:
             logger.error("%s", error)
             return LOOK_EVERY
 
+    def _note_standing(self, now: float) -> None:
+        """Note whether nothing was looked at for so long that others may have been kept from renewing, too."""
+        if self._looked_at is not None and now - self._looked_at > max(2 * LOOK_EVERY, self._settings.lease / 2):
+            self._still_until = now + PATIENCE + 2 * LOOK_EVERY
+
     def _step(self) -> float:
         now = self._clock.now()
         reach("tick.begun")
@@ -176,9 +190,12 @@ class Worker:
             self._beat_at = now
             self._store.beat(self.owner, self.name, self._slots, now)
             self._keep_leases(now)
+        reach("tick.beaten")
         for launch in [launch for launch in self._launches.values() if launch.ended.is_set()]:
             self._finish(launch)
-        for run_id in sweep(self._store, self.owner, now, self._launches, self._stalled):
+        stood_still = time.monotonic() < self._still_until
+        mine = self._launches.keys() | self._asked
+        for run_id in sweep(self._store, self.owner, now, mine, self._stalled, stood_still=stood_still):
             logger.warning("Run %s was lost by its owner and has been ended as CRASHED.", run_id)
             tell_crashed(self._store, self._settings, self._store.run(run_id))
         reach("tick.swept")
@@ -186,6 +203,7 @@ class Worker:
         make_way(self._store, self.owner, now)
         name_late(self._store, self._settings, now)
         follow_ends(self._store, now)
+        reach("tick.followed")
         if self._watched_at is None or (now - self._watched_at).total_seconds() >= WATCH_EVERY:
             self._watched_at = now
             watch_runs(self._store, now)
@@ -196,6 +214,7 @@ class Worker:
             self._spares.tend()
         elif self._grace is not None:
             self._hand_back(now, self._grace)
+        reach("tick.done")
         next_due_at = self._store.next_due_at(self._queues)
         moments = [moment for moment in (next_at, next_due_at, told_at) if moment is not None and moment > now]
         ahead = (min(moments) - self._clock.now()).total_seconds() if moments else LOOK_EVERY
@@ -228,6 +247,8 @@ class Worker:
                 del self._starting[run_id]
 
     def _claim(self, now: datetime) -> None:
+        for got in self._got():
+            self._launch(got, now)
         free = self._slots - len(self._launches)
         if free <= 0:
             return
@@ -236,21 +257,39 @@ class Worker:
             if len(self._launches) >= self._slots:
                 return
             reach("claim.begun")
+            self._asked.add(run_id)
             expires_at = now + timedelta(seconds=self._settings.lease)
             lease = self._store.claim_run(run_id, self.owner, self.name, expires_at)
             if lease is None:
+                self._asked.discard(run_id)
                 continue
             reach("claim.done")
-            try:
-                self._launches[run_id] = self._launcher(lease, self._wake.set)
-            except OSError as error:  # no memory, no room on the disk, too many processes
-                logger.error("Run %s could not be started: %s", run_id, error)
-                settle(self._store, lease, f"could not be started ({error.strerror or error})", now)
-            else:
-                reach("launch.done")
-                self._note_start(run_id, now)
-                self._starting[run_id] = now + timedelta(seconds=self._launches[run_id].starting)
-                logger.info("Run %s begins.", run_id)
+            self._launch(lease, now)
+
+    def _got(self) -> list[Lease]:
+        """Return what this worker was given when the store went away before it could say so, or be asked more."""
+        if not self._asked:
+            return []
+        owned = [lease for lease in self._store.owned_runs() if lease.owner == self.owner]
+        found = [lease for lease in owned if lease.run_id in self._asked - self._launches.keys()]
+        self._asked = {lease.run_id for lease in found}
+        return found
+
+    def _launch(self, lease: Lease, now: datetime) -> None:
+        """Have a run executed that this worker was given."""
+        run_id = lease.run_id
+        try:
+            launch = self._launcher(lease, self._wake.set)
+        except OSError as error:  # no memory, no room on the disk, too many processes
+            logger.error("Run %s could not be started: %s", run_id, error)
+            settle(self._store, lease, f"could not be started ({error.strerror or error})", now)
+        else:
+            self._launches[run_id] = launch
+            reach("launch.done")
+            self._starting[run_id] = now + timedelta(seconds=launch.starting)
+            logger.info("Run %s begins.", run_id)
+            self._note_start(run_id, now)
+        self._asked.discard(run_id)
 
     def _note_start(self, run_id: str, now: datetime) -> None:
         run = self._store.run(run_id)

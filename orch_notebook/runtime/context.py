@@ -60,6 +60,8 @@ class TaskScope:
     parameters: Callable[[], Mapping[str, Any]] = dict
     #: What the flow run knows of it.
     future: Any = None
+    #: By the key of each asset that it makes: what it says of that.
+    assets: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 flow_scope: ContextVar[FlowScope | None] = ContextVar("orch_flow_scope", default=None)

@@ -5,6 +5,8 @@ first process to reach that point writes its id into the folder and goes on when
 whoever set it decides which process dies, and everything before that point has really happened.
 
 A name may say ``kernel:`` in front (only in a kernel that a worker started) and ``#3`` behind (the third time only).
+Facts are recorded in groups that depend on who is quick, so those points do not count: they name the part of a run's
+history that the group holds, the ``first``, the ``last``, or what is between.
 """
 
 from __future__ import annotations
@@ -13,9 +15,12 @@ import itertools
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["reach"]
+from orch_notebook.model.events import Event, RunStateChanged
+
+__all__ = ["part_of", "reach"]
 
 
 class _Point:
@@ -46,6 +51,23 @@ class _Point:
 
 
 _POINT = _Point(os.environ["ORCH_CRASH_POINT"]) if "=" in os.environ.get("ORCH_CRASH_POINT", "") else None
+
+
+def part_of(events: Sequence[tuple[int, Event]]) -> str:
+    """Return which part of a run's history a group of facts is.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> from orch_notebook.model.states import State, StateType
+    >>> at = datetime(2026, 1, 1, tzinfo=UTC)
+    >>> begun, over = (RunStateChanged(at, State(kind)) for kind in (StateType.RUNNING, StateType.COMPLETED))
+    >>> part_of([(1, begun)]), part_of([(2, begun)]), part_of([(2, begun), (3, over)])
+    ('first', 'next', 'last')
+    """
+    if any(isinstance(event, RunStateChanged) and event.state.is_final for _, event in events[-2:]):
+        return "last"
+    return "first" if events and events[0][0] == 1 else "next"
 
 
 def reach(name: str) -> None:

@@ -6,7 +6,6 @@ itself only wakes for what time brings: retries that fall due, timeouts, and req
 
 from __future__ import annotations
 
-import heapq
 import logging
 import random
 import threading
@@ -14,18 +13,21 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, ProcessDied, StoreError, TaskTimedOut, UsageError
+from orch_notebook.errors import FlowRunCancelled, StoreError, UsageError
+from orch_notebook.model.commands import AwaitRetry, Command, EndRun, EndTask, StartTask, StopTask
 from orch_notebook.model.events import Event, RunStateChanged, TaskAdded, TaskStateChanged
-from orch_notebook.model.machine import AwaitRetry, Command, EndRun, EndTask, RunMachine, StartTask, StopTask
+from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import iso
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task
-from orch_notebook.runtime.calls import Call, TaskStopped, describe_failure
+from orch_notebook.runtime.calls import Call, describe_failure
 from orch_notebook.runtime.clock import Clock
 from orch_notebook.runtime.ledger import Journal, Ledger
+from orch_notebook.runtime.outcomes import Describe, outcome_of
 from orch_notebook.runtime.recovery import end_lost_run
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.store import Lease
+from orch_notebook.runtime.timers import Timers
 
 __all__ = ["Engine", "Perform"]
 
@@ -36,8 +38,6 @@ Perform = Callable[[str, int], Mapping[str, Any] | None]
 
 RUNNING = State(StateType.RUNNING)
 RETRYING = State(StateType.RUNNING, "Retrying")
-COMPLETED = State(StateType.COMPLETED)
-CACHED = State(StateType.COMPLETED, "Cached")
 
 
 class Engine:
@@ -87,10 +87,10 @@ class Engine:
         seq: int = 0,
         ask: Callable[[], list[str]] | None = None,
         ask_every: float = 0.5,
-        settled: Callable[[TaskStateChanged], object] | None = None,
-        freed: Callable[[], object] | None = None,
+        settled: Callable[[TaskStateChanged], object] = lambda event: None,
+        freed: Callable[[], object] = lambda: None,
         draw: Callable[[], float] = random.random,
-        describe: Callable[[BaseException, Call], dict[str, Any]] = lambda error, call: describe_failure(error),
+        describe: Describe = lambda error, call: describe_failure(error),
         is_lent: bool = False,
     ) -> None:
         self._machine = machine
@@ -109,13 +109,12 @@ class Engine:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._calls: dict[str, Call] = {}
-        self._timers: list[tuple[datetime, int, Callable[[], object]]] = []
-        self._timer_count = 0
+        self._timers = Timers()
         self._has_begun = False
         self._error: BaseException | None = None
         self._final: State | None = None
         self._given_up: State | None = None
-        self._journal = ledger.open(lease, self._abandon, seq)
+        self._journal = ledger.open(lease, self._break, seq)
 
     @property
     def journal(self) -> Journal:
@@ -147,7 +146,7 @@ class Engine:
         """
         try:
             self.begin()
-            while self._final is None and self._error is None:
+            while self._is_going:
                 self._clock.wait(self._wake, self._until_next())
                 self._wake.clear()
                 self._fire()
@@ -186,22 +185,22 @@ class Engine:
                 self._carry_out(self._apply(RunStateChanged(self._clock.now(), state)))
             except Exception as error:  # noqa: BLE001 - whoever asks is not at fault; the run ends and says why
                 self._break(error)
-        self._free()
+        self._freed()
 
     def pause(self) -> None:
         """Let what is being performed come to its end and start nothing more until :meth:`resume`; returns at once."""
         with self._lock:
-            if self._final is None and self._error is None and self._machine.run_type is StateType.RUNNING:
+            if self._is_going and self._machine.run_type is StateType.RUNNING:
                 self._machine.hold()
                 self._apply(RunStateChanged(self._clock.now(), State(StateType.PAUSED, message="Nothing more starts.")))
 
     def resume(self) -> None:
         """Go on after :meth:`pause`; returns at once."""
         with self._lock:
-            if self._final is None and self._error is None and self._machine.is_held:
+            if self._is_going and self._machine.is_held:
                 commands = self._apply(RunStateChanged(self._clock.now(), RUNNING))
                 self._carry_out([*commands, *self._machine.let_go()])
-        self._free()
+        self._freed()
 
     def submit(
         self,
@@ -229,43 +228,43 @@ class Engine:
             The run is over.
         """
         with self._lock:
-            if self._final is not None or self._error is not None or self._machine.is_over:
+            if not self._is_going or self._machine.is_over:
                 raise UsageError(f"Task {task.name!r} came when its flow run had ended.", task=task.name)
             if runner is not None:
                 self._runners[task.name] = runner
             self._carry_out(self._apply(TaskAdded(self._clock.now(), task, upstream, lenient)))
-        self._free()
+        self._freed()
 
     def cancel_task(self, task: str) -> None:
         """Stop one task run, or let it never start; what needs it will not run either."""
         with self._lock:
-            if self._final is None and self._error is None:
+            if self._is_going:
                 self._carry_out(self._machine.cancel_task(task))
-        self._free()
+        self._freed()
 
     def change(self, state: State) -> None:
         """Record that the run itself entered a state that is not its end (a retry of the whole flow, a pause)."""
         with self._lock:
-            if self._final is None and self._error is None and self._machine.run_type is not StateType.CANCELLING:
+            if self._is_going and self._machine.run_type is not StateType.CANCELLING:
                 self._carry_out(self._apply(RunStateChanged(self._clock.now(), state)))
 
     def close(self, outcome: State | None = None) -> None:
         """Say that no more tasks will come, and how the run ends; it ends when every task has."""
         with self._lock:
-            if self._final is None and self._error is None:
+            if self._is_going:
                 self._carry_out(self._machine.close(outcome))
 
     def leave(self, state: State) -> None:
         """Leave the run in this state, which is not its end; it goes on elsewhere when somebody asks for it."""
         with self._lock:
-            if self._final is None and self._error is None:
+            if self._is_going:
                 self._apply(RunStateChanged(self._clock.now(), state))
                 self._final = state
                 self._wake.set()
 
     def give_up(self, state: State) -> None:
         """End the run in this state though tasks are still being performed: its process is about to end."""
-        if self._final is None and self._error is None:
+        if self._is_going:
             self._given_up = state
             self._break(FlowRunCancelled(state.message, run_id=self._journal.lease.run_id))
 
@@ -288,9 +287,10 @@ class Engine:
         """Why the run cannot go on, if so."""
         return self._error
 
-    def _free(self) -> None:
-        if self._freed is not None:
-            self._freed()
+    @property
+    def _is_going(self) -> bool:
+        """Whether the run has neither ended nor broken off."""
+        return self._final is None and self._error is None
 
     # What is decided, and what is done about it
 
@@ -298,7 +298,7 @@ class Engine:
         """Record a fact and return what the machine makes of it."""
         commands = self._machine.take(event)
         self._journal.record(event)
-        if self._settled is not None and isinstance(event, TaskStateChanged) and self._machine.is_settled(event.task):
+        if isinstance(event, TaskStateChanged) and self._machine.is_settled(event.task):
             self._runners.pop(event.task, None)  # one of this name that is added again may belong elsewhere
             self._settled(event)
         return commands
@@ -355,7 +355,7 @@ class Engine:
         return commands
 
     def _record_start(self, call: Call) -> bool:
-        if self._final is not None or self._error is not None or self._calls.get(call.task) is not call:
+        if not self._is_going or self._calls.get(call.task) is not call:
             return False
         if self._machine.state_of(call.task) not in (StateType.PENDING, StateType.SCHEDULED):
             return False  # cancelled while it waited for room
@@ -383,55 +383,29 @@ class Engine:
 
     def _end(self, call: Call, details: Mapping[str, Any] | None, error: BaseException | None) -> Call | None:
         try:
-            state = self._well(details)
-            if error is not None or call.stop_reason:
-                state, details = self._outcome(call, details, error)
+            state, details = outcome_of(call, details, error, self._describe)
             with self._lock:
                 if self._calls.get(call.task) is call:
                     del self._calls[call.task]
-                if self._error is not None or self._final is not None:
+                if not self._is_going:
                     return None
                 event = TaskStateChanged(self._clock.now(), call.task, call.attempt, state, details)
                 following = self._carry_out(self._apply(event), after=call)
-            if self._freed is not None:
-                self._freed()
+            self._freed()
             return following
         except BaseException as broken:  # noqa: BLE001
             self._break(broken)
             return None
 
-    def _well(self, details: Mapping[str, Any] | None) -> State:
-        return CACHED if details and "cached_from" in details else COMPLETED
-
-    def _outcome(
-        self, call: Call, details: Mapping[str, Any] | None, error: BaseException | None
-    ) -> tuple[State, Mapping[str, Any] | None]:
-        if error is None:
-            return self._well(details), details  # it was told to stop, and was done before it heard
-        if call.stop_reason == "cancel" and isinstance(error, TaskStopped | KeyboardInterrupt):
-            return State(StateType.CANCELLED, "Cancelled"), None
-        if call.stop_reason and isinstance(error, TaskStopped):
-            told = {"error": call.stop_reason}
-            flags = self._describe(TaskTimedOut(call.stop_reason, task=call.task), call)
-            return State(StateType.FAILED, "TimedOut", call.stop_reason), told | (
-                {"retriable": False} if flags.get("retriable") is False else {}
-            )
-        found = self._describe(error, call)
-        if isinstance(error, ProcessDied):
-            return State(StateType.CRASHED, "Crashed", str(error)), found
-        return State(StateType.FAILED, "Failed", found["error"].splitlines()[0][:300] if found["error"] else ""), found
-
     # What time brings
 
     def _at(self, due_at: datetime, act: Callable[[], object]) -> None:
-        self._timer_count += 1
-        heapq.heappush(self._timers, (due_at, self._timer_count, act))
-        if self._timers[0][0] == due_at:
+        if self._timers.add(due_at, act):
             self._wake.set()
 
     def _until_next(self) -> float | None:
         with self._lock:
-            due_at = self._timers[0][0] if self._timers else None
+            due_at = self._timers.next_at
         seconds = None if due_at is None else max(0.0, (due_at - self._clock.now()).total_seconds())
         if self._ask is not None:
             return self._ask_every if seconds is None else min(seconds, self._ask_every)
@@ -446,9 +420,9 @@ class Engine:
             logger.warning("Could not look for requests: %s", error)
         with self._lock:
             now = self._clock.now()
-            while self._timers and self._timers[0][0] <= now and self._final is None:
-                heapq.heappop(self._timers)[2]()
-        self._free()
+            while self._final is None and (act := self._timers.take(now)) is not None:
+                act()
+        self._freed()
 
     def _time_out(self, call: Call, timeout: float) -> None:
         if self._calls.get(call.task) is call:
@@ -463,15 +437,10 @@ class Engine:
 
     # When nothing more can be recorded
 
-    def _abandon(self, error: StoreError) -> None:
-        self._break(error)
-
     def _break(self, error: BaseException) -> None:
         if self._error is None:
             self._error = error
-        for call in list(self._calls.values()):
-            if not call.stop_reason:
-                call.stop_reason = "cancel"
-                (call.runner or self._runner).stop(call)
-        self._free()
+        for task in list(self._calls):
+            self._stop(task, "cancel")
+        self._freed()
         self._wake.set()

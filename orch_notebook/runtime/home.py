@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orch_notebook.runtime.clock import Clock, SystemClock
-from orch_notebook.runtime.ledger import Ledger
+from orch_notebook.runtime.ledger import Ledger, Subscriber
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.runners.pools import Pools
 from orch_notebook.runtime.settings import Settings
-from orch_notebook.runtime.store.opening import open_store
+from orch_notebook.runtime.store.opening import clock_of, open_store
 from orch_notebook.runtime.store.sql import SqlStore
 
 __all__ = ["Home", "close_homes", "finish_runs", "open_home"]
@@ -31,16 +31,23 @@ class Home:
     settings : Settings
         Where it lies.
     clock : Clock, optional
-        By default the machine's.
+        By default the machine's, or that of a store which machines share.
+    opened : callable, optional
+        Called with this when the store has been opened.
     """
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, opened: Callable[[Home], object] = lambda home: None
+    ) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
+        self._is_clock_given = clock is not None
+        self._tell_opened = opened
         self._lock = threading.RLock()
         self._store: SqlStore | None = None
         self._ledger: Ledger | None = None
         self._results: Results | None = None
+        self._subscribers: list[Subscriber] = []
         #: Where tasks are performed that do not run in threads of this process.
         self.pools = Pools(settings, _close_homes_first)
         #: What waits for each run that goes on; called before everything is closed.
@@ -52,7 +59,11 @@ class Home:
         if self._store is None:
             with self._lock:
                 if self._store is None:
-                    self._store = open_store(self.settings)
+                    store = open_store(self.settings)
+                    if not self._is_clock_given:  # machines that share a store go by its clock
+                        self.clock = clock_of(store)
+                    self._store = store
+                    self._tell_opened(self)
         return self._store
 
     @property
@@ -61,8 +72,16 @@ class Home:
         if self._ledger is None:
             with self._lock:
                 if self._ledger is None:
-                    self._ledger = Ledger(self.store, clock=self.clock, lease_seconds=self.settings.lease)
+                    store = self.store  # by whose clock leases are reckoned
+                    ledger = Ledger(store, clock=self.clock, lease_seconds=self.settings.lease)
+                    for subscriber in self._subscribers:
+                        ledger.subscribe(subscriber)
+                    self._ledger = ledger
         return self._ledger
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Have `subscriber` told of every batch that the ledger stores; to be said before the ledger is opened."""
+        self._subscribers.append(subscriber)
 
     @property
     def results(self) -> Results:

@@ -18,8 +18,9 @@ from queue import Empty, SimpleQueue
 from orch_notebook.errors import HistoryConflict, LeaseLost, StoreError
 from orch_notebook.model.events import Event
 from orch_notebook.runtime.clock import Clock, SystemClock
-from orch_notebook.runtime.crashpoints import reach
+from orch_notebook.runtime.crashpoints import part_of, reach
 from orch_notebook.runtime.store import Lease, Store
+from orch_notebook.runtime.store.enduring import GONE, endure
 
 __all__ = ["Journal", "Ledger", "Subscriber"]
 
@@ -30,6 +31,10 @@ Subscriber = Callable[[str, Sequence[tuple[int, Event]]], object]
 
 #: Events in one transaction: it stays short enough for other processes to get their turn.
 BATCH = 20_000
+
+
+#: Seconds in which a store has to let us in; whether there is time for more is looked at after that.
+SHORTLY = 1.0
 
 
 class _Signal:
@@ -71,12 +76,13 @@ class Journal:
         Called once, with the error, when this process may or can no longer write the run.
     """
 
-    __slots__ = ("error", "is_closing", "is_released", "lease", "lost", "queue", "seq", "wake")
+    __slots__ = ("error", "is_closing", "is_released", "lease", "lost", "queue", "renewed_at", "seq", "wake")
 
     def __init__(self, ledger: Ledger, lease: Lease, seq: int, lost: Callable[[StoreError], object]) -> None:
         self.lease = lease
         self.seq = seq
         self.lost = lost
+        self.renewed_at = time.monotonic()
         self.error: StoreError | None = None
         self.is_closing = False
         self.is_released = False
@@ -245,16 +251,7 @@ class Ledger:
 
     def _store_batch(self, journal: Journal, batch: list[tuple[int, Event]]) -> None:
         try:
-            expires_at = self.clock.now() + timedelta(seconds=self.lease_seconds)
-            if batch:
-                is_last = journal.is_closing and not journal.queue
-                reach("record.begun")
-                self.store.append(journal.lease, batch, expires_at, release=is_last)
-                reach("record.done")
-                journal.seq += len(batch)
-                journal.is_released = is_last
-            elif not self.store.renew(journal.lease, expires_at):
-                raise LeaseLost(f"Run {journal.lease.run_id} is owned by another process now.")
+            self._endure(journal, batch)
         except StoreError as error:
             self._fail(journal, error)
             return
@@ -263,6 +260,40 @@ class Ledger:
             return
         if batch:
             self._tell(journal.lease.run_id, batch)
+
+    def _endure(self, journal: Journal, batch: list[tuple[int, Event]]) -> None:
+        """Store a batch, or renew the lease; while the store is away, for as long as the lease may be held.
+
+        When the store is back the token decides, as ever, who may write.
+        """
+        is_last = bool(batch) and journal.is_closing and not journal.queue
+        is_again = False
+
+        def ask() -> None:
+            nonlocal is_again
+            asked_at = time.monotonic()
+            with self.store.within(SHORTLY):
+                if not (is_again and batch and self.store.has_stored(journal.lease, batch[-1][0])):
+                    is_again = True
+                    self._ask(journal, batch, is_last)
+            journal.renewed_at = asked_at
+
+        def until(away_at: float) -> float:
+            return journal.renewed_at + self.lease_seconds if self.store.is_shared else away_at + GONE
+
+        endure(ask, until)
+        if batch:
+            journal.seq = batch[-1][0]
+            journal.is_released = is_last
+
+    def _ask(self, journal: Journal, batch: list[tuple[int, Event]], is_last: bool) -> None:
+        expires_at = self.clock.now() + timedelta(seconds=self.lease_seconds)
+        if batch:
+            reach(f"record.begun.{part_of(batch)}")
+            self.store.append(journal.lease, batch, expires_at, release=is_last)
+            reach(f"record.done.{part_of(batch)}")
+        elif not self.store.renew(journal.lease, expires_at):
+            raise LeaseLost(f"Run {journal.lease.run_id} is owned by another process now.")
 
     def _fail(self, journal: Journal, error: StoreError) -> None:
         if journal.error is None:

@@ -17,7 +17,7 @@ from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.owners import is_alive, is_dead
 from orch_notebook.runtime.store import Lease, Store
 
-__all__ = ["end_if_lost", "end_lost_run", "recover"]
+__all__ = ["PATIENCE", "end_if_lost", "end_lost_run", "recover"]
 
 #: Seconds that an owner which lives on this machine is given to renew a lease that was found expired.
 PATIENCE = 4.0
@@ -34,6 +34,7 @@ def recover(
     *,
     performing: Collection[str] | None = None,
     stalled: dict[str, tuple[datetime, datetime]] | None = None,
+    stood_still: bool = False,
     ended: Callable[[FlowRun], object] = lambda run: None,
 ) -> list[str]:
     """End every run whose lease has run out or whose owner is known to be dead.
@@ -54,6 +55,9 @@ def recover(
         when that was first seen.  A machine that was asleep finds every lease expired when it wakes, and whoever is
         quickest must not end the others' runs; so such an owner is given `PATIENCE` seconds from the first look, and
         who looks only once leaves it alone.
+    stood_still : bool
+        Whoever looks was kept from it for a while: the store was away, or the machine asleep.  Others may have been,
+        too, so all owners get that time to renew, wherever they live.
     ended : callable
         Told of each run, as it ended, while the lease is still held: the place to arrange for its retry.
 
@@ -70,7 +74,8 @@ def recover(
             continue
         if lease.expires_at > now and not is_dead(lease.owner):
             continue
-        if lease.owner != owner and is_alive(lease.owner) and not _has_stalled(lease, now, stalled):
+        is_patient = lease.owner != owner and (stood_still or is_alive(lease.owner)) and not is_dead(lease.owner)
+        if is_patient and not _has_stalled(lease, now, stalled):
             continue
         lost[lease.run_id] = "The process that executed it died." if is_dead(lease.owner) else "Its heartbeat stopped."
     waiting = list(lost)

@@ -95,7 +95,7 @@ class Page:
         self._address = server.url(name, app)
         self._load()
 
-    def _load(self) -> None:
+    def _load(self, *, is_idle: bool = True) -> None:
         self.playwright.goto(self._address)
         self.wait("() => window.jupyterapp && window.jupyterapp.started.then(() => true)")
         self.wait(f"() => {NOTEBOOK}?.content?.widgets?.length && {NOTEBOOK}.context.isReady")
@@ -103,7 +103,8 @@ class Page:
             f"() => {{ window.restarts = []; {NOTEBOOK}.sessionContext.statusChanged.connect((_, status) => "
             "/restarting|dead/.test(status) && window.restarts.push(status)) }"
         )
-        self.wait_idle()
+        if is_idle:
+            self.wait_idle()
 
     def _note_external(self, url: str) -> bool:
         if urlsplit(url).hostname in ("127.0.0.1", "localhost", None):
@@ -223,11 +224,11 @@ class Page:
             [index, source],
         )
 
-    def reload(self, *, keep_kernel: bool = True) -> None:
-        """Load the page again, as it was saved; the kernel goes on or is shut down before."""
+    def reload(self, *, keep_kernel: bool = True, is_idle: bool = True) -> None:
+        """Load the page again, as it was saved; the kernel goes on, also with a cell, or is shut down before."""
         if not keep_kernel:
             self.evaluate(f"() => {NOTEBOOK}.sessionContext.shutdown()")
-        self._load()
+        self._load(is_idle=is_idle)
 
     def restart(self) -> None:
         """Restart the kernel, as the menu does when one has confirmed it."""

@@ -165,9 +165,11 @@ FORM = {
             "next": "Sat 21 Nov 06:00",
             "is_paused": True,
             "runs": [["completed", "Completed", "p"], ["failed", "Failed", "q"]],
+            "tells": ["failed → $SLACK"],
         }
     ],
     "has_worker": False,
+    "facts": [["failed", "a run failed"], ["late", "a run is due and has not started"]],
     "said": "",
 }
 ANSWERS = {

@@ -35,11 +35,14 @@ __all__ = ["CASES", "Case", "play"]
 
 Found = TypeVar("Found")
 
-#: Who is alive and writes down whom it meets; then two tasks of which the first keeps its result.
+#: Who is alive and writes down whom it meets; then two tasks of which the first keeps its result.  The second waits
+#: until the store knows that the first has completed, so that every part of the history is recorded by itself.
 BOOK = (
     """
     %load_ext orch_notebook
-    import os, pathlib
+    import os, pathlib, time
+    from orch_notebook.runtime.settings import Settings
+    from orch_notebook.runtime.store.opening import open_store
     def lives(pid):
         try:
             return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -52,9 +55,16 @@ BOOK = (
     def note(name, text):
         # Not a path that the analysis can read: a task that reads a file which it writes is never fresh.
         pathlib.Path(name.lower()).open("a").write(text)
+    def await_stored(task):
+        store = open_store(Settings.from_environment())
+        while True:
+            (run,) = store.runs(parent_run_id=os.environ["ORCH_RUN_ID"])
+            if any(each.name == task and each.state.is_final for each in store.run(run.run_id).tasks):
+                return store.close()
+            time.sleep(0.005)
     """,
     "%%task first --cache\nx = 41\nnote('FIRST', 'x')",
-    "%%task second\ny = x + 1\nnote('SECOND', f'{y} ')",
+    "%%task second\ny = x + 1\nawait_stored('first')\nnote('SECOND', f'{y} ')",
     "%flow run",
 )
 
@@ -64,50 +74,41 @@ LEASE = "lease"
 #: Worker and run process are stopped until another worker has taken the run over, then go on.
 FROZEN = "all"
 
+#: Each act in the recording of a group of facts, for each part of a run's history.
+RECORDS = tuple(f"record.{act}.{part}" for part in ("first", "next", "last") for act in ("begun", "inside", "done"))
+
 #: The points by who reaches them, and who is alive by then.
 POINTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     *(
         (name, WORKER, (WORKER,))
         for name in (
             "tick.begun",
+            "tick.beaten",
             "tick.swept",
             "due.reckoned",
             "due.inside",
             "due.made",
+            "tick.followed",
             "claim.begun",
             "claim.inside",
             "claim.done",
             "launch.ready",
+            "tick.done#2",
             "release.begun",
             "release.ended",
             "release.repeated",
             "release.done",
         )
     ),
-    ("launch.started", WORKER, (WORKER, PROCESS)),
-    ("launch.done", WORKER, (WORKER, PROCESS)),
-    ("execute.begun", PROCESS, (WORKER, PROCESS)),
-    ("execute.ready", PROCESS, (WORKER, PROCESS)),
-    ("execute.cell", PROCESS, (WORKER, PROCESS, KERNEL)),
-    ("execute.cell_ended", PROCESS, (WORKER, PROCESS, KERNEL)),
-    ("execute.over", PROCESS, (WORKER, PROCESS)),
-    ("execute.recorded", PROCESS, (WORKER, PROCESS)),
-    *((f"record.{name}", PROCESS, (WORKER, PROCESS)) for name in ("begun", "inside", "done")),
-    ("file.written", PROCESS, (WORKER, PROCESS)),
-    *(
-        (f"kernel:{name}", KERNEL, (WORKER, PROCESS, KERNEL))
-        for name in (
-            "record.begun",
-            "record.inside",
-            "record.done",
-            "record.begun#2",
-            "record.inside#2",
-            "record.done#2",
-            "record.done#3",
-            "file.written",
-            "file.written#2",
-        )
-    ),
+    *((f"launch.{name}", WORKER, (WORKER, PROCESS, KERNEL)) for name in ("started", "done")),
+    # The kernel boots while the process that executes the run loads what that takes.
+    *((f"execute.{name}", PROCESS, (WORKER, PROCESS, KERNEL)) for name in ("begun", "ready", "cell", "cell_ended")),
+    *((f"execute.{name}", PROCESS, (WORKER, PROCESS)) for name in ("over", "recorded", "done")),
+    *((name, PROCESS, (WORKER, PROCESS, KERNEL)) for name in RECORDS if not name.endswith("last")),
+    *((name, PROCESS, (WORKER, PROCESS)) for name in RECORDS if name.endswith("last")),
+    ("file.written", PROCESS, (WORKER, PROCESS, KERNEL)),
+    ("file.written#2", PROCESS, (WORKER, PROCESS)),
+    *((f"kernel:{name}", KERNEL, (WORKER, PROCESS, KERNEL)) for name in (*RECORDS, "file.written", "file.written#2")),
 )
 
 
@@ -133,7 +134,7 @@ CASES = (
         if not point.startswith(("tick", "due", "claim.begun")) and "inside" not in point and point != "release.done"
     ),
     *(Case(point, PROCESS, FROZEN) for point in ("execute.begun", "execute.cell", "execute.over")),
-    Case("kernel:record.done#2", KERNEL, FROZEN),
+    Case("kernel:record.done.next", KERNEL, FROZEN),
 )
 
 
@@ -261,7 +262,8 @@ class Scene:
             if case.reacher == KERNEL:
                 return int(stat_of(held)[1])
             return wait_for("a run process", lambda: self._child(worker, b"promotion.start"))
-        return wait_for("a kernel", lambda: self._child(held, b"ipykernel"))
+        process = held if case.reacher == PROCESS else self._find(Case(case.point, case.reacher, PROCESS), worker, held)
+        return wait_for("a kernel", lambda: self._child(process, b"ipykernel"))
 
     def _child(self, parent: int, words: bytes) -> int:
         for place in Path("/proc").glob("[0-9]*"):

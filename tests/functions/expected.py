@@ -71,6 +71,10 @@ class Expected:
     def at_gates(self) -> set[int]:
         return {called.number for called in self.calls.values() if called.state == "Running"}
 
+    def goes_on(self, call: int) -> bool:
+        """Whether a call has not ended."""
+        return call in self.calls and self.calls[call].is_open
+
     # what is done
 
     def begin(self) -> None:

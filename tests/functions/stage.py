@@ -20,6 +20,7 @@ from orch_notebook.errors import StoreUnavailable
 from orch_notebook.functions.futures import Future
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.functions.resuming import resume_flow_run
+from orch_notebook.model.events import LogWritten
 from orch_notebook.promotion.upkeep import cancel
 from orch_notebook.runtime import home as homes
 from orch_notebook.runtime.context import flow_scope
@@ -167,8 +168,10 @@ class Stage:
         """Lose the process, and have another one look after what it has left."""
         self.home.ledger.flush()
         self.mortal.is_dead = True
-        for finish in tuple(self.home.closing.values()):
-            finish.__self__.log("", 1, 20, "The ledger learns from this that the store is gone.")
+        for journal in tuple(self.home.ledger._journals):
+            journal.record(
+                LogWritten(self.clock.now(), "", 1, 20, "From this the ledger learns that the store is gone.")
+            )
         self.until(
             lambda: self.has_ended and not self.gates and not self.home.closing,
             lambda: "A thread of the dead lives on.",

@@ -207,7 +207,6 @@ class Lives(RuleBasedStateMachine):
         if stage.thread is None:
             return
         stage.until(lambda: not self.difference(), self.difference)
-        assert stage.performed == model.performed
         if model.state == "Crashed":
             return
         for call, called in model.calls.items():
@@ -222,9 +221,14 @@ class Lives(RuleBasedStateMachine):
         """Return in what the flow does not stand as its model; empty if it does."""
         stage, model = self.stage, self.model
         found = [("at gates", set(stage.gates), model.at_gates)]
+        found += [("performed", stage.performed, model.performed)]
         found += [("ended", stage.has_ended, model.is_over or model.state == "Suspended")]
         if not model.is_over and model.state != "Suspended":
             found += [("place", (stage.rounds, stage.position), (model.attempt, model.position))]
+            going_on = [
+                call for call, real in tuple(stage.seen.items()) if isinstance(real, Future) and not real.is_done
+            ]
+            found += [("going on", going_on, [call for call in tuple(stage.seen) if model.goes_on(call)])]
         for what, real, wanted in found:
             if real != wanted:
                 return f"{what}: {real}, not {wanted}; {stage.ended}"

@@ -530,7 +530,7 @@ def test_an_option_that_would_be_ignored_is_refused(kind, option) -> None:
     assert kind(**{option: None})(len).name == "len"
 
 
-@pytest.mark.parametrize("option", ["result_storage_key", "asset_deps"])
+@pytest.mark.parametrize("option", ["result_storage_key"])
 def test_an_option_of_tasks_that_would_be_ignored_is_refused(option) -> None:
     """Not noticing that it does nothing would be worse."""
     with pytest.raises(UsageError, match=f"@task does not heed {option}"):

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from orch_notebook import DaskTaskRunner, ProcessPoolTaskRunner, ThreadPoolTaskRunner, flow, get_run_logger, task
+from orch_notebook.assets import add_asset_metadata, materialize
 from orch_notebook.errors import FlowRunCancelled, NotPicklable, TaskCrashed, TaskTimedOut, UsageError
+from orch_notebook.model.assets import materializations_of
 from orch_notebook.runtime import flow_run, task_run
 from tests.functions.conftest import PATIENCE, close_homes, in_time, open_home
 
@@ -500,6 +502,18 @@ def test_a_task_called_by_a_task_elsewhere_is_tracked(stored, away) -> None:
     contract = next(run for run in reversed(runs) if run.flow == "contract")
     inner = [run for run in runs if run.parent_run_id == contract.run_id]
     assert [run.state.name for run in inner] == ["Completed", "Completed"]
+
+
+def test_what_is_said_of_an_asset_comes_back(stored, runner) -> None:
+    """A task that makes one notes what it knows of it where it runs."""
+
+    @materialize("s3://lake/rows", asset_deps=["s3://lake/raw"])
+    def rows(n):
+        add_asset_metadata("s3://lake/rows", {"rows": n})
+
+    run(runner, lambda: rows.submit(3).result())
+    [made] = materializations_of(stored.run())
+    assert made.metadata == {"rows": 3} and [each.asset for each in made.upstream] == ["s3://lake/raw"]
 
 
 def test_what_completed_elsewhere_is_kept(stored, away, tmp_path) -> None:

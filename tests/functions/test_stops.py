@@ -217,7 +217,7 @@ def test_a_stop_that_hits_a_finalizer_is_not_lost(stored, how) -> None:
 
     def engine():
         [finish] = stored.home.closing.values()
-        return finish.__self__.engine
+        return finish.__self__._engine
 
     assert in_time(patient) == "went on"
     assert heard == ["stopped"] and stored.states() == {"slow": "Cancelled"}

@@ -24,6 +24,9 @@ from orch_notebook.promotion.upkeep import cancel, sweep
 from orch_notebook.runtime.owners import this_owner
 from tests.functions.conftest import in_time
 
+#: Seconds.  The clock of a night moves whenever the run looks for requests, so what must not have passed is far away.
+MONTH = 30 * 86_400
+
 calls: list[object] = []
 
 
@@ -87,6 +90,20 @@ def test_a_suspended_run_goes_on_where_it_was(stored, a_flow) -> None:
     run = stored.run()
     assert run.run_id == run_id and run.state.name == "Completed"
     assert [(each.name, each.state.name) for each in run.tasks] == [("load", "Completed"), ("total", "Completed")]
+    assert calls == ["load", "total"]
+
+
+@pytest.mark.parametrize("how", ["called", "submitted"])
+def test_what_was_made_from_a_result_is_not_made_again(stored, how) -> None:
+    """A list that a task returned counts as that task's result, before the suspension and after it."""
+
+    @flow
+    def makes_then_asks():
+        values = load(3) if how == "called" else load.submit(3).result()
+        found = total(values, 0) if how == "called" else total.submit(values, 0).result()
+        return found + suspend_flow_run(wait_for_input=int)
+
+    assert in_time(makes_then_asks.resume, suspended(makes_then_asks), 10) == 13
     assert calls == ["load", "total"]
 
 
@@ -215,13 +232,13 @@ def test_a_run_that_nobody_resumes_fails_in_time(stored, night) -> None:
 
     @flow
     def asks_late():
-        return suspend_flow_run(timeout=60)
+        return suspend_flow_run(timeout=MONTH)
 
     run_id = suspended(asks_late)
     store = stored.home.store
     sweep(store, this_owner(), night.now())
     assert store.run(run_id).state.name == "Suspended"
-    late = night.now().timestamp() + 61
+    late = night.now().timestamp() + MONTH + 1
     sweep(store, this_owner(), night.now().fromtimestamp(late, night.now().tzinfo))
     assert (store.run(run_id).state.name, store.run(run_id).state.message) == (
         "TimedOut",

@@ -10,7 +10,7 @@ from typing import Any, Literal, NotRequired, get_args, get_origin, get_type_hin
 
 import pytest
 
-from orch_notebook.jupyter.widgets import messages
+from orch_notebook.jupyter.widgets import faces, messages, pages
 
 SOURCE = (Path(__file__).parents[2] / "js" / "src" / "messages.ts").read_text(encoding="utf-8")
 
@@ -20,7 +20,12 @@ INTERFACES = {
     for name, body in re.findall(r"^export interface (\w+) \{\n(.*?)^\}", SOURCE, re.MULTILINE | re.DOTALL)
 }
 
-TYPES = {name: kind for name in messages.__all__ if is_typeddict(kind := getattr(messages, name))}
+TYPES = {
+    name: kind
+    for module in (faces, pages, messages)
+    for name in module.__all__
+    if is_typeddict(kind := getattr(module, name))
+}
 
 
 def in_typescript(kind: Any) -> str:

@@ -37,7 +37,7 @@ def run_once(orchestrator: Orchestrator, second: str, **parameters: Any) -> str:
     """Run a flow of two tasks to its end; return the run's id."""
     cells = [CellTask("load", TaskHeader(), "x = 1"), CellTask("use", TaskHeader(), second)]
     flow = CellFlow("nightly", cells)
-    handle = orchestrator.start(flow, {}, parameters=parameters)
+    handle = orchestrator.cells.start(flow, {}, parameters=parameters)
     handle.wait(30)
     return handle.run_id
 
@@ -121,6 +121,32 @@ def test_a_schedule_that_is_none_says_what_is_wrong(page: PromotePage, question:
     """As a line in the preview, while somebody types, and nothing is made."""
     found = page({"do": "preview", **question})["preview"]
     assert found["problem"] and not found["due"]
+
+
+NOTICES = [
+    ({}, "", ""),
+    ({"notify": "$SLACK", "on": "failed, too-long:2h"}, "failed, too-long:2h → $SLACK", ""),
+    ({"notify": "slack://a/b", "on": "failed"}, "failed → slack://… (f71496e0)", ""),
+    ({"notify": "ann@example.org", "on": "failed"}, "", "is no address: write mailto://…"),
+    ({"notify": "$SLACK", "on": "fialed"}, "", "Nobody can be told 'fialed'. Did you mean 'failed'?"),
+    ({"notify": "$SLACK", "on": "too-long"}, "", "'too-long' is not complete"),
+    ({"notify": "$SLACK", "on": ""}, "", "Nobody can be told ''. There are failed, recovered"),
+]
+
+
+@pytest.mark.parametrize(("fields", "notice", "doubt"), NOTICES)
+def test_who_will_be_told_is_read_out_before_it_is_saved(
+    page: PromotePage, fields: dict[str, str], notice: str, doubt: str
+) -> None:
+    """What, and where to, no secret of the address in it; or what is wrong, and then nothing can be promoted."""
+    found = page({"do": "preview", **fields})["preview"]
+    assert found["notice"] == notice
+    assert doubt in found["doubt"] and bool(doubt) == bool(found["doubt"])
+    if doubt:
+        with pytest.raises(UsageError):
+            page({"do": "promote", "name": "nightly", **fields})
+    told = page({"do": "form"} if doubt else {"do": "promote", "name": "nightly", **fields})["form"]["deployments"]
+    assert [line["tells"] for line in told] == ([] if doubt else [[notice] if notice else []])
 
 
 def test_a_notebook_is_promoted_paused_and_triggered(page: PromotePage) -> None:

@@ -129,7 +129,24 @@ def test_a_chain_of_a_thousand_is_drawn_in_bands() -> None:
     """Even a graph without likeness comes down to what can be drawn."""
     names = [f"step {chr(97 + number % 26)}{number}x" for number in range(1000)]
     boxes = nodes(graph_of(names, list(itertools.pairwise(names))))
-    assert len(boxes) <= 300
+    assert len(boxes) <= 200
+
+
+def lines_of(count: int) -> Graph:
+    """So many chains of three, as mapping over the futures of a map gives them."""
+    steps = ("read", "clean", "fit")
+    names = [f"{step}-{number}" for number in range(count) for step in steps]
+    edges = [(f"{a}-{number}", f"{b}-{number}") for number in range(count) for a, b in itertools.pairwise(steps)]
+    return graph_of(["start", *names], [*(("start", f"read-{number}") for number in range(count)), *edges])
+
+
+@pytest.mark.parametrize(
+    ("count", "boxes"), [(66, 199), (67, ["start", "read × 67", "clean × 67", "fit × 67"]), (1000, 4)]
+)
+def test_more_than_two_hundred_tasks_collapse_into_groups(count: int, boxes: int | list[str]) -> None:
+    """Up to that each is a box of its own; beyond, mapped and repeated tasks are one box with their count."""
+    found = nodes(lines_of(count))
+    assert boxes in (len(found), [box.name for box in found])
 
 
 FACES = [
@@ -215,3 +232,76 @@ def test_a_picture_says_its_reasons_where_one_points_at_a_line() -> None:
     html = graph_html(LOAD_PLOT, paint(draw(wide), LOAD_PLOT))
     assert "usemap" not in html
     assert "max-width:100%" in html
+
+
+# What tasks make outside of the flow
+
+
+def assets_of(*tasks: Task, edges: list[tuple[str, str]] = ()) -> list[str]:  # type: ignore[assignment]
+    """Return the lines of a diagram, by what stands at their ends; ``~>`` for those that are dashed."""
+    graph = Graph(tasks, tuple(Edge(a, b, "read-after-write") for a, b in edges))
+    text = dot(graph)
+    label = dict(re.findall(r'(n\d+) \[label="([^"]*)"', text))
+    found = re.findall(r"(n\d+) -> (n\d+) \[(.*)\]", text)
+    assert len(label) == len(nodes(graph))
+    return [f"{label[a]} {'~>' if 'dashed' in look else '->'} {label[b]}" for a, b, look in found]
+
+
+A, B, C = "s3://lake/a", "s3://lake/b", "postgres://db/c"
+
+#: tasks, which waits for which, what is drawn
+DRAWN = {
+    "made": ([Task("x", assets=(A,))], [], ["x -> a"]),
+    "needed": ([Task("x", asset_deps=(C,))], [], ["c ~> x"]),
+    "passed on": ([Task("x", assets=(A,)), Task("y")], [("x", "y")], ["a -> y", "x -> a"]),
+    "two made": ([Task("x", assets=(A, B)), Task("y")], [("x", "y")], ["a -> y", "b -> y", "x -> a", "x -> b"]),
+    "made above": ([Task("x", assets=(A,)), Task("y", asset_deps=(A,))], [], ["x -> a", "a ~> y"]),
+    "made below": ([Task("y", asset_deps=(A,)), Task("x", assets=(A,))], [], ["x -> a", "a ~> y"]),
+    "made anew": (
+        [Task("x", assets=(A,)), Task("y", assets=(A,))],
+        [("x", "y")],
+        ["a -> y", "x -> a", "y -> a"],
+    ),
+    "many": (
+        [Task("x", assets=tuple(f"s3://lake/{number}" for number in range(9))), Task("y")],
+        [("x", "y")],
+        ["9 assets -> y", "x -> 9 assets"],
+    ),
+    "of a group": (
+        [Task(f"x-{number}", assets=(A,)) for number in range(20)],
+        [],
+        ["x × 20 -> a"],
+    ),
+}
+
+
+@pytest.mark.parametrize("tasks, edges, lines", DRAWN.values(), ids=DRAWN)
+def test_an_asset_stands_between_its_maker_and_what_comes_after(tasks, edges, lines) -> None:
+    """What is only declared is dashed; an asset that is made again stands there twice."""
+    assert assets_of(*tasks, edges=edges) == lines
+
+
+def test_an_asset_is_a_drum_that_has_no_state() -> None:
+    """It is drawn as another shape, escaped like all that users write, and is none of the boxes that a run colours."""
+    placed = {
+        "bb": "0,0,144,120",
+        "objects": [
+            {"pos": "72,100", "width": "2", "height": "0.5", "label": "x", "tooltip": "x"},
+            {
+                "pos": "72,20",
+                "width": "2",
+                "height": "0.5",
+                "label": "a&b",
+                "tooltip": "s3://lake/a&b",
+                "shape": "cylinder",
+                "comment": "s3://lake",
+            },
+        ],
+        "edges": [{"tail": 0, "head": 1, "pos": "e,72,38 72,82 72,70 72,60 72,48", "tooltip": "x makes s3://lake/a&b"}],
+    }
+    graph = Graph((Task("x", assets=("s3://lake/a&b",)),))
+    svg = paint(draw(placed), graph, [task_run("x", "Completed")], NOW)
+    root = ElementTree.fromstring(svg)
+    [drum] = [each for each in root.iter() if each.get("class") == "asset"]
+    assert [text.text for text in drum if text.tag.endswith("text")] == ["a&b", "s3://lake"]
+    assert "Diagram of 1 task: 1 completed" in svg

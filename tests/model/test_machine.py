@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from orch_notebook.errors import ImpossibleEvent
+from orch_notebook.model.commands import AwaitRetry, EndRun, EndTask, StartTask, StopTask
 from orch_notebook.model.events import LogWritten, RunCreated, TaskAdded
-from orch_notebook.model.machine import AwaitRetry, EndRun, EndTask, RunMachine, StartTask, StopTask
+from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import RetryPolicy, Task
 from orch_notebook.testing import (

@@ -7,8 +7,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orch_notebook.model.commands import AwaitRetry, EndRun, EndTask, StartTask, StopTask
 from orch_notebook.model.events import RunCreated, RunStateChanged, TaskAdded, TaskStateChanged
-from orch_notebook.model.machine import AwaitRetry, EndRun, EndTask, RunMachine, StartTask, StopTask
+from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.states import State, StateType, may_follow
 from orch_notebook.model.tasks import Task
 from orch_notebook.testing import START, make_graph, run_became, task_became

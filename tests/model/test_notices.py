@@ -48,6 +48,8 @@ REFUSED = [
     ("on=not-run:27:00,to=x://y", "27:00 is no time of day"),
     ("on=not-run:06:00@Europe/Madird,to=x://y", "Europe/Madrid"),
     ("slack://a/b/c", "on=FACT"),
+    ("to=ann@a/b/c", "is no address: write mailto://"),
+    ("on=failed,to=slack://", "is no address"),
 ]
 
 

@@ -213,6 +213,18 @@ def test_a_badge_stays_small_whatever_it_names(letter: str) -> None:
     html = badge_html(task_run(state="Failed", task=task, error=letter * 5000), NOW)
     assert len(html.encode()) <= MAX_BADGE_BYTES
     assert "Failed after 1.0 s" in text_of(html)
+    assert len(badge_html(task_run(state="Retrying", task=task), NOW, "12345678").encode()) <= MAX_BADGE_BYTES
+
+
+@pytest.mark.parametrize("name", sorted(TYPE_OF))
+def test_what_still_changes_says_as_of_when_it_is(name: str) -> None:
+    """A notebook that nobody keeps up to date does not lie; what is final needs no time."""
+    live, text = (badge_html(task_run(state=name), NOW, kernel) for kernel in ("k1", ""))
+    is_final = State(TYPE_OF[name], name).is_final
+    assert ("as of" in text_of(live), 'data-orch-kernel="k1"' in live) == (not is_final, not is_final)
+    assert ("as of" in text_of(text), "data-orch-kernel" in text) == (not is_final, False)
+    run = flow_run(name, task_run())
+    assert (f"orch show {run.run_id}" in text_of(summary_html(run, "", NOW, "k1"))) is not is_final
 
 
 def test_a_summary_shows_the_failure_with_the_lines_of_the_users_cell() -> None:

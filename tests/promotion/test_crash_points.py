@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.kernel]
 #: In the middle of a transaction of the worker's; when the kernel has stored; and stopped until others take over.
 FEW = (
     ("sqlite", "worker killed at claim.inside"),
-    ("postgres", "process killed at kernel:record.done#2"),
+    ("postgres", "process killed at kernel:record.done.next"),
     ("sqlite", "all frozen at execute.cell"),
 )
 

@@ -17,7 +17,7 @@ from orch_notebook.functions.entrypoints import Entrypoint, read_entrypoint
 from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.deploying import Deployments
 from orch_notebook.promotion.deployments import promote, trigger
-from orch_notebook.promotion.process import perform_run
+from orch_notebook.promotion.performing import perform_run
 from orch_notebook.promotion.retrying import retry
 from orch_notebook.promotion.stopping import Stop
 from orch_notebook.promotion.terms import Terms

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from orch_notebook.errors import StoreUnavailable
+from orch_notebook.errors import StoreAway, StoreUnavailable
 from orch_notebook.model.deployments import ScheduleRow
 from orch_notebook.model.events import RunCreated, RunStateChanged
 from orch_notebook.model.policies import Overlap
@@ -28,6 +28,7 @@ from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
 from orch_notebook.runtime.store.opening import open_store
 from orch_notebook.runtime.store.sqlite import SqliteStore
+from orch_notebook.testing import open_run
 
 RUNNING, COMPLETED, FAILED = State(StateType.RUNNING), State(StateType.COMPLETED), State(StateType.FAILED)
 
@@ -205,6 +206,53 @@ def make_moody(store, rng):
         return connect()
 
     store._connection = moody
+
+
+@pytest.mark.parametrize("verb", ["claim_run", "plan"], ids=["before it is told", "before it is launched"])
+def test_a_run_that_was_claimed_when_the_store_went_away_is_executed(settings, clock, due, store, verb, monkeypatch):
+    """The claim was stored, then nobody answered: the worker finds that the run is its own, and loses no due time."""
+    [run_id] = due(1)
+    opened = open_store(settings)
+    stage = Stage(opened, clock, COMPLETED)
+    ask, times = getattr(opened, verb), iter([True])
+
+    def ask_once(*arguments, **options):
+        found = ask(*arguments, **options)
+        if next(times, False):
+            raise StoreAway("The store does not answer.")
+        return found
+
+    def launcher(lease, told):
+        opened.plan(lease.run_id)
+        return stage(lease, told)
+
+    monkeypatch.setattr(opened, verb, ask_once)
+    worker = Worker(opened, settings, clock=clock, launcher=launcher)
+    worker.step()
+    assert stage.launched == []
+    clock.advance(60)  # the lease has run out by the time at which the store is back
+    worker.run(until_idle=True)
+    assert stage.launched == [run_id] and names(store) == {"Completed": 1} and store.owned_runs() == []
+    opened.close()
+
+
+def test_a_worker_that_was_kept_from_looking_ends_nobodys_run_at_once(settings, clock, store, monkeypatch):
+    """All owners get some seconds to renew when the store is back; those who do not have lost their runs."""
+    run, lease = open_run(store, now=clock.now(), owner="elsewhere:1:1")
+    steady = [0.0]
+    monkeypatch.setattr("orch_notebook.promotion.worker.time.monotonic", lambda: steady[0])
+    worker = Worker(store, settings, clock=clock)
+
+    def look(seconds):
+        steady[0] += seconds
+        clock.advance(seconds)
+        worker.step()
+        return store.run(run.run_id).state.type is StateType.CRASHED
+
+    assert not look(0) and not look(60)  # nothing was looked at for a minute
+    assert store.renew(lease, clock.now() + timedelta(seconds=1))
+    assert not any(look(1) for _ in range(4))
+    assert any(look(1) for _ in range(4))
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections import deque
+from contextlib import closing, nullcontext
 
 import pytest
 
-from orch_notebook.errors import HistoryConflict, LeaseLost, StoreError, StoreUnavailable
+from orch_notebook.errors import HistoryConflict, LeaseLost, StoreAway, StoreError, StoreUnavailable
 from orch_notebook.model.events import LogWritten
 from orch_notebook.runtime.calls import Call
 from orch_notebook.runtime.ledger import BATCH, Ledger
 from orch_notebook.runtime.runners.threads import ThreadRunner
+from orch_notebook.runtime.store.sqlite import SqliteStore
 from orch_notebook.testing import START, ManualClock, RecordedEvents, completed, open_run, run_became, started
 
 PATIENCE = 20.0
@@ -169,11 +172,19 @@ def test_a_number_that_is_taken_ends_the_journal(store, ledger, run) -> None:
 class Refusing:
     """A store that refuses to append, in the way it is told."""
 
+    is_shared = False
+
     def __init__(self, error):
         self.error = error
 
     def append(self, lease, events, expires_at, *, release=False):
         raise self.error
+
+    def within(self, seconds):
+        return nullcontext()
+
+    def has_stored(self, lease, seq):
+        return False
 
     def renew(self, lease, expires_at):
         return True
@@ -200,6 +211,106 @@ def test_a_store_that_refuses_ends_the_journal_and_not_the_writer(run, error, ki
     ledger.flush()
     assert recorded.states_of("load") == ["Running"]
     ledger.close()
+
+
+class Leaving:
+    """A store that goes away a number of times: before it does what it is asked, or after it has done it."""
+
+    def __init__(self, store, times, *, is_done=False, is_shared=False):
+        self._store, self.times, self._is_done, self.is_shared = store, times, is_done, is_shared
+
+    def __getattr__(self, name):
+        verb = getattr(self._store, name)
+
+        def ask(*arguments, **options):
+            if name in ("append", "renew", "has_stored") and self.times:
+                self.times -= 1
+                if self._is_done and name == "append":
+                    verb(*arguments, **options)
+                raise StoreAway("The store does not answer.")
+            return verb(*arguments, **options)
+
+        return ask
+
+
+@pytest.mark.parametrize("is_done", [False, True], ids=["undone", "done but not said"])
+def test_a_store_that_comes_back_in_time_has_everything_once(store, run, is_done) -> None:
+    """Whoever writes waits for it, and does not take what was stored, though nobody said so, for a conflict."""
+    _, lease = run
+    lost, recorded = [], RecordedEvents()
+    ledger = Ledger(Leaving(store, 2, is_done=is_done))
+    ledger.subscribe(recorded)
+    journal = ledger.open(lease, lost.append)
+    events = [run_became("RUNNING"), started("load"), completed("load"), run_became("COMPLETED")]
+    for event in events[:2]:
+        journal.record(event)
+    ledger.flush()
+    for event in events[2:]:
+        journal.record(event)
+    ledger.close_journal(journal)
+    assert lost == [] and journal.error is None
+    assert [event for _, event in store.events(lease.run_id)] == events
+    assert recorded.states_of("load") == ["Running", "Completed"] and store.owned_runs() == []
+    ledger.close()
+
+
+def test_the_last_word_is_not_said_twice(store, run) -> None:
+    """The end of a run and the release of its lease were stored, then the store went away."""
+    _, lease = run
+    ledger, lost = Ledger(Leaving(store, 1, is_done=True)), []
+    journal = ledger.open(lease, lost.append)
+    journal.record(run_became("RUNNING"))
+    journal.record(run_became("COMPLETED"))
+    ledger.close_journal(journal)
+    assert lost == [] and journal.is_released and store.owned_runs() == []
+    assert store.last_seq(lease.run_id) == 2
+    ledger.close()
+
+
+def test_who_lost_the_run_while_the_store_was_away_is_refused(store, run) -> None:
+    """Another machine took it over: not one event enters the history, though somebody else wrote one of that number."""
+    _, lease = run
+    away, lost = Leaving(store, 1), []
+    ledger = Ledger(away)
+    mine = store.take_over(lease, "there:2:2", lease.expires_at)
+    store.append(mine, [(1, run_became("RUNNING"))], lease.expires_at)
+    journal = ledger.open(lease, lost.append)
+    journal.record(started("load"))
+    ledger.close_journal(journal)
+    assert [type(error) for error in lost] == [LeaseLost]
+    assert store.last_seq(lease.run_id) == 1
+    ledger.close()
+
+
+def test_a_shared_store_is_waited_for_as_long_as_the_lease(run) -> None:
+    """Then another machine may have the run, so nothing may go on here."""
+    away, lost = Refusing(StoreAway("The store does not answer.")), []
+    away.is_shared = True
+    ledger = Ledger(away, lease_seconds=0.5)
+    journal = ledger.open(run[1], lost.append)
+    journal.record(started("load"))
+    ledger.close_journal(journal)
+    assert [type(error) for error in lost] == [StoreAway]
+    ledger.close()
+
+
+def test_a_file_that_is_locked_for_long_is_waited_for(tmp_path, caplog) -> None:
+    """Longer than a single asking waits: the run goes on when the file is free again."""
+    store = SqliteStore(tmp_path / "orch.db", patience=0.01)
+    _, lease = open_run(store)
+    ledger, lost = Ledger(store), []
+    journal = ledger.open(lease, lost.append)
+    with closing(sqlite3.connect(tmp_path / "orch.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        journal.record(started("load"))
+        while "This is waited for" not in caplog.text:
+            pass
+        other.execute("COMMIT")
+    ledger.close_journal(journal)
+    assert lost == [] and store.last_seq(lease.run_id) == 1
+    assert "is locked" in caplog.text and "is back" in caplog.text
+    ledger.close()
+    store.close()
 
 
 def test_what_comes_after_the_end_of_a_journal_does_not_pile_up(ledger, run) -> None:

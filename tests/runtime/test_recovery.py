@@ -200,3 +200,19 @@ def test_a_machine_that_wakes_gives_its_processes_time_to_renew(store) -> None:
     assert store.renew(lease, renewed)
     assert look(64, stalled=stalled) == [] and look(67.9, stalled=stalled) == []
     assert look(68, stalled=stalled) == [run.run_id]
+
+
+def test_who_was_kept_from_looking_gives_others_time_to_renew(store) -> None:
+    """A store that was away kept everybody from renewing, on whatever machine; who is dead is dead all the same."""
+    run, lease = open_run(store, make_graph("a"), owner="elsewhere:1:1")
+    host, pid, started_at = this_owner().split(":")
+    dead, _ = open_run(store, make_graph("a"), owner=f"{host}:{pid}:{int(started_at) - 1}")
+    stalled: dict = {}
+
+    def look(seconds) -> list[str]:
+        return recover(store, "here:2:2", LATER + timedelta(seconds=seconds), stalled=stalled, stood_still=True)
+
+    assert look(0) == [dead.run_id] and look(3) == []
+    assert store.renew(lease, LATER + timedelta(seconds=3))  # it lives, and is slow
+    assert look(4) == [] and look(7.9) == []
+    assert look(8) == [run.run_id]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+import orch_notebook.jupyter.widgets.faces as faces
 import orch_notebook.jupyter.widgets.messages as messages
 from orch_notebook.jupyter.widgets.sources import Given, Kept
 from orch_notebook.model.events import LogWritten, TaskStateChanged
@@ -37,7 +38,7 @@ LOG_LINES = 500
 
 def topology(
     flow: str, graph: Graph, boxes: Sequence[Node], svg: str, excuse: str = "", kernel: str = ""
-) -> messages.Topology:
+) -> faces.Topology:
     """Return what a browser needs once about a flow's wiring."""
     number = {task.name: index for index, task in enumerate(graph.tasks)}
     sources = {(edge.after, edge.name): edge.before for edge in graph.edges if edge.rule == "read-after-write"}
@@ -68,7 +69,7 @@ def topology(
 Tries = Sequence[tuple[float, float, str]]
 
 
-def task_face(task_run: TaskRun | None, tries: Tries = ()) -> messages.TaskFace:
+def task_face(task_run: TaskRun | None, tries: Tries = ()) -> faces.TaskFace:
     """Return where a task stands; ``None`` means it has not been in any run."""
     if task_run is None:
         return {"tone": "", "word": "", "attempt": 0, "started_at": None, "ended_at": None, "remark": "", "tries": []}
@@ -97,7 +98,7 @@ def tries_of(states: Sequence[TaskStateChanged], attempt: int) -> Tries:
     return [found[number] for number in sorted(found) if number < attempt]
 
 
-def node_face(face: NodeFace) -> messages.NodeFace:
+def node_face(face: NodeFace) -> faces.NodeFace:
     """Return what a node of the diagram shows."""
     return {"tone": face.tone, "sub": clip(face.sub, 60), "running_since": _seconds(face.running_since)}
 
@@ -111,7 +112,7 @@ _PHRASES: Mapping[StateType, str] = {
 }
 
 
-def run_face(run: FlowRun | None, coming: int | None = None, *, is_waited_for: bool = False) -> messages.RunFace | None:
+def run_face(run: FlowRun | None, coming: int | None = None, *, is_waited_for: bool = False) -> faces.RunFace | None:
     """Return where a run stands; `coming` is how many tasks the next one would perform."""
     if run is None:
         return None
@@ -136,7 +137,7 @@ def run_face(run: FlowRun | None, coming: int | None = None, *, is_waited_for: b
     }
 
 
-def given(parameters: Sequence[Given]) -> list[messages.ParameterInfo]:
+def given(parameters: Sequence[Given]) -> list[faces.ParameterInfo]:
     """Return the form of the parameters."""
     return [
         {
@@ -160,7 +161,7 @@ def detail(
     coming: int | None = None,
 ) -> messages.Detail:
     """Return what there is to know of one task."""
-    lines: list[messages.LogLine] = [
+    lines: list[faces.LogLine] = [
         {"at": written.at.timestamp(), "level": written.level, "text": text, "attempt": written.attempt}
         for written in log[-LOG_LINES:]
         for text in plain_lines([written.text], most=LOG_LINES, width=1000)

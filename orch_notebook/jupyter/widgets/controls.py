@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orch_notebook.jupyter.widgets.messages import Controls
+from orch_notebook.jupyter.widgets.faces import Controls
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import StateType

@@ -1,6 +1,6 @@
 """The panel's history: recent runs against their tasks, and two runs compared.
 
-In: questions of the page.  Out: plain JSON, as ``messages.History`` and ``messages.ComparedLine`` describe it.
+In: questions of the page.  Out: plain JSON, as ``pages.History`` and ``pages.ComparedLine`` describe it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from orch_notebook.errors import UsageError
-from orch_notebook.jupyter.widgets.messages import History, PastRun
+from orch_notebook.jupyter.widgets.pages import History, PastRun
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.views import LOOKS, clip, plain
 from orch_notebook.model.views.histories import compare_runs

@@ -1,6 +1,7 @@
 """What kernel and browser say to each other about a panel.
 
-The types below and those of ``js/src/messages.ts`` are one schema, written twice; a test holds them together.  Instants
+The types below, with their parts in :mod:`.faces` and :mod:`.pages`, and those of ``js/src/messages.ts`` are one
+schema, written twice; a test holds them together.  Instants
 are seconds since the epoch by the kernel's clock; each message bears that clock's ``now``, so that a browser whose
 clock differs still counts right.
 
@@ -12,248 +13,41 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from orch_notebook.jupyter.widgets.faces import (
+    Controls,
+    LogLine,
+    NodeFace,
+    ParameterInfo,
+    RunFace,
+    StateLine,
+    TaskFace,
+    Thing,
+    Topology,
+)
+
 __all__ = [
     "Answer",
     "Ask",
     "Cancel",
-    "ComparedLine",
-    "Controls",
+    "CellOutputs",
     "Delta",
-    "DeploymentLine",
     "Detail",
     "FromBrowser",
     "FromKernel",
     "Heard",
     "Hello",
-    "History",
-    "LogLine",
+    "HelloAgain",
     "Look",
-    "NodeFace",
-    "ParameterInfo",
-    "PastRun",
     "Pause",
-    "Preview",
-    "PromoteForm",
     "Pulse",
     "Refused",
+    "Restore",
     "Resume",
     "Retry",
     "Run",
-    "RunFace",
     "Select",
     "Snapshot",
-    "StateLine",
-    "TaskFace",
-    "TaskInfo",
-    "Thing",
-    "Topology",
 ]
-
-
-class TaskInfo(TypedDict):
-    """What does not change about a task while its flow runs."""
-
-    name: str
-    #: Each name it takes in, and the task it comes from (empty: from the notebook).
-    reads: list[tuple[str, str]]
-    writes: list[str]
-    mutates: list[str]
-    tags: list[str]
-    #: The numbers of the tasks it waits for.
-    before: list[int]
-    #: The cell's number as a reader counts, from 1; 0 when it is not known.
-    cell: int
-    #: How many attempts it has.
-    attempts: int
-    #: Why its source cannot be analysed, or empty.
-    opaque: str
-
-
-class Topology(TypedDict):
-    """The wiring: sent once, and again when it changes."""
-
-    flow: str
-    #: The bare diagram, or empty where it could not be drawn.
-    svg: str
-    #: Why it could not, or empty.
-    excuse: str
-    tasks: list[TaskInfo]
-    #: For every node of the diagram the numbers of its tasks.
-    nodes: list[list[int]]
-    #: For every tone the SVG path of its shape, in a box of 12 by 12.
-    shapes: dict[str, str]
-    #: The kernel, where its front end can interrupt it; or empty.
-    kernel: str
-
-
-class TaskFace(TypedDict):
-    """Where one task stands."""
-
-    tone: str
-    word: str
-    attempt: int
-    started_at: float | None
-    ended_at: float | None
-    remark: str
-    #: Its earlier attempts: when each began and ended, and its tone.
-    tries: list[tuple[float, float, str]]
-
-
-class NodeFace(TypedDict):
-    """What one node of the diagram shows."""
-
-    tone: str
-    sub: str
-    #: When `sub` is a length of time that still grows: when it began.
-    running_since: float | None
-
-
-class RunFace(TypedDict):
-    """Where the run stands."""
-
-    run_id: str
-    tone: str
-    word: str
-    #: The state with a gap for the time: "Failed after {}".
-    phrase: str
-    is_final: bool
-    is_paused: bool
-    #: A cell waits for it, so the kernel is busy with it.
-    is_waited_for: bool
-    created_at: float
-    started_at: float | None
-    ended_at: float | None
-    #: "4 of 9 done · 2 running".
-    progress: str
-    #: How many tasks bear each tone, in the order of the bar.
-    tones: list[tuple[str, int]]
-    #: What the run leaves behind, or why it ended; or empty.
-    outcome: str
-    #: What it was given, each written as one would type it.
-    parameters: list[tuple[str, str]]
-
-
-class Controls(TypedDict):
-    """What each button can do: empty where it can, else why it cannot."""
-
-    run: str
-    all: str
-    cancel: str
-    pause: str
-    resume: str
-    retry: str
-    #: How many tasks ▶ would perform; null where that cannot be said.
-    coming: int | None
-    #: How many ↻ would.
-    again: int | None
-
-
-class ParameterInfo(TypedDict):
-    """A parameter, and the value it has now as one would type it."""
-
-    name: str
-    annotation: str
-    value: str
-    help: str
-    is_required: bool
-
-
-class LogLine(TypedDict):
-    """One line a task wrote."""
-
-    at: float
-    level: int
-    text: str
-    attempt: int
-
-
-class StateLine(TypedDict):
-    """One state a task has been in."""
-
-    at: float
-    tone: str
-    word: str
-    attempt: int
-    message: str
-
-
-class Thing(TypedDict):
-    """A value or an artifact that a task left."""
-
-    name: str
-    kind: str
-    text: str
-    is_artifact: bool
-
-
-class PastRun(TypedDict):
-    """One column of the history: a run, and where each task ended in it."""
-
-    run_id: str
-    tone: str
-    word: str
-    at: float
-    seconds: float | None
-    #: Who started it: the deployment, or empty.
-    deployment: str
-    parameters: list[tuple[str, str]]
-    #: By the number of the row: tone, word and seconds.
-    tasks: dict[str, tuple[str, str, float | None]]
-
-
-class History(TypedDict):
-    """The newest runs of the flow, newest first, and the names of the rows."""
-
-    runs: list[PastRun]
-    rows: list[str]
-    #: How many tasks have no row.
-    left: int
-
-
-class ComparedLine(TypedDict):
-    """One thing in two runs; `kind` is what it is: ``parameter``, ``run``, ``task`` or ``artifact``."""
-
-    kind: str
-    name: str
-    left: str
-    right: str
-    is_same: bool
-
-
-class DeploymentLine(TypedDict):
-    """One deployment of the notebook."""
-
-    name: str
-    version: int
-    schedules: list[str]
-    next: str
-    is_paused: bool
-    #: Its last runs, newest first: tone, word and id.
-    runs: list[tuple[str, str, str]]
-
-
-class PromoteForm(TypedDict):
-    """What the form begins with."""
-
-    name: str
-    #: Which file would be promoted and when it was saved; or why none can be.
-    notebook: str
-    problem: str
-    zones: list[str]
-    zone: str
-    parameters: list[ParameterInfo]
-    deployments: list[DeploymentLine]
-    has_worker: bool
-    #: What has just been done, or empty.
-    said: str
-
-
-class Preview(TypedDict):
-    """A schedule in plain words and its next due times."""
-
-    words: str
-    due: list[str]
-    problem: str
 
 
 class Snapshot(TypedDict):
@@ -401,6 +195,32 @@ class Ask(TypedDict):
     id: int
     page: str
     question: Any
+
+
+class CellOutputs(TypedDict):
+    """What stands below one cell; `mark` is the word in the first output's metadata by which it is known."""
+
+    cell: str
+    #: The page that executed the cell, which knows by itself.
+    page: str
+    mark: str
+    #: In the notebook format.
+    outputs: list[Any]
+
+
+class Restore(TypedDict):
+    """To the model without a view: the kernel lives, and this stands below cells that other pages executed."""
+
+    type: Literal["restore"]
+    kernel: str
+    cells: list[CellOutputs]
+
+
+class HelloAgain(TypedDict):
+    """From the model without a view: this page has come."""
+
+    type: Literal["hello"]
+    page: str
 
 
 FromKernel = Snapshot | Delta | Detail | Refused | Heard | Pulse | Answer

@@ -11,7 +11,8 @@ from datetime import datetime
 from orch_notebook.errors import OrchError
 from orch_notebook.jupyter.widgets.content import given, node_face, run_face, task_face, topology, tries_of
 from orch_notebook.jupyter.widgets.controls import controls_of, failed_tasks
-from orch_notebook.jupyter.widgets.messages import Controls, Delta, RunFace, Snapshot, TaskFace, Topology
+from orch_notebook.jupyter.widgets.faces import Controls, RunFace, TaskFace, Topology
+from orch_notebook.jupyter.widgets.messages import Delta, Snapshot
 from orch_notebook.jupyter.widgets.sources import PanelSource
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.runs import FlowRun, TaskRun

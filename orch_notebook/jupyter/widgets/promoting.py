@@ -1,7 +1,7 @@
 """The panel's promote page: a notebook made to run by itself, and what has been promoted from it.
 
-In: questions of the page, with fields as a person typed them.  Out: plain JSON, as ``messages.PromoteForm`` and
-``messages.Preview`` describe it.  The words of the command line and this form go through the same readers.
+In: questions of the page, with fields as a person typed them.  Out: plain JSON, as ``pages.PromoteForm`` and
+``pages.Preview`` describe it.  The words of the command line and this form go through the same readers.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from zoneinfo import available_timezones
 
 from orch_notebook.errors import OrchError, UsageError
 from orch_notebook.jupyter.widgets.content import given
-from orch_notebook.jupyter.widgets.messages import DeploymentLine, Preview, PromoteForm
+from orch_notebook.jupyter.widgets.pages import DeploymentLine, Preview, PromoteForm
 from orch_notebook.jupyter.widgets.sources import Given
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.durations import parse_interval
+from orch_notebook.model.notices import FACTS, Notice
 from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.schedules import Cron, Schedule, preview, schedule_from_json
 from orch_notebook.model.views import LOOKS
@@ -94,6 +95,7 @@ class PromotePage:
             "parameters": given(self._parameters()),
             "deployments": [self._line(each) for each in found],
             "has_worker": bool(self._orchestrator.workers()),
+            "facts": list(FACTS.items()),
             "said": said,
         }
 
@@ -109,20 +111,28 @@ class PromotePage:
             "next": f"{min(due).astimezone():{DUE}}" if due and not deployment.is_paused else "",
             "is_paused": deployment.is_paused,
             "runs": [(LOOKS[run.state.name].tone, LOOKS[run.state.name].word, run.run_id) for run in runs],
+            "tells": [notice.shown() for notice in deployment.notices],
         }
 
     def preview(self, question: Mapping[str, Any]) -> Preview:
-        """Return a schedule in plain words and its next five due times; or what is wrong with it."""
+        """Return a schedule in plain words, its next five due times and who will be told; or what is wrong with it."""
+        notice, doubt = "", ""
+        try:
+            notice = " and ".join(each.shown() for each in _notices(question))
+        except OrchError as error:
+            doubt = str(error)
         try:
             schedules = self._schedules(question)
             zone = find_zone(str(question.get("zone") or "UTC"))
             due = preview(schedules, self._orchestrator.clock.now(), zone) if schedules else []
         except OrchError as error:
-            return {"words": "", "due": [], "problem": str(error)}
+            return {"words": "", "due": [], "problem": str(error), "notice": notice, "doubt": doubt}
         return {
             "words": " and ".join(map(_words, schedules)) or "It runs when somebody asks for it.",
             "due": [f"{each.local:{DUE}}" + (f" ({each.note})" if each.note else "") for each in due],
             "problem": "",
+            "notice": notice,
+            "doubt": doubt,
         }
 
     def _schedules(self, question: Mapping[str, Any]) -> list[Schedule]:
@@ -146,6 +156,7 @@ class PromotePage:
             queue=text("queue") or "default",
             overlap=Overlap.parse(text("overlap")) if text("overlap") else None,
             catch_up=CatchUp.parse(text("catch_up") or "latest"),
+            notify=_notices(question),
         )
         values = question.get("values")
         made = self._orchestrator.deployments.promote(
@@ -156,6 +167,12 @@ class PromotePage:
             terms=terms,
         )
         return f"Promoted: {made.name!r}, version {made.version}."
+
+
+def _notices(question: Mapping[str, Any]) -> tuple[Notice, ...]:
+    """Return who is told what; nobody where no address is given."""
+    to, on = (str(question.get(name) or "").strip() for name in ("notify", "on"))
+    return (Notice.parse(f"on={on},to={to}"),) if to else ()
 
 
 def _words(schedule: Schedule) -> str:

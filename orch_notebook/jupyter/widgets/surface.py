@@ -1,4 +1,4 @@
-"""Where a panel meets the browser: one small anywidget, and the only door to that library.
+"""Where the kernel meets the browser: small anywidgets, and the only door to that library.
 
 In: messages from the panel.  Out: what the browser says, handed to the panel on whatever thread it arrives.
 """
@@ -15,6 +15,7 @@ __all__ = [
     "STATIC",
     "Surface",
     "front_end",
+    "open_restorer",
     "open_surface",
 ]
 
@@ -35,8 +36,8 @@ class Surface(Protocol):
         """Close the connection and remove the views."""
 
 
-def front_end() -> tuple[str, str]:
-    """Return the panel's script and style sheet.
+def front_end(part: str = "panel") -> tuple[str, str]:
+    """Return the script and the style sheet of the panel, or the script of what has no view.
 
     Raises
     ------
@@ -44,8 +45,8 @@ def front_end() -> tuple[str, str]:
         They have not been built, which happens only in a source checkout.
     """
     try:
-        script = (STATIC / "panel.js").read_text(encoding="utf-8")
-        style = (STATIC / "panel.css").read_text(encoding="utf-8")
+        script = (STATIC / f"{part}.js").read_text(encoding="utf-8")
+        style = (STATIC / "panel.css").read_text(encoding="utf-8") if part == "panel" else ""
     except FileNotFoundError as error:
         raise OrchError(
             "The panel's front end has not been built in this source checkout. Try: pip install -e . "
@@ -55,7 +56,7 @@ def front_end() -> tuple[str, str]:
 
 
 def open_surface(receive: Callable[[Mapping[str, Any]], None], closed: Callable[[], None]) -> Surface:
-    """Open a widget in this kernel.
+    """Open a panel's widget in this kernel.
 
     Parameters
     ----------
@@ -64,10 +65,18 @@ def open_surface(receive: Callable[[Mapping[str, Any]], None], closed: Callable[
     closed : callable
         Is called once when the widget is closed.
     """
-    script, style = front_end()
+    return _open(*front_end(), receive, closed)
+
+
+def open_restorer(receive: Callable[[Mapping[str, Any]], None], closed: Callable[[], None]) -> Surface:
+    """Open a model without a view, which every page of the notebook gets, also one that is loaded again."""
+    return _open(*front_end("restore"), receive, closed)
+
+
+def _open(script: str, style: str, receive: Callable[[Mapping[str, Any]], None], closed: Callable[[], None]) -> Surface:
     import anywidget
 
-    class PanelWidget(anywidget.AnyWidget):  # type: ignore[misc]
+    class OrchWidget(anywidget.AnyWidget):  # type: ignore[misc]
         _esm = script
         _css = style
 
@@ -83,7 +92,7 @@ def open_surface(receive: Callable[[Mapping[str, Any]], None], closed: Callable[
                 super().close()
                 closed()
 
-    widget = PanelWidget()
+    widget = OrchWidget()
     widget.on_msg(lambda _widget, content, _buffers: receive(content))
     _answer_while_busy(widget.comm)
     return widget

@@ -17,6 +17,7 @@ from orch_notebook.model.views.words import attempt_words, clip, plain, state_wo
 
 __all__ = [
     "MAX_BADGE_BYTES",
+    "as_of",
     "badge_html",
     "badge_text",
     "chip",
@@ -64,6 +65,23 @@ def dim(text: str) -> str:
     return f'<span style="opacity:0.7">{escape(text)}</span>'
 
 
+def as_of(now: datetime, kernel: str, where: str = "") -> str:
+    """Return the moment for which holds what still changes.
+
+    Parameters
+    ----------
+    now : datetime
+        The moment, in the reader's time zone.
+    kernel : str
+        The name of the kernel that keeps it up to date, by which a page that this kernel reaches hides it; empty where
+        nobody does.  Loaded again in the midst of a run, exported or reopened, a notebook shows it.
+    where : str
+        What tells how things stand by now.
+    """
+    mark = f' data-orch-kernel="{escape(kernel)}"' if kernel else ""
+    return f'<span{mark} style="opacity:0.7">as of {now:%d %b %H:%M}{f"; {escape(where)}" if where else ""}</span>'
+
+
 def remark(task_run: TaskRun) -> str:
     """Return the one thing worth adding about a task run: why it failed or waits, or its note."""
     details = task_run.details
@@ -76,7 +94,7 @@ def remark(task_run: TaskRun) -> str:
     return " ".join(plain(found).split()) if found else ""
 
 
-def badge_html(task_run: TaskRun, now: datetime) -> str:
+def badge_html(task_run: TaskRun, now: datetime, kernel: str | None = None) -> str:
     """Return the badge as HTML, at most `MAX_BADGE_BYTES` long.
 
     Parameters
@@ -85,16 +103,18 @@ def badge_html(task_run: TaskRun, now: datetime) -> str:
         Where the task stands.
     now : datetime
         The present moment, aware; a running task shows how long it has run.
+    kernel : str, optional
+        Who keeps it up to date: what is not final then says as of when it is, see :func:`as_of`.
     """
     # Long names give way in steps, so that the line stays a line and under its size.
     for names, length in ((6, 40), (5, 32), (4, 28), (3, 24), (1, 12), (0, 12)):
-        line = _badge(task_run, now, names, length)
+        line = _badge(task_run, now, kernel, names, length)
         if len(line.encode()) <= MAX_BADGE_BYTES:
             break
     return line
 
 
-def _badge(task_run: TaskRun, now: datetime, names: int, length: int) -> str:
+def _badge(task_run: TaskRun, now: datetime, kernel: str | None, names: int, length: int) -> str:
     task = task_run.task
     parts = [pill(task_run.state.name, state_words(task_run, now)), f"<b>{escape(clip(plain(task.name), length))}</b>"]
     for verb, used in (("reads", task.reads), ("writes", task.writes), ("mutates", task.mutates)):
@@ -108,6 +128,8 @@ def _badge(task_run: TaskRun, now: datetime, names: int, length: int) -> str:
         parts.append(dim(words))
     if note := remark(task_run):
         parts.append(dim(clip(note, 3 * length)))
+    if kernel is not None and not task_run.state.is_final:
+        parts.append(as_of(now, kernel))
     # Spaces between the parts serve where the style is dropped and the line is just words.
     # By the mark a panel on the page finds the task's cell and adds its ▶; everywhere else it means nothing.
     mark = f'data-orch-task="{escape(task.name)}" ' if len(task.name) <= 80 else ""

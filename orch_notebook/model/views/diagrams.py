@@ -8,13 +8,14 @@ draws them is ``drawings``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from orch_notebook.model.graph import Edge, Graph
 from orch_notebook.model.runs import TaskRun
 from orch_notebook.model.states import StateType
+from orch_notebook.model.views.drums import Drums, drums
 from orch_notebook.model.views.looks import LOOKS
 from orch_notebook.model.views.reasons import reason
 from orch_notebook.model.views.words import clip, duration, plain, total_attempts, urgency
@@ -22,7 +23,7 @@ from orch_notebook.model.views.words import clip, duration, plain, total_attempt
 __all__ = ["MAX_DRAWN", "Node", "NodeFace", "dot", "faces", "nodes"]
 
 #: More nodes than this are drawn as groups: nobody reads them, and laying out 1,000 holds the GIL for 260 ms.
-MAX_DRAWN = 300
+MAX_DRAWN = 200
 
 #: So many tasks with one stem, the same inputs and the same outputs are one node ("score × 40").
 _ALIKE = 12
@@ -35,7 +36,7 @@ _DATA = "read-after-write"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One box of the diagram: a task, or a group of them with a name of its own."""
+    """One box of the diagram: a task, or a group of them with a name of its own; or assets, which have no members."""
 
     name: str
     members: tuple[str, ...]
@@ -61,10 +62,10 @@ class NodeFace:
 
 
 def nodes(graph: Graph, limit: int = MAX_DRAWN) -> tuple[Node, ...]:
-    """Return the boxes that stand for a graph, in definition order, at most `limit` of them.
+    """Return what stands for a graph: the boxes of its tasks, then what they make outside of the flow.
 
-    Tasks that differ only by a number and stand between the same others are drawn as one; if that is not enough, tasks
-    of one depth and stem are, then whole depths.
+    The boxes come in definition order and are at most `limit`.  Tasks that differ only by a number and stand between
+    the same others are drawn as one; if that is not enough, tasks of one depth and stem are, then whole depths.
 
     Examples
     --------
@@ -73,6 +74,15 @@ def nodes(graph: Graph, limit: int = MAX_DRAWN) -> tuple[Node, ...]:
     >>> [node.name for node in nodes(Graph([Task(name) for name in names], [Edge("load", n) for n in names[1:]]))]
     ['load', 'score × 40']
     """
+    boxes = _boxes(graph, limit)
+    return (*boxes, *(Node(drum.words[0], ()) for drum in drums(graph, _box_of(boxes)).all))
+
+
+def _box_of(boxes: Sequence[Node]) -> dict[str, int]:
+    return {name: number for number, box in enumerate(boxes) for name in box.members}
+
+
+def _boxes(graph: Graph, limit: int = MAX_DRAWN) -> tuple[Node, ...]:
     before, after = graph.predecessors, graph.successors
     alike: dict[Hashable, list[str]] = {}
     for task in graph.tasks:
@@ -136,8 +146,9 @@ def dot(graph: Graph) -> str:
     >>> print(dot(graph).splitlines()[-2].strip())
     n0 -> n1 [tooltip="plot reads df from load"]
     """
-    boxes = nodes(graph)
-    index = {name: number for number, box in enumerate(boxes) for name in box.members}
+    boxes = _boxes(graph)
+    index = _box_of(boxes)
+    made = drums(graph, index)
     lines = [
         "digraph flow {",
         "  graph [nodesep=0.25 ranksep=0.42 margin=0]",
@@ -147,17 +158,35 @@ def dot(graph: Graph) -> str:
     for number, box in enumerate(boxes):
         label = clip(plain(box.name), 30)
         tooltip = plain(box.name)
-        width = _width(label, group=len(box.members) > 1)
+        width = _width(label, len(box.members) > 1)
         lines.append(f"  n{number} [label={_quote(label)} width={width} tooltip={_quote(clip(tooltip, 200))}]")
     between: dict[tuple[int, int], list[Edge]] = {}
     for edge in graph.edges:
-        ends = index[edge.before], index[edge.after]
-        if ends[0] != ends[1]:
-            between.setdefault(ends, []).append(edge)
-    for (before, after), edges in between.items():
+        before, after = index[edge.before], index[edge.after]
+        if before != after:
+            for start in [len(boxes) + drum for drum in made.route(edge)] or [before]:
+                between.setdefault((start, after), []).append(edge)
+    for (start, after), edges in between.items():
         look = "" if any(edge.rule == _DATA for edge in edges) else " style=dashed"
-        lines.append(f"  n{before} -> n{after} [tooltip={_quote(_reasons(edges))}{look}]")
-    return "\n".join([*lines, "}"])
+        lines.append(f"  n{start} -> n{after} [tooltip={_quote(_reasons(edges))}{look}]")
+    return "\n".join([*lines, *_drum_lines(made, boxes, index), "}"])
+
+
+def _drum_lines(made: Drums, boxes: Sequence[Node], index: Mapping[str, int]) -> Iterator[str]:
+    for number, drum in enumerate(made.all, len(boxes)):
+        label, where = (clip(plain(words), 30) for words in drum.words)
+        look = f"shape=cylinder comment={_quote(where)} width={max(_width(label, False), _width(where, False, 6.0))}"
+        yield f"  n{number} [label={_quote(label)} {look} tooltip={_quote(clip(', '.join(drum.assets), 200))}]"
+        if drum.maker is not None:
+            said = f"{plain(boxes[drum.maker].name)} makes {', '.join(drum.assets)}"
+            yield f"  n{drum.maker} -> n{number} [tooltip={_quote(clip(said, 200))}]"
+    declared: dict[tuple[int, int], str] = {}
+    for place, task, asset in made.declared:
+        said = f"{plain(task)} is said to come from {asset}"
+        ends = len(boxes) + place, index[task]
+        declared[ends] = f"{declared[ends]}; {said}" if ends in declared else said
+    for (start, after), said in declared.items():
+        yield f"  n{start} -> n{after} [tooltip={_quote(clip(said, 400))} style=dashed]"
 
 
 def _reasons(edges: Sequence[Edge], most: int = 8) -> str:
@@ -167,9 +196,9 @@ def _reasons(edges: Sequence[Edge], most: int = 8) -> str:
     return "; ".join(said[:most] + more)
 
 
-def _width(label: str, *, group: bool) -> float:
+def _width(label: str, group: bool, letter: float = 7.2) -> float:
     """Return a box's width in inches: the shape, the label at about 7 points a letter, and room at the side."""
-    return round(min(240, max(190 if group else 146, 48 + 7.2 * len(label))) / 72, 3)
+    return round(min(240, max(190 if group else 146, 48 + letter * len(label))) / 72, 3)
 
 
 def _quote(text: str) -> str:

@@ -23,6 +23,8 @@ from orch_notebook.model.views.words import clip
 __all__ = ["draw", "paint"]
 
 _MARGIN = 10.0
+#: By how much the lid of a drum is bent.
+_BULGE = 5.0
 #: Rows whose boxes are this near (in points) are neighbours; only longer lines need Graphviz' way around boxes.
 _NEXT_ROW = 45.0
 _Place = Callable[[float, float], tuple[float, float]]
@@ -61,7 +63,8 @@ def draw(placement: Mapping[str, Any]) -> str:
         )
     for number, box in enumerate(boxes):
         x, y = at(*_numbers(box["pos"]))
-        parts.append(_box(number, x, y, 72 * float(box["width"]), 72 * float(box["height"]), box))
+        shape = _drum if box.get("shape") == "cylinder" else _box
+        parts.append(shape(number, x, y, 72 * float(box["width"]), 72 * float(box["height"]), box))
     return "".join([*parts, "</svg>"])
 
 
@@ -75,6 +78,20 @@ def _box(number: int, x: float, y: float, width: float, height: float, box: Mapp
         f'<path class="glyph" transform="translate({left + 11:.1f} {y - 6:.1f})" d=""/>'
         f'<text class="name" x="{left + 32:.1f}" y="{y - 2:.1f}">{escape(_unquote(box["label"]))}</text>'
         f'<text class="sub" x="{left + 32:.1f}" y="{y + 12:.1f}"></text></g>'
+    )
+
+
+def _drum(number: int, x: float, y: float, width: float, height: float, box: Mapping[str, Any]) -> str:
+    """Draw what a task makes outside of the flow: a drum, which has no state."""
+    left, right, top, foot = x - width / 2, x + width / 2, y - height / 2 + _BULGE, y + height / 2 - _BULGE
+    bow = f"A{width / 2:.1f} {_BULGE:g} 0 0"
+    body = f"M{left:.1f} {top:.1f}{bow} 1 {right:.1f} {top:.1f}V{foot:.1f}{bow} 1 {left:.1f} {foot:.1f}Z"
+    lid = f"M{left:.1f} {top:.1f}{bow} 0 {right:.1f} {top:.1f}"
+    name, where = escape(_unquote(box["label"])), escape(_unquote(box.get("comment", "")))
+    return (
+        f'<g class="asset" data-node="{number}"><title>{escape(_unquote(box["tooltip"]))}</title>'
+        f'<path d="{body}{lid}"/><text class="name" x="{left + 14:.1f}" y="{y + 2:.1f}">{name}</text>'
+        f'<text class="sub" x="{left + 14:.1f}" y="{y + 14:.1f}">{where}</text></g>'
     )
 
 
@@ -176,7 +193,7 @@ def _colours(paper: str, frame: str, text: str, dim: str, line: str, *, dark: bo
     rules = [
         f".orch-diagram .paper{{fill:{paper}}}.orch-diagram .node rect{{fill:{paper};stroke:{frame}}}",
         f".orch-diagram text{{fill:{text}}}.orch-diagram .sub{{fill:{dim}}}.orch-diagram .line{{stroke:{line}}}",
-        f".orch-diagram .glyph{{stroke:{dim}}}",
+        f".orch-diagram .glyph{{stroke:{dim}}}.orch-diagram .asset path{{fill:{paper};stroke:{line}}}",
     ]
     for name, tone in TONES.items():
         colour, tint = (tone.dark, tone.dark_paper) if dark else (tone.light, tone.light_paper)

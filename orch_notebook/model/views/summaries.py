@@ -13,7 +13,7 @@ from html import escape
 
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.states import StateType
-from orch_notebook.model.views.badges import badge_text, chip, dim, names_in_words, pill, remark
+from orch_notebook.model.views.badges import as_of, badge_text, chip, dim, names_in_words, pill, remark
 from orch_notebook.model.views.graphs import picture
 from orch_notebook.model.views.looks import LOOKS, TONES
 from orch_notebook.model.views.words import (
@@ -117,7 +117,7 @@ def failures(run: FlowRun) -> list[TaskRun]:
     return [task_run for task_run in run.tasks if task_run.state.type in (StateType.FAILED, StateType.CRASHED)]
 
 
-def summary_html(run: FlowRun, diagram_svg: str, now: datetime) -> str:
+def summary_html(run: FlowRun, diagram_svg: str, now: datetime, kernel: str | None = None) -> str:
     """Return the run as self-contained HTML.
 
     Parameters
@@ -128,8 +128,13 @@ def summary_html(run: FlowRun, diagram_svg: str, now: datetime) -> str:
         The painted diagram, or empty where there is none.
     now : datetime
         The present moment; what runs shows how long it has.
+    kernel : str, optional
+        Who keeps it up to date: a run that goes on then says as of when this is, and who knows how it stands by now.
     """
     parts = [_head(run, now), _bar(run.tasks)]
+    if kernel is not None and not run.state.is_final:
+        told = as_of(now, kernel, f"orch show {run.run_id} tells how it stands now")
+        parts.append(f'<div style="margin:8px 0 0">{told}</div>')
     failed = failures(run)
     parts += [_failure(task_run) for task_run in failed[:MOST_FAILURES]]
     if len(failed) > MOST_FAILURES:

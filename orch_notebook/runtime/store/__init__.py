@@ -7,10 +7,12 @@ be decided between several processes (who gets a run, who may write its history)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from orch_notebook.model.assets import KnownAsset, Materialization
 from orch_notebook.model.backfills import BackfillProgress
 from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.events import Event
@@ -55,6 +57,13 @@ class WorkerRow:
 
 class Store(Protocol):
     """What every store can do; each method is one short transaction."""
+
+    #: Whether others may reach it, and take runs over, while this process cannot.
+    is_shared: bool
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """Let what this thread asks wait no longer than so, where others might take over what is waited for."""
+        ...
 
     # runs
     def create_run(
@@ -125,6 +134,10 @@ class Store(Protocol):
         HistoryConflict
             A number is taken.
         """
+        ...
+
+    def has_stored(self, lease: Lease, seq: int) -> bool:
+        """Return whether a run's history reaches up to a number and nobody has taken the run over since the lease."""
         ...
 
     def last_seq(self, run_id: str) -> int:
@@ -328,6 +341,15 @@ class Store(Protocol):
 
     def recorded(self, run_id: str | None = None, *, backfill: str | None = None) -> Mapping[str, Mapping[str, Any]]:
         """Return the values that a run, or each of a backfill's, recorded: by run, then by name."""
+        ...
+
+    # assets
+    def assets(self) -> list[KnownAsset]:
+        """Return every asset that a run has made, tried to make, or made others from, by key."""
+        ...
+
+    def materializations(self, asset: str | None = None, limit: int = 100) -> list[Materialization]:
+        """Return the times that an asset, or any, was made or not, the newest first."""
         ...
 
     # workers

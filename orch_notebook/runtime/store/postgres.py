@@ -11,12 +11,14 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import wraps
 from typing import Any
 
-from orch_notebook.errors import StoreError, StoreUnavailable, UsageError
+from orch_notebook.errors import StoreAway, StoreError, StoreUnavailable, UsageError
+from orch_notebook.runtime.store import Store
 from orch_notebook.runtime.store.sql import SqlStore, migrations, queries
 
 __all__ = ["PostgresStore"]
@@ -47,6 +49,24 @@ def _adapt(text: str) -> str:
     return text.replace("%", "%%").replace("?", "%s")
 
 
+def _ask_again(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a verb that asks once more where the server went away before it had done anything.
+
+    A server that is started again breaks every connection; the second asking waits for a new one.
+    """
+
+    @wraps(verb)
+    def ask(self: PostgresStore, *arguments: Any, **named: Any) -> Any:
+        try:
+            return verb(self, *arguments, **named)
+        except StoreAway as away:
+            if not away.details.get("is_undone"):
+                raise
+        return verb(self, *arguments, **named)
+
+    return ask
+
+
 class PostgresStore(SqlStore):
     """Facts in one schema of a PostgreSQL database, shared by the processes of many machines.
 
@@ -65,12 +85,18 @@ class PostgresStore(SqlStore):
         psycopg is not installed.
     """
 
+    #: Other machines may reach it while this one cannot.
+    is_shared = True
+
     def __init__(self, url: str, *, patience: float = 10.0) -> None:
         self._psycopg = _psycopg()
         self._conflict = self._psycopg.errors.UniqueViolation
+        # Also what a connection says that was closed under whoever used it.
+        self._passing = (self._psycopg.OperationalError, self._psycopg.InterfaceError)
         self._queries = queries("psycopg", _adapt)
         self._url = url
         self._patience = patience
+        self._hurry = threading.local()
         self._idle: deque[Any] = deque()
         self._opened: set[Any] = set()
         self._lock = threading.Lock()
@@ -86,8 +112,18 @@ class PostgresStore(SqlStore):
 
     # connections
 
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Let this thread wait no longer than so for a server that is away, whatever the patience of others."""
+        self._hurry.seconds = seconds
+        try:
+            yield
+        finally:
+            del self._hurry.seconds
+
     def _connect(self) -> Any:
-        give_up_at = time.monotonic() + self._patience
+        patience = min(self._patience, getattr(self._hurry, "seconds", self._patience))
+        give_up_at = time.monotonic() + patience
         while True:
             try:
                 connection = self._psycopg.connect(
@@ -95,7 +131,11 @@ class PostgresStore(SqlStore):
                     autocommit=True,
                     row_factory=self._psycopg.rows.dict_row,
                     cursor_factory=self._psycopg.ClientCursor,
-                    connect_timeout=max(2, int(self._patience)),
+                    connect_timeout=max(2, int(patience)),
+                    # A server that a broken network keeps from answering counts as away, and is not waited for.
+                    tcp_user_timeout=int(1000 * self._patience),
+                    keepalives_idle=max(1, int(self._patience / 2)),
+                    keepalives_interval=1,
                     application_name="orch_notebook",
                 )
             except self._psycopg.OperationalError:
@@ -151,30 +191,31 @@ class PostgresStore(SqlStore):
 
     @contextmanager
     def _read(self) -> Iterator[Any]:
-        with self._plainly(), self._connection() as connection:
-            yield connection
+        try:
+            with self._connection() as connection:
+                yield connection
+        except self._psycopg.Error as error:
+            raise self._plain(error, is_undone=True) from None
 
     @contextmanager
     def _write(self, *, durable: bool = False) -> Iterator[Any]:
-        with self._plainly(), self._connection() as connection, connection.transaction():
-            if not durable:
-                connection.execute("SET LOCAL synchronous_commit TO OFF")
-            yield connection
+        is_ready = False
+        try:
+            with self._connection() as connection, connection.transaction():
+                if not durable:
+                    connection.execute("SET LOCAL synchronous_commit TO OFF")
+                yield connection
+                is_ready = True  # what follows is the commit
+        except self._conflict:
+            raise
+        except self._psycopg.Error as error:
+            raise self._plain(error, is_undone=not is_ready) from None
 
     def _alone(self, connection: Any) -> None:
         connection.execute(f"SELECT pg_advisory_xact_lock({CLAIMS})")
 
-    @contextmanager
-    def _plainly(self) -> Iterator[None]:
+    def _plain(self, error: Any, *, is_undone: bool) -> StoreError:
         """Turn what the server says into what a person can act on."""
-        try:
-            yield
-        except self._conflict:
-            raise
-        except self._psycopg.Error as error:
-            raise self._plain(error) from None
-
-    def _plain(self, error: Any) -> StoreError:
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         said = said.replace(self._url, self.place)
         errors = self._psycopg.errors
@@ -182,10 +223,12 @@ class PostgresStore(SqlStore):
             why = f"does not let this user work: {said}"
         elif isinstance(error, errors.DiskFull):
             why = "cannot grow: the server's disk is full. What was stored is safe; free some space and try again"
-        elif isinstance(error, self._psycopg.OperationalError):
+        elif isinstance(error, self._passing):
             why = f"does not answer: {said}. Check the server and ORCH_DATABASE_URL"
         else:
             why = f"refused: {said}"
+        if isinstance(error, self._passing):
+            return StoreAway(f"The store {self.place} {why}.", is_undone=is_undone)
         return StoreUnavailable(f"The store {self.place} {why}.")
 
     def _migrate(self) -> None:
@@ -236,3 +279,8 @@ class PostgresStore(SqlStore):
         for connection in opened:
             with suppress(Exception):
                 connection.close()
+
+
+for _name, _verb in vars(Store).items():
+    if not _name.startswith("_") and callable(_verb):
+        setattr(PostgresStore, _name, _ask_again(getattr(PostgresStore, _name)))

@@ -138,6 +138,48 @@ ON CONFLICT (run_id, task) DO UPDATE SET
     state_message = excluded.state_message, started_at = coalesce(excluded.started_at, task_runs.started_at),
     ended_at = excluded.ended_at, details = excluded.details;
 
+-- name: insert_materializations*!
+-- Safe: as insert_events, whose number each bears.
+INSERT INTO materializations (run_id, seq, asset, task, attempt, at, is_made, made_by, properties, metadata)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_lineage*!
+-- Safe: as insert_events.
+INSERT INTO lineage (run_id, seq, asset, upstream, is_declared, properties) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: select_materializations
+-- Safe: reads.  Of one asset or of all; the newest first.
+SELECT * FROM materializations WHERE :asset IS NULL OR asset = :asset
+ORDER BY at DESC, run_id DESC, seq DESC, asset LIMIT :limit;
+
+-- name: select_newest_materializations
+-- Safe: reads.  Of every asset the newest.
+SELECT * FROM materializations AS this WHERE NOT EXISTS (
+    SELECT 1 FROM materializations AS other WHERE other.asset = this.asset
+      AND (other.at > this.at OR (other.at = this.at AND (other.run_id > this.run_id
+           OR (other.run_id = this.run_id AND other.seq > this.seq)))))
+ORDER BY asset;
+
+-- name: select_lineage
+-- Safe: reads.  What one materialization was made from.
+SELECT upstream, is_declared, properties FROM lineage WHERE run_id = :run_id AND seq = :seq AND asset = :asset
+ORDER BY upstream;
+
+-- name: select_uses
+-- Safe: reads.  What was made from which asset.
+SELECT DISTINCT upstream, asset FROM lineage ORDER BY upstream, asset;
+
+-- name: select_asset_properties
+-- Safe: reads.  What was ever said of an asset, the latest last.
+SELECT asset, properties, max(at) AS at FROM (
+    SELECT asset, properties, at FROM materializations WHERE properties <> '{}'
+    UNION ALL
+    SELECT lineage.upstream, lineage.properties, materializations.at FROM lineage JOIN materializations
+        ON materializations.run_id = lineage.run_id AND materializations.seq = lineage.seq
+       AND materializations.asset = lineage.asset
+    WHERE lineage.properties <> '{}'
+) AS said GROUP BY asset, properties ORDER BY at;
+
 -- name: select_events
 -- Safe: reads.
 SELECT * FROM events WHERE run_id = :run_id AND seq > :after ORDER BY seq;
@@ -497,6 +539,14 @@ DELETE FROM requests WHERE run_id = :run_id;
 -- name: delete_recorded_of!
 -- Safe: as select_parts.
 DELETE FROM recorded WHERE run_id = :run_id;
+
+-- name: delete_materializations_of!
+-- Safe: as select_parts.
+DELETE FROM materializations WHERE run_id = :run_id;
+
+-- name: delete_lineage_of!
+-- Safe: as select_parts.
+DELETE FROM lineage WHERE run_id = :run_id;
 
 -- name: delete_artifacts_of!
 -- Safe: as select_parts.

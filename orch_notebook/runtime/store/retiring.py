@@ -12,6 +12,12 @@ from orch_notebook.runtime.store import rows
 
 __all__ = ["Retiring"]
 
+#: Tables in which something is written about runs.
+KEPT_OF_RUNS = (
+    *("events", "task_runs", "logs", "requests", "recorded", "artifacts", "messages"),
+    *("materializations", "lineage"),
+)
+
 
 class Retiring(ABC):
     """Forgetting runs in a database."""
@@ -52,8 +58,8 @@ class Retiring(ABC):
                 return False
             parts = [row["run_id"] for row in self._queries.select_parts(connection, run_id=run_id)]
             for each in (run_id, *parts):
-                for statement in ("events", "task_runs", "logs", "requests", "recorded", "artifacts", "messages"):
-                    getattr(self._queries, f"delete_{statement}_of")(connection, run_id=each)
+                for table in KEPT_OF_RUNS:
+                    getattr(self._queries, f"delete_{table}_of")(connection, run_id=each)
             self._queries.delete_parts(connection, run_id=run_id)
             return True
 

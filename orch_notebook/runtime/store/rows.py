@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from orch_notebook.model.assets import Materialization, read_made
 from orch_notebook.model.chains import After
 from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.events import (
@@ -212,13 +213,15 @@ def task_run_from_row(task: Task, row: Row) -> TaskRun:
 class Batch:
     """The rows that a group of events of one run becomes."""
 
-    __slots__ = ("created", "events", "logs", "run_states", "tasks")
+    __slots__ = ("created", "events", "logs", "made", "run_states", "tasks")
 
     def __init__(self, run_id: str, events: Sequence[tuple[int, Event]]) -> None:
         self.events: list[tuple[Any, ...]] = []
         self.logs: list[tuple[Any, ...]] = []
         self.run_states: list[RunStateChanged] = []
         self.created: RunCreated | None = None
+        #: Assets that were made, with the number of the event that says so.
+        self.made: list[tuple[int, Materialization]] = []
         # Per task only the latest state goes into task_runs: a fast task costs one upsert, not one per state.
         self.tasks: dict[str, list[Any]] = {}
         for seq, event in events:
@@ -264,6 +267,9 @@ class Batch:
             row[7] = at
         row[8] = at if kind in FINAL else None
         row[9] = details
+        if event.details and "assets" in event.details:
+            said = read_made(run_id, task, event.attempt, event.at, kind, event.details)
+            self.made += [(seq, made) for made in said]
 
 
 def event_from_row(row: Row) -> Event:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -18,8 +19,9 @@ from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
 from orch_notebook.model.events import Event
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.runtime.clock import new_run_id
-from orch_notebook.runtime.crashpoints import reach
+from orch_notebook.runtime.crashpoints import part_of, reach
 from orch_notebook.runtime.store import Lease, LogLine, WorkerRow, rows
+from orch_notebook.runtime.store.assets import AssetRecords
 from orch_notebook.runtime.store.following import Following
 from orch_notebook.runtime.store.retiring import Retiring
 from orch_notebook.runtime.store.shelves import Shelves
@@ -46,13 +48,19 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-class SqlStore(Shelves, Following, Retiring):
+class SqlStore(Shelves, AssetRecords, Following, Retiring):
     """Facts in a database; see :class:`Store` for what each verb promises."""
 
     #: The schema that was found when the store was opened, 0 if it was made then.
     migrated_from: int = 0
     #: What the driver raises where a key is taken.
     _conflict: type[Exception]
+
+    is_shared: bool
+
+    @abstractmethod
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """Let what this thread asks wait no longer than so, where others might take over what is waited for."""
 
     @abstractmethod
     def now(self) -> datetime:
@@ -178,9 +186,11 @@ class SqlStore(Shelves, Following, Retiring):
                     queries.insert_logs(connection, batch.logs)
             except self._conflict:
                 raise HistoryConflict(f"Another process wrote the history of run {run_id}.", run_id=run_id) from None
-            reach("record.inside")
+            reach(f"record.inside.{part_of(events)}")
             if batch.tasks:
                 queries.upsert_task_runs(connection, batch.tasks.values())
+            if batch.made:
+                self._record_made(connection, batch.made)
             if batch.created is not None:
                 parameters = rows.dumps(dict(batch.created.parameters))
                 queries.update_run_parameters(connection, run_id=run_id, parameters=parameters)
@@ -195,6 +205,13 @@ class SqlStore(Shelves, Following, Retiring):
                 )
             if release:
                 queries.release_run(connection, run_id=run_id, token=lease.token)
+
+    def has_stored(self, lease: Lease, seq: int) -> bool:
+        """Return whether a history reaches up to a number under a lease; for who was not told whether it was stored."""
+        with self._read() as connection:
+            row = self._queries.select_run(connection, run_id=lease.run_id)
+            last = self._queries.select_last_seq(connection, run_id=lease.run_id)
+            return row is not None and row["lease_token"] == lease.token and int(last or 0) >= seq
 
     def last_seq(self, run_id: str) -> int:
         """Return the number of the last recorded event or line, 0 if there is none."""

@@ -13,16 +13,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.errors import StoreError, StoreUnavailable
+from orch_notebook.errors import StoreAway, StoreError, StoreUnavailable
 from orch_notebook.runtime.filesystems import network_kind
 from orch_notebook.runtime.store.sql import SqlStore, migrations, queries
 
 __all__ = ["SqliteStore"]
+
+#: What may be over in a while.
+PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")
 
 
 def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
@@ -46,6 +49,8 @@ class SqliteStore(SqlStore):
     """
 
     _conflict = sqlite3.IntegrityError
+    #: While one process cannot write here, no other can: whoever holds a lease still holds it afterwards.
+    is_shared = False
 
     def __init__(self, path: Path, *, patience: float = 10.0) -> None:
         self.path = Path(path)
@@ -162,7 +167,8 @@ class SqliteStore(SqlStore):
             why = "is not a store, or is damaged. Move it away to begin a new one, or set ORCH_HOME elsewhere"
         else:
             why = f"refused: {error}"
-        return StoreUnavailable(f"The store {self.path} {why}.")
+        kind = StoreAway if code.startswith(PASSING) else StoreUnavailable
+        return kind(f"The store {self.path} {why}.")
 
     def _migrate(self) -> None:
         steps = migrations()
@@ -205,6 +211,10 @@ class SqliteStore(SqlStore):
                 if not is_busy or time.monotonic() > give_up_at:
                     raise
                 time.sleep(0.01)
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """Let what this thread asks wait as long as ever: nobody else gets what it waits for."""
+        return nullcontext()
 
     def now(self) -> datetime:
         """Return the time; whoever shares the file lives on this machine."""

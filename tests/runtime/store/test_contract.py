@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from orch_notebook.errors import HistoryConflict, LeaseLost
+from orch_notebook.model.assets import KnownAsset, Reference
 from orch_notebook.model.deployments import Deployment, Plan, ScheduleRow
-from orch_notebook.model.events import LogWritten, RunCreated, RunStateChanged, TaskAdded
+from orch_notebook.model.events import LogWritten, RunCreated, RunStateChanged, TaskAdded, TaskStateChanged
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import RetryPolicy, Task
@@ -320,3 +321,36 @@ def test_a_store_describes_itself(store) -> None:
     """For `orch doctor`: kind, place, schema and that it is sound."""
     said = store.describe()
     assert said["check"] == "ok" and said["schema"] >= 1 and said["bytes"] > 0 and said["place"]
+
+
+# Assets
+
+
+def making(asset, *upstream, **more):
+    """Return the details of the end of an attempt that made an asset from others."""
+    made = {"asset": asset, "metadata": {"rows": 3}, **more}
+    return {"assets": {"made": [made], "upstream": [Reference(each, True).to_json() for each in upstream], "by": "dbt"}}
+
+
+def test_what_was_made_is_kept_with_the_end_of_its_attempt(store) -> None:
+    """The newest attempt of each asset, all of one, what it came from; nothing of a run that is forgotten."""
+    runs = [open_run(store, make_graph("load")) for _ in range(2)]
+    for seconds, (_, lease) in enumerate(runs):
+        at = START + timedelta(seconds=seconds)
+        details = making("s3://b", "s3://a", **({"properties": {"name": "B"}} if not seconds else {}))
+        kind, name = (StateType.FAILED, "Failed") if seconds else (StateType.COMPLETED, "Completed")
+        store.append(lease, [(1, TaskStateChanged(at, "load", 1, State(kind, name), details))], LATER)
+    first, second = (store.materializations("s3://b")[place] for place in (1, 0))
+    assert [each.run_id for each in (first, second)] == [run.run_id for run, _ in runs]
+    assert (first.is_made, second.is_made) == (True, False)
+    assert (first.metadata, first.made_by, first.upstream) == ({"rows": 3}, "dbt", (Reference("s3://a", True),))
+    assert store.assets() == [
+        KnownAsset("s3://a", None, {}, ("s3://b",)),
+        KnownAsset("s3://b", second, {"name": "B"}, ()),
+    ]
+    assert store.materializations(limit=1) == [second] and store.materializations("s3://a") == []
+    for run, lease in runs:
+        ended = State(StateType.COMPLETED)
+        store.append(lease, [(2, RunStateChanged(LATER, ended))], LATER, release=True)
+        assert store.forget_run(run.run_id)
+    assert store.assets() == [] and store.materializations() == []
