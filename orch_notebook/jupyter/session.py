@@ -41,6 +41,7 @@ from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.checks import cells_as_tasks
 from orch_notebook.promotion.opening import Opening
 from orch_notebook.runtime.attempts import Attempts
+from orch_notebook.runtime.capture import Capture
 from orch_notebook.runtime.continuing import Continuation
 from orch_notebook.runtime.handles import RunHandle
 
@@ -425,23 +426,42 @@ class NotebookSession:
         UsageError
             There is nothing to check, or a run is under way.
         """
-        found, notes = (self.flow(flow), ()) if cells_of is None else cells_as_tasks(cells_of)
         with self.steering.checking():
-            if cells_of is None:
-                self._flows.arrange(found)
+            found, notes, base, hooks = self.apart(flow, cells_of, _ignore, _ignore)
+            states = states_of(self.shell)
             report = self.orchestrator.check(
-                found,
-                self.shell.user_ns,
-                base=self._leavings.environment(found),
-                # What the tasks put out is compared, and shown nowhere.
-                hooks=KernelHooks(
-                    self.shell, self._sources, self._counts, _ignore, _ignore, _ignore, Postmortem(self.shell)
-                ),
-                states=states_of(self.shell),
-                seed=seed,
-                orders=orders,
+                found, self.shell.user_ns, base=base, hooks=hooks, states=states, seed=seed, orders=orders
             )
         return replace(report, notes=(*notes, *report.notes))
+
+    def apart(
+        self,
+        flow: str | None,
+        cells_of: Path | None,
+        begun: Callable[[str, Capture], object],
+        put_out: Callable[[str, Capture], object],
+    ) -> tuple[CellFlow, tuple[str, ...], dict[str, Any], KernelHooks]:
+        """Return what it takes to run a flow that shows nothing in the notebook.
+
+        Parameters
+        ----------
+        flow : str, optional
+            Its name, where the notebook has several.
+        cells_of : Path, optional
+            A notebook each of whose code cells counts as a task, in place of a flow of this one.
+        begun, put_out : callable
+            Told of each attempt of a task that it begins, and what it has put out.
+
+        Returns
+        -------
+        tuple
+            The flow, notes on cells that cannot be tasks, the environment and the hooks.
+        """
+        found, notes = (self.flow(flow), ()) if cells_of is None else cells_as_tasks(cells_of)
+        if cells_of is None:
+            self._flows.arrange(found)
+        hooks = KernelHooks(self.shell, self._sources, self._counts, begun, put_out, _ignore, Postmortem(self.shell))
+        return found, notes, self._leavings.environment(found), hooks
 
     def _after(self, handle: RunHandle) -> None:
         handle.wait()

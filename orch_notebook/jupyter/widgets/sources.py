@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from orch_notebook.errors import UsageError
@@ -17,7 +18,7 @@ from orch_notebook.model.graph import Graph
 from orch_notebook.model.parameters import Parameter
 from orch_notebook.model.runs import FlowRun
 
-__all__ = ["Given", "Kept", "Page", "PanelSource"]
+__all__ = ["Given", "Kept", "Page", "PanelSource", "Question"]
 
 #: Answers what a page of the panel asks, on the panel's own thread: a question in, an answer out, both plain JSON.
 Page = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -43,6 +44,16 @@ class Kept:
     is_artifact: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a run waits to be told: which one, of which flow, what its answer consists of, and until when it waits."""
+
+    run_id: str
+    flow: str
+    fields: Sequence[Given]
+    expires_at: datetime
+
+
 class PanelSource(ABC):
     """One flow, as a panel sees it.  Every method may be called from any thread.
 
@@ -54,10 +65,16 @@ class PanelSource(ABC):
         Name of the flow.
     kernel_id : str
         The kernel's id where its front end can be asked to interrupt it, else empty.
+    is_open : bool
+        Its tasks appear while it runs, so that it can be run though none are known.
+    hint : str
+        What a person reads where there are no tasks; code between backticks.
     """
 
     flow_name: str = ""
     kernel_id: str = ""
+    is_open: bool = False
+    hint: str = "No tasks yet: begin a cell with `%%task NAME`."
 
     # what is shown
 
@@ -97,6 +114,10 @@ class PanelSource(ABC):
         """Return what the flow can be given, with the values it has now."""
         return ()
 
+    def question(self, run: FlowRun | None) -> Question | None:
+        """Return what a run, or one that it began, waits to be told; ``None`` where nothing waits."""
+        return None
+
     def pages(self) -> Mapping[str, Page]:
         """Return who answers the questions of further pages, by the page's name."""
         return {}
@@ -115,7 +136,7 @@ class PanelSource(ABC):
         return False
 
     def limits(self) -> Mapping[str, str]:
-        """Return, by verb (``run``, ``pause`` …), why this source can never do it."""
+        """Return, by verb (``run``, ``part``, ``pause`` …), why this source can never do it."""
         return {}
 
     def start(
@@ -127,16 +148,16 @@ class PanelSource(ABC):
         """
         raise UsageError(ONLY_SHOWS)
 
-    def cancel(self) -> None:
-        """Ask for the run to be cancelled and return at once."""
+    def cancel(self, run_id: str = "") -> None:
+        """Ask for a run to be cancelled, by default the latest, and return at once."""
         raise UsageError(ONLY_SHOWS)
 
     def pause(self) -> None:
         """Let what runs come to its end and start nothing more until :meth:`resume`."""
         raise UsageError(ONLY_SHOWS)
 
-    def resume(self, answer: Mapping[str, str] | None = None) -> None:
-        """Let a paused run go on, with the answer it waits for if it does."""
+    def resume(self, answer: Mapping[str, str] | None = None, run_id: str = "") -> None:
+        """Let a paused run go on, by default the latest, with the answer it waits for if it does."""
         raise UsageError(ONLY_SHOWS)
 
     def retry(self) -> None:
