@@ -96,7 +96,7 @@ class FlowSource(PanelSource):
         run = self.current()
         told = run and (run.run_id, run.state.is_final)
         if told != self._usual[0]:
-            history = self._session.orchestrator.task_history(self.flow_name)
+            history = self._session.orchestrator.task_history(self.flow_name, path=self._session.file.place)
             self._usual = told, usual_seconds(history)
         return self._usual[1]
 
@@ -104,7 +104,7 @@ class FlowSource(PanelSource):
         """Return who answers for the pages on history and on promoting."""
         session = self._session
         return {
-            "history": HistoryPage(session.orchestrator, self.flow_name),
+            "history": HistoryPage(session.orchestrator, self.flow_name, session.file),
             "promote": PromotePage(session.orchestrator, session.file.saved_path, self.parameters),
         }
 

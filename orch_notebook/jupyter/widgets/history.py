@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from orch_notebook.errors import UsageError
+from orch_notebook.jupyter.document import NotebookFile
 from orch_notebook.jupyter.widgets.pages import History, PastRun
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.views import LOOKS, clip, plain
@@ -32,11 +33,14 @@ class HistoryPage:
         Knows the runs.
     flow : str
         The flow's name.
+    file : NotebookFile
+        Where it stands: a notebook of the same name in another folder has another history.
     """
 
-    def __init__(self, orchestrator: Orchestrator, flow: str) -> None:
+    def __init__(self, orchestrator: Orchestrator, flow: str, file: NotebookFile) -> None:
         self._orchestrator = orchestrator
         self._flow = flow
+        self._file = file
 
     def __call__(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the grid, or two runs compared.
@@ -56,12 +60,13 @@ class HistoryPage:
     def grid(self) -> History:
         """Return the newest runs and where each task ended in them."""
         orchestrator = self._orchestrator
-        runs = orchestrator.flow_runs(self._flow, RUNS)
+        path = self._file.place
+        runs = orchestrator.flow_runs(self._flow, RUNS, path)
         # A worker's run of a notebook and the run inside of it are one thing to a person.
         shown = {run.run_id for run in runs}
         home = {run.run_id: run.parent_run_id for run in runs if run.parent_run_id in shown}
         by_run: dict[str, list[TaskRun]] = {}
-        for task_run in orchestrator.task_history(self._flow, RUNS):
+        for task_run in orchestrator.task_history(self._flow, RUNS, path):
             by_run.setdefault(home.get(task_run.run_id) or task_run.run_id, []).append(task_run)
         runs = [run for run in runs if run.run_id not in home]
         names = list(dict.fromkeys(each.name for run in runs for each in by_run.get(run.run_id, ())))
