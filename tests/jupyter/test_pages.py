@@ -26,8 +26,9 @@ from orch_notebook.runtime.store.shelves import Artifact
 from orch_notebook.testing import ManualClock
 from tests.books import write_book
 
-#: What a front end tells of a notebook that was never saved.
-NOWHERE = NotebookFile({})
+
+def nowhere() -> None:
+    """Tell what is known of the file of a notebook that was never saved."""
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def run_once(orchestrator: Orchestrator, second: str, *, path: str | None = None
 
 def test_the_history_is_runs_against_tasks(orchestrator: Orchestrator) -> None:
     """Newest first, a row for each task that any of them had, with tone, word and seconds; of this flow alone."""
-    page = HistoryPage(orchestrator, "nightly", NOWHERE)
+    page = HistoryPage(orchestrator, "nightly", nowhere)
     assert page({"grid": True})["grid"] == {"runs": [], "rows": [], "left": 0}
     first = run_once(orchestrator, "y = x / 0", n=200)
     second = run_once(orchestrator, "y = x", n=300)
@@ -58,7 +59,7 @@ def test_the_history_is_runs_against_tasks(orchestrator: Orchestrator) -> None:
     assert grid["rows"] == ["load", "use"]
     assert [run["tasks"]["1"][:2] for run in grid["runs"]] == [["completed", "Completed"], ["failed", "Failed"]]
     assert grid["runs"][0]["parameters"] == [["n", "300"]]
-    assert HistoryPage(orchestrator, "other", NOWHERE)({"grid": True})["grid"]["runs"] == []
+    assert HistoryPage(orchestrator, "other", nowhere)({"grid": True})["grid"]["runs"] == []
 
 
 def test_notebooks_of_one_name_have_histories_of_their_own(
@@ -77,7 +78,7 @@ def test_notebooks_of_one_name_have_histories_of_their_own(
     due = orchestrator.deployments.trigger("nightly").run_id
     for book, runs in ((here, [due, mine, unknown]), (there, [other, unknown])):
         monkeypatch.setenv("JPY_SESSION_NAME", str(book))
-        grid = HistoryPage(orchestrator, "nightly", NOWHERE)({"grid": True})["grid"]
+        grid = HistoryPage(orchestrator, "nightly", lambda: NotebookFile({}).place)({"grid": True})["grid"]
         assert [run["run_id"] for run in grid["runs"]] == runs
         assert {each.run_id for each in orchestrator.task_history("nightly", path=str(book))} == set(runs) - {due}
     assert len(orchestrator.flow_runs("nightly")) == 4
@@ -86,7 +87,7 @@ def test_notebooks_of_one_name_have_histories_of_their_own(
 def test_two_runs_are_compared(orchestrator: Orchestrator) -> None:
     """What they were given, how they and their tasks ended; what is the same says so."""
     ids = run_once(orchestrator, "y = x / 0", n=200, rate=1), run_once(orchestrator, "y = x", n=300, rate=1)
-    lines = HistoryPage(orchestrator, "nightly", NOWHERE)({"left": ids[0], "right": ids[1]})["lines"]
+    lines = HistoryPage(orchestrator, "nightly", nowhere)({"left": ids[0], "right": ids[1]})["lines"]
     found = {(line["kind"], line["name"]): line for line in lines}
     assert (found["parameter", "n"]["left"], found["parameter", "n"]["right"]) == ("200", "300")
     assert found["parameter", "rate"]["is_same"]
@@ -97,7 +98,7 @@ def test_two_runs_are_compared(orchestrator: Orchestrator) -> None:
 def test_a_question_that_is_no_question_is_refused(orchestrator: Orchestrator) -> None:
     """Each page says that it cannot answer."""
     with pytest.raises(UsageError):
-        HistoryPage(orchestrator, "nightly", NOWHERE)({})
+        HistoryPage(orchestrator, "nightly", nowhere)({})
     with pytest.raises(UsageError):
         PromotePage(orchestrator, Path, tuple)({"do": "nothing"})
 

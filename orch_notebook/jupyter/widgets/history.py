@@ -5,13 +5,12 @@ In: questions of the page.  Out: plain JSON, as ``pages.History`` and ``pages.Co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from orch_notebook.errors import UsageError
-from orch_notebook.jupyter.document import NotebookFile
 from orch_notebook.jupyter.widgets.pages import History, PastRun
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.views import LOOKS, clip, plain
@@ -33,14 +32,14 @@ class HistoryPage:
         Knows the runs.
     flow : str
         The flow's name.
-    file : NotebookFile
-        Where it stands: a notebook of the same name in another folder has another history.
+    path : callable
+        Returns the file in which it stands, if that is known: a flow of its name elsewhere has another history.
     """
 
-    def __init__(self, orchestrator: Orchestrator, flow: str, file: NotebookFile) -> None:
+    def __init__(self, orchestrator: Orchestrator, flow: str, path: Callable[[], str | None]) -> None:
         self._orchestrator = orchestrator
         self._flow = flow
-        self._file = file
+        self._path = path
 
     def __call__(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the grid, or two runs compared.
@@ -60,7 +59,7 @@ class HistoryPage:
     def grid(self) -> History:
         """Return the newest runs and where each task ended in them."""
         orchestrator = self._orchestrator
-        path = self._file.place
+        path = self._path()
         runs = orchestrator.flow_runs(self._flow, RUNS, path)
         # A worker's run of a notebook and the run inside of it are one thing to a person.
         shown = {run.run_id for run in runs}
