@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_
 
 from orch_notebook.errors import ParameterError, UpstreamFailed, UsageError
 from orch_notebook.functions.futures import Future
-from orch_notebook.functions.outcomes import Outcome
+from orch_notebook.functions.outcomes import Away, Outcome
 from orch_notebook.functions.secrets import Secret
 from orch_notebook.model.states import StateType
 from orch_notebook.runtime.redaction import redactor
@@ -143,7 +143,7 @@ def resolve(value: Any, *, raise_on_failure: bool = True) -> Any:
 def _outcome_of(future: Future, raise_on_failure: bool) -> Any:
     now = future.state_now
     if now.type is StateType.COMPLETED:
-        return future.value
+        return future.value.load() if type(future.value) is Away else future.value
     error = future.failure()
     if not raise_on_failure:
         return error
