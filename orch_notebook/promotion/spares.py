@@ -13,9 +13,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -52,10 +52,13 @@ class Environment:
         The name of the kernel; empty for none.
     preload : tuple of str
         Modules that the kernel imports at once.
+    variables : mapping
+        Environment variables it has from its start, for those that come too late with the run.
     """
 
     kernel: str
     preload: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def serves(self, other: Environment) -> bool:
         """Whether what is ready for this has all that another needs: more modules do no harm."""
@@ -108,7 +111,7 @@ class Spare:
     def __init__(self, settings: Settings, environment: Environment, output: int = subprocess.DEVNULL) -> None:
         self.environment = environment
         self.started_at = time.monotonic()
-        variables = {**os.environ, **settings.environment, "PYTHONUNBUFFERED": "1"}
+        variables = {**os.environ, **settings.environment, **environment.variables, "PYTHONUNBUFFERED": "1"}
         variables.pop("JPY_PARENT_PID", None)  # else a kernel would watch the worker's parent instead of its own
         self.process = subprocess.Popen(
             [sys.executable, "-m", "orch_notebook.promotion.start", environment.kernel, *environment.preload],

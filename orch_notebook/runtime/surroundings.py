@@ -9,7 +9,6 @@ from __future__ import annotations
 import locale
 import logging
 import operator
-import os
 import random
 import sys
 import warnings
@@ -21,6 +20,7 @@ from types import MappingProxyType
 from typing import Any
 
 from orch_notebook.runtime.ambient import NOT_STYLE
+from orch_notebook.runtime.folders import Folder
 from orch_notebook.runtime.insides import content
 from orch_notebook.runtime.tokens import Budget
 
@@ -28,13 +28,6 @@ __all__ = ["CHANCE", "Surrounding", "Surroundings", "stir"]
 
 #: Generators of random numbers that a whole process shares.
 CHANCE = ("state:random", "state:numpy.random", "state:torch")
-
-MOST_FILES = 2_000
-#: Files above this are watched, but no copy is kept to put them back.
-MOST_BYTES = 20_000_000
-MOST_BYTES_TOGETHER = 200_000_000
-#: What front ends and tools write by themselves.
-NOT_WATCHED = (".ipynb", ".pyc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +123,11 @@ class Surroundings:
     """
 
     def __init__(self, folder: Path | None = None, more: Mapping[str, Surrounding] = MappingProxyType({})) -> None:
-        self.folder = (folder or Path.cwd()).resolve()
         self._known = {**STATES, **more}
         self._states = dict(self._read())
-        self.files = dict(self._walk())
+        self._folder = Folder((folder or Path.cwd()).resolve())
         #: Whether there are more files than are watched.
-        self.is_crowded = len(self.files) >= MOST_FILES
-        self._copies = self._copy()
-        self._made: set[str] = set()
-        self._touched: set[str] = set()
+        self.is_crowded = self._folder.is_crowded
 
     def _read(self) -> Iterator[tuple[str, Any]]:
         for name, state in self._known.items():
@@ -155,53 +144,13 @@ class Surroundings:
             # A library that a task was the first to load: there was nothing before that to go back to.
             self._states.setdefault(name, value)
             found[name.partition(" ")[0]] = found.get(name.partition(" ")[0], "") + _token(value)
-        for path, (size, changed_at) in self._walk():
-            found[f"file:{path}"] = f"{size} {changed_at}"
+        for path, seen in self._folder.look().items():
+            found[f"file:{path}"] = seen
         return found
 
     def note(self, changed: set[str]) -> None:
         """Take note of files that a task has written; they are put back."""
-        for name in changed:
-            kind, _, path = name.partition(":")
-            if kind == "file":
-                (self._touched if path in self.files else self._made).add(path)
-
-    def _walk(self) -> Iterator[tuple[str, tuple[int, int]]]:
-        todo, count = [self.folder], 0
-        while todo:
-            try:
-                entries = sorted(os.scandir(todo.pop()), key=lambda entry: entry.name)
-            except OSError:
-                continue
-            for entry in entries:
-                if entry.name.startswith((".", "__pycache__")) or entry.name.endswith(NOT_WATCHED):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    todo.append(Path(entry.path))
-                    yield os.path.relpath(entry.path, self.folder) + "/", (0, 0)
-                    continue
-                try:
-                    if not entry.is_file():  # to read a pipe is to wait for who writes
-                        continue
-                    found = entry.stat()
-                except OSError:
-                    continue
-                count += 1
-                if count > MOST_FILES:
-                    return
-                yield os.path.relpath(entry.path, self.folder), (found.st_size, found.st_mtime_ns)
-
-    def _copy(self) -> dict[str, bytes]:
-        room, copies = MOST_BYTES_TOGETHER, dict[str, bytes]()
-        for path, (size, _) in self.files.items():
-            if size > MOST_BYTES or size > room or path.endswith("/"):
-                continue
-            room -= size
-            try:
-                copies[path] = (self.folder / path).read_bytes()
-            except OSError:
-                continue
-        return copies
+        self._folder.note(name.partition(":")[2] for name in changed if name.startswith("file:"))
 
     def put_back(self) -> list[str]:
         """Put states and files back; return the names of those that could not be."""
@@ -213,22 +162,7 @@ class Surroundings:
                     self._known[name].put_back(sys.modules[self._known[name].library], kept)
                 except Exception:  # noqa: BLE001 - said to the person, who can mend it
                     failed.append(name)
-        for path in sorted(self._made, reverse=True):  # what is in a folder comes before the folder
-            try:
-                (self.folder / path).rmdir() if path.endswith("/") else (self.folder / path).unlink(missing_ok=True)
-            except OSError:
-                failed.append(f"file:{path}")
-        for path in self._touched:
-            data = self._copies.get(path)
-            if data is None:
-                failed.append(f"file:{path}")
-                continue
-            target, times = self.folder / path, self.files[path]
-            target.write_bytes(data)
-            os.utime(target, ns=(times[1], times[1]))
-        self._made.clear()
-        self._touched.clear()
-        return failed
+        return [*failed, *(f"file:{path}" for path in self._folder.put_back())]
 
 
 def _token(value: Any) -> str:
