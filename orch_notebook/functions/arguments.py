@@ -24,6 +24,7 @@ __all__ = [
     "AllowFailure",
     "Quote",
     "Unmapped",
+    "adapter_of",
     "allow_failure",
     "bind",
     "coerce",
@@ -263,6 +264,16 @@ def _is_what_it_says(value: Any, hint: Any) -> bool:
             _is_what_it_says(k, key) and _is_what_it_says(v, item) for k, v in value.items()
         )
     return False
+
+
+def adapter_of(kind: type) -> Any:
+    """Return what pydantic writes and reads values of a class by; None if it does not know such values."""
+    from pydantic import PydanticUserError, TypeAdapter
+
+    try:
+        return TypeAdapter(kind)
+    except PydanticUserError:
+        return None
 
 
 def coerce(name: str, value: Any, hint: Any, flow: str) -> Any:

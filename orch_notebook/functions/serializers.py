@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from orch_notebook.errors import UsageError
+from orch_notebook.functions.arguments import adapter_of
 from orch_notebook.runtime.pickling import from_bytes, to_bytes
 from orch_notebook.runtime.redaction import redactor
 
@@ -269,7 +270,9 @@ def _marked(value: Any) -> Any:
         return {CLASS: f"builtins.{kind.__name__}", DATA: [_marked(each) for each in value]}
     if kind is bytes:
         return {CLASS: "builtins.bytes", DATA: base64.b64encode(value).decode()}
-    name, adapter = _name_of(kind), _through_pydantic(kind)
+    name, adapter = _name_of(kind), adapter_of(kind)
+    if adapter is None:
+        raise TypeError(f"A {kind.__name__} cannot be written as JSON; the serializer 'pickle' may do it.")
     data = adapter.dump_python(value, mode="json")
     if adapter.validate_python(data) != value:
         raise TypeError(f"A {kind.__name__} would not come back from JSON as it is; the serializer 'pickle' may do it.")
@@ -294,7 +297,7 @@ def _unmarked(value: Any) -> Any:
     kind: Any = import_module(module)
     for step in path.split("."):
         kind = getattr(kind, step)
-    return _through_pydantic(kind).validate_python(data)
+    return adapter_of(kind).validate_python(data)
 
 
 def _name_of(kind: type) -> str:
@@ -305,12 +308,3 @@ def _name_of(kind: type) -> str:
     if found is not kind:
         raise TypeError(f"A {kind.__name__} cannot be written as JSON: its class stands in no module.")
     return f"{kind.__module__}:{kind.__qualname__}"
-
-
-def _through_pydantic(kind: type) -> Any:
-    from pydantic import PydanticUserError, TypeAdapter
-
-    try:
-        return TypeAdapter(kind)
-    except PydanticUserError:
-        raise TypeError(f"A {kind.__name__} cannot be written as JSON; the serializer 'pickle' may do it.") from None
