@@ -112,18 +112,18 @@ class Keeper:
         if found is not None:
             future.value = found.value
             note = "It completed in an earlier attempt of this run, with the same source and inputs."
-            self.note_done(future, plan, found.offer)
-            return {"cached_from": found.made_by, "note": note, **self._named(future, plan)}
+            self.note(future, plan, found.offer)
+            return {"cached_from": found.made_by, "note": note, "key": plan.key}
         if plan.policy is None or not plan.key or future.task.options.refresh_cache:
             return None
         kept = self.deposits.find(plan.shelf, plan.key)
         if kept is None or (kept.expires_at is not None and kept.expires_at <= self._home.clock.now()):
             return None
         future.value = kept.value
-        self.note_done(future, plan, Offer(lambda own: self._found(plan), kept.made_by))
+        self.note(future, plan, Offer(lambda own: self._found(plan), kept.made_by))
         parts = " and ".join(dict.fromkeys(part.split(" ")[0] for part in plan.recipe)) or "key"
         same = f"Same {parts} as in run {short_id(kept.made_by.partition('/')[0])}."
-        return {"cached_from": kept.made_by, "note": same, **self._named(future, plan)}
+        return {"cached_from": kept.made_by, "note": same, "key": plan.key}
 
     def _found(self, plan: Plan) -> tuple[Any] | None:
         found = self.deposits.find(plan.shelf, plan.key)
@@ -141,12 +141,12 @@ class Keeper:
                 return Kept(found[0], offer.made_by, offer)
         return None
 
-    def _named(self, future: Future, plan: Plan) -> dict[str, Any]:
-        self._planner.keys[future.name] = plan.key
-        return {"key": plan.key}
+    def note(self, future: Future, plan: Plan, offer: Offer | None) -> None:
+        """Let a result count as its key where it is passed on; hold on to it, should the flow's body begin again.
 
-    def note_done(self, future: Future, plan: Plan, offer: Offer | None) -> None:
-        """Hold on to a result, should the flow's body begin again; in memory, unless its task wants it kept only."""
+        It is held in memory, unless its task wants it kept only.
+        """
+        self._planner.keys[future.name] = plan.key
         if self.done is None and future.task.options.cache_result_in_memory:
             return
         made_by = f"{self._run.run_id}/{future.name}"
@@ -173,7 +173,7 @@ class Keeper:
         """Keep what an attempt returned; returns what is recorded of that."""
         if plan.note:
             return {"note": plan.note}
-        details = self._named(future, plan)
+        details: dict[str, Any] = {"key": plan.key}
         made_by = f"{self._run.run_id}/{future.name}"
         offer = None
         try:
@@ -196,7 +196,7 @@ class Keeper:
             details["note"] = f"Not kept, so it always runs: {reason[:200]}"
             if plan.shelf.storage is not None:  # somebody counts on finding it there
                 future.performance.log(future.name, future.attempt, logging.WARNING, details["note"])
-        self.note_done(future, plan, offer)
+        self.note(future, plan, offer)
         return details
 
     def _recipe_place(self, future: Future) -> str:
