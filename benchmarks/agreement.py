@@ -23,7 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,10 @@ from typing import Any
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
+from orch_notebook.model.flows import CellFlow
+from orch_notebook.model.graph import Graph
+from orch_notebook.model.outcomes import difference
+from orch_notebook.model.trials import Trial, departures
 from orch_notebook.promotion.reading import read_flow
 
 HERE = Path(__file__).resolve().parent
@@ -111,14 +115,26 @@ def unreadable(path: Path) -> set[str]:
     return found
 
 
-def needed(path: Path, out: Collection[str], failed: Collection[str]) -> set[str]:
-    """Return which of the failed cells others depend on, and which cannot be tasks at all."""
+def flow_of(path: Path, out: Collection[str]) -> CellFlow:
+    """Return what becomes of a notebook without some of its cells."""
     with tempfile.TemporaryDirectory() as folder:
         prepare(path, Path(folder) / path.name, out)
-        flow = read_flow(Path(folder) / path.name, all_cells=True)
-    wiring = flow.wiring
+        return read_flow(Path(folder) / path.name, all_cells=True)
+
+
+def needed(path: Path, out: Collection[str], failed: Collection[str]) -> set[str]:
+    """Return which of the failed cells others depend on, and which cannot be tasks at all."""
+    wiring = flow_of(path, out).wiring
     before = {edge.before for edge in wiring.edges if edge.rule not in ("write-after-read", "hidden-state")}
     return {name for name in failed if name in before or name in wiring.undefined}
+
+
+def longest_path(graph: Graph) -> int:
+    """Return how many tasks the longest chain has."""
+    length: dict[str, int] = {}
+    for task in graph.tasks:  # every edge leads downwards
+        length[task.name] = 1 + max((length[before] for before in graph.predecessors[task.name]), default=0)
+    return max(length.values(), default=0)
 
 
 def execute(path: Path, how: str, out: Collection[str], options: argparse.Namespace) -> dict[str, Any]:
@@ -178,7 +194,7 @@ def copy_folder(folder: Path, target: Path) -> None:
 def baseline(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Return two plain executions and the cells taken out, kept from an earlier measurement where a folder is named."""
     key = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    kept = Path(options.keep) / f"{path.stem}-{key}.json" if options.keep else None
+    kept = Path(options.keep) / f"{path.stem}-{key}.trials.json" if options.keep else None
     if kept is not None and kept.exists():
         found: dict[str, Any] = json.loads(kept.read_text("utf-8"))
         return found
@@ -189,7 +205,7 @@ def baseline(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         if "failure" in run:
             found["failure"] = run["failure"]
             break
-        more = needed(path, out, [name for name, task in run["tasks"].items() if task["outputs"]["error"]])
+        more = needed(path, out, [name for name, cell in run["cells"].items() if cell["error"]])
         if not more:
             found["runs"] = [run, execute(path, "plain", out, options)]
             break
@@ -212,30 +228,38 @@ def judge(path: Path, options: argparse.Namespace) -> Verdict:
     if failures:
         verdict.failure = "plainly: " + failures[0][:300]
         return verdict
-    tasks = plain[0]["tasks"]
-    verdict.cells = len(tasks)
+    first, second = map(Trial.from_json, plain)
+    verdict.cells = len(first.cells)
     verdict.dropped = len(out)
-    verdict.failed = sum(1 for task in tasks.values() if task["outputs"]["error"])
-    if options.only_plain or not tasks:
+    verdict.failed = sum(1 for outcome in first.cells.values() if outcome.error)
+    if options.only_plain or not first.cells:
         return verdict
-    steady = {name for name, task in tasks.items() if not differences(task, plain[1]["tasks"][name])}
-    verdict.unsteady = len(tasks) - len(steady)
+    unsteady = {name for name, outcome in first.cells.items() if difference(outcome, second.cells[name])}
+    verdict.unsteady = len(unsteady)
+    flow = flow_of(path, out)
+    effects = flow.wiring.effects
+    verdict.longest = longest_path(flow.graph)
+    verdict.opaque = {task.name: effects[task.name].opaque for task in flow if effects[task.name].opaque}
+    makers = {made: task.name for task in flow for made in effects[task.name].writes | effects[task.name].mutates}
+    moving = {name for name in {*first.names, *second.names} if first.names.get(name) != second.names.get(name)}
     for how in options.ways:
-        found = execute(path, how, out, options)
-        if "failure" in found:
-            verdict.differences.append({"how": how, "cell": "", "what": found["failure"][-1500:]})
+        result = execute(path, how, out, options)
+        verdict.of[how] = len(first.cells) - len(unsteady)
+        if "failure" in result:
+            verdict.differences.append({"how": how, "cell": "", "what": result["failure"][-1500:]})
             verdict.agreed[how] = 0
-            verdict.of[how] = len(steady)
             continue
-        verdict.longest, verdict.opaque = found["longest"], found["opaque"]
-        compare(verdict, how, plain, found, steady)
-    doubtful = {each["cell"] for each in verdict.differences if each["cell"] in steady}
+        found = Trial.from_json(result)
+        wrong = departures(without(first, moving), without(found, moving), makers, unsteady)
+        verdict.agreed[how] = verdict.of[how] - sum(1 for each in wrong if each.cell is not None)
+        verdict.differences += [
+            {"how": how, "cell": each.cell or "?", "what": each.what, "name": each.name} for each in wrong
+        ]
+    doubtful = {each["cell"] for each in verdict.differences if each["cell"] in first.cells}
     if doubtful:
         # Two executions may be alike by chance.
-        again = execute(path, "plain", out, options)
-        chance = {name for name in doubtful if differences(again["tasks"][name], tasks[name])}
-        left = {made for made, value in plain[0]["names"].items() if again["names"].get(made) != value}
-        chance |= {e["cell"] for e in verdict.differences if e["what"].startswith("left") and e["name"] in left}
+        again = Trial.from_json(execute(path, "plain", out, options))
+        chance = {each.cell for each in departures(first, again, makers)} & doubtful
         verdict.unsteady += len(chance)
         for how in verdict.of:
             verdict.of[how] -= len(chance)
@@ -245,57 +269,9 @@ def judge(path: Path, options: argparse.Namespace) -> Verdict:
     return verdict
 
 
-def compare(
-    verdict: Verdict, how: str, plain: Sequence[Mapping[str, Any]], found: Mapping[str, Any], steady: set[str]
-) -> None:
-    """Count the cells of one execution that agree, and note those that do not."""
-    expected = plain[0]["tasks"]
-    counted = [name for name in expected if name in steady]
-    wrong: dict[str, str] = {}
-    names: dict[str, str] = {}
-    for name in counted:
-        what = differences(expected[name], found["tasks"][name])
-        if found["tasks"][name]["state"] == "UpstreamFailed":
-            what = "did not run: " + found["tasks"][name]["error"]
-        if what:
-            wrong[name] = what
-    maker = {made: name for name in expected for made in found["makes"][name]}
-    outside = {name for name in expected if expected[name]["outputs"]["error"]}
-    for made in sorted(plain[0]["names"].keys() | found["names"].keys()):
-        first, second, third = (each["names"].get(made) for each in (*plain, found))
-        by = maker.get(made)
-        if first != second or first == third or by in outside or (by is None and outside):
-            continue
-        if by in counted:
-            assert by is not None
-            wrong.setdefault(by, f"left {made!r}: {str(first)[:60]} became {str(third)[:60]}")
-            names.setdefault(by, made)
-        elif by is None:
-            verdict.differences.append({"how": how, "cell": "?", "what": f"{made!r}: {first} became {third}"})
-    verdict.of[how] = len(counted)
-    verdict.agreed[how] = len(counted) - len(wrong)
-    verdict.differences += [
-        {"how": how, "cell": name, "what": what, "name": names.get(name, "")} for name, what in wrong.items()
-    ]
-
-
-def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    """Return in what the outputs of a cell differ, or nothing."""
-    first, second = expected["outputs"], found["outputs"]
-    if "StdinNotImplemented" in first["error"] and second["error"]:
-        return ""
-    for part in ("error", "stdout", "stderr", "rich"):
-        if first[part] != second[part]:
-            return f"{part}: {clip(first[part], second[part])}"
-    return ""
-
-
-def clip(first: Any, second: Any) -> str:
-    """Return two values around the place where they begin to differ."""
-    texts = [str(first), str(second)]
-    place = next((n for n, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), min(map(len, texts)))
-    begin = max(0, place - 40)
-    return " became ".join(repr(text[begin : place + 110]) for text in texts)
+def without(trial: Trial, moving: Collection[str]) -> Trial:
+    """Return an execution without some names: one that moves between plain executions tells nothing."""
+    return Trial(trial.cells, {name: value for name, value in trial.names.items() if name not in moving})
 
 
 def report(verdicts: Sequence[Verdict], ways: Sequence[str]) -> dict[str, Any]:

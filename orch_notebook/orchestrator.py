@@ -20,7 +20,7 @@ from orch_notebook.model.retention import Retention
 from orch_notebook.model.retries import Fate
 from orch_notebook.model.runs import FlowRun, TaskRun, short_id
 from orch_notebook.promotion import upkeep
-from orch_notebook.promotion.checks import check_notebook
+from orch_notebook.promotion.checking import check_notebook
 from orch_notebook.promotion.comparing import compare
 from orch_notebook.promotion.deploying import Deployments
 from orch_notebook.promotion.diagnosis import Finding, diagnose
@@ -140,8 +140,9 @@ class Orchestrator:
         kernel: str | None = None,
         seed: int = 0,
         orders: int = 1,
+        plain: bool = True,
     ) -> Report:
-        """Check a notebook that nobody is running; see :func:`orch_notebook.promotion.checks.check_notebook`."""
+        """Check a notebook that nobody is running; see :func:`orch_notebook.promotion.checking.check_notebook`."""
         return check_notebook(
             self.settings,
             notebook,
@@ -151,6 +152,7 @@ class Orchestrator:
             kernel=kernel,
             seed=seed,
             orders=orders,
+            plain=plain,
         )
 
     def cancel(self, run_id: str) -> FlowRun:

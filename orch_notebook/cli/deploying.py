@@ -14,7 +14,8 @@ from orch_notebook.errors import UsageError
 from orch_notebook.model.runs import short_id
 from orch_notebook.model.schedules import schedule_from_json
 from orch_notebook.orchestrator import open_orchestrator
-from orch_notebook.promotion.declarations import find_declarations, variable_for, write_declarations
+from orch_notebook.promotion.declarations import find_declarations
+from orch_notebook.promotion.exporting import variable_for, write_declarations
 
 __all__ = ["app"]
 

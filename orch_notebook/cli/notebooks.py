@@ -54,12 +54,13 @@ def check(
     kernel: Annotated[str | None, typer.Option(metavar="NAME", help="Kernel, if not the notebook's own.")] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Draw the other orders with this number.")] = 0,
     orders: Annotated[int, typer.Option(min=1, metavar="K", help="Try so many other orders.")] = 1,
+    plain: Annotated[bool, typer.Option("--plain/--no-plain", help="Compare with plain cells, too.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Find what depends on the order of a notebook's tasks.
+    """Find where a flow is not what plain cells would give.
 
-    Runs them in a kernel of their own, in the notebook's order and in others that its data allow. What is found comes
-    with the line to write; the exit code is 1 then.
+    Runs its tasks in a kernel of their own, in the notebook's order and in others that its data allow; then all of it
+    once as plain cells and once as a flow. What is found comes with the line to write; the exit code is 1 then.
     """
     with open_orchestrator() as orchestrator:
         report = orchestrator.check_notebook(
@@ -70,6 +71,7 @@ def check(
             kernel=kernel,
             seed=seed,
             orders=orders,
+            plain=plain,
         )
     if as_json:
         print_json(report.to_json())

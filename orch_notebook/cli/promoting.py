@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -135,13 +135,18 @@ def promote(
         str | None, typer.Option(metavar="NAME", help="Name of the deployment; the file's by default.")
     ] = None,
     kernel: Annotated[str | None, typer.Option(metavar="NAME", help="Kernel, if not the notebook's own.")] = None,
+    preload: Annotated[
+        list[str] | None, typer.Option(metavar="MODULE", help="Have its kernels import it first; may be repeated.")
+    ] = None,
+    warm: Annotated[int, typer.Option(metavar="N", help="Kernels kept started for it before it is due.")] = 0,
 ) -> None:
     """Make a notebook run by itself, on a schedule or on request.
 
     What is promoted is the notebook as it stands in the file now, or with --track as it stands at each run; workers
     execute it. Promoting it again under the same name makes a new version.
     """
-    _promote(notebook, name or notebook.stem, asked, asked.terms(kernel))
+    terms = replace(asked.terms(kernel), preload=tuple(preload or ()), warm=warm)
+    _promote(notebook, name or notebook.stem, asked, terms)
 
 
 @app.command()

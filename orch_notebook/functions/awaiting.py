@@ -217,22 +217,23 @@ class _LoopPlace:
         return True
 
 
-async def perform(body: Call, work: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
-    """Do the work of a flow's body; returns its value and its error."""
+async def perform(body: Call, work: Coroutine[Any, Any, None]) -> BaseException | None:
+    """Do the work of a flow's body; returns its error."""
     inner = asyncio.get_running_loop().create_task(work)
     body.place = _LoopPlace(inner)  # type: ignore[assignment]
     if body.stop_reason:
         inner.cancel()
     try:
-        return await asyncio.shield(inner), None
+        await asyncio.shield(inner)
+        return None
     except asyncio.CancelledError as cancelled:
         if not inner.done():  # whoever awaits the flow was cancelled, and hears of it at the end
             body.stop_reason = "caller"
             inner.cancel()
             await asyncio.wait([inner])
-            return None, cancelled
-        return None, TaskStopped() if body.stop_reason else cancelled
+            return cancelled
+        return TaskStopped() if body.stop_reason else cancelled
     except BaseException as error:  # noqa: BLE001 - whatever the body raises is the flow's outcome
-        return None, error
+        return error
     finally:
         body.place = None

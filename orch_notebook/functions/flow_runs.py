@@ -1,12 +1,11 @@
 """One call of a flow: from its parameters to how its run ended.
 
 In: a flow and validated arguments.  Out: what the function returned, or its state.  The body runs in the caller's
-thread or event loop; how the run ends, the body's outcome and the task runs' decide together.
+thread or event loop.
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
 import logging
 from collections.abc import Callable
@@ -15,17 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, FlowRunTimedOut, ReturnedFailure
+from orch_notebook.errors import FlowRunCancelled
 from orch_notebook.functions.beginnings import new_run, shown
 from orch_notebook.functions.entrypoints import entrypoint_of, pin
-from orch_notebook.functions.futures import Future
+from orch_notebook.functions.flow_ends import after_error, after_value, cancelled, timed_out
+from orch_notebook.functions.hooks import call_hooks
 from orch_notebook.functions.keeping import keep_parameters
 from orch_notebook.functions.logs import logging_prints
 from orch_notebook.functions.loops import loops
 from orch_notebook.functions.options import TaskOptions
-from orch_notebook.functions.outcomes import Outcome, Suspension
+from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.functions.performances import Performance
 from orch_notebook.functions.tasks import FunctionTask
+from orch_notebook.functions.waits import InLoop, InThread, Waits, run_through
 from orch_notebook.model.deployments import Plan
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
@@ -38,7 +39,7 @@ from orch_notebook.runtime.store import Lease
 if TYPE_CHECKING:
     from orch_notebook.functions.flows import FunctionFlow
 
-__all__ = ["FlowCall", "SeenRun"]
+__all__ = ["FlowCall"]
 
 logger = logging.getLogger("orch_notebook")
 
@@ -48,31 +49,6 @@ PATIENCE = 2.0
 LONGEST_NAME = 300
 
 T = StateType
-
-
-class SeenRun:
-    """A flow run, as its hooks are shown it.
-
-    Attributes
-    ----------
-    id, name, flow_name : str
-        Its id, its own name and its flow's.
-    parameters : dict
-        What it was given.
-    tags : list of str
-        Its tags.
-    state : Outcome
-        How it stands.
-    """
-
-    def __init__(self, scope: FlowScope, state: Outcome) -> None:
-        self.id = self.run_id = scope.run_id
-        self.name = scope.name
-        self.flow_name = scope.flow
-        self.parameters = dict(scope.parameters)
-        self.tags = list(scope.tags)
-        self.run_count = scope.attempt
-        self.state = state
 
 
 class FlowCall:
@@ -95,7 +71,6 @@ class FlowCall:
         self.given_up: State | None = None
         self.bound = bound
         self.return_state = return_state
-        self.future: Future | None = None  # the task run that it is in its parent
         self.body: Call | None = None
         self.scope: FlowScope
         self.value: Any = None
@@ -234,67 +209,48 @@ class FlowCall:
         """Perform it in this thread."""
         place = this_place()
         with main_thread_signals(), place.quiet():
-            performance, scope = self._begin()
-            tokens = flow_scope.set(scope), task_scope.set(None)
-            outcome: Outcome | None = None
-            try:
-                self._hooks("on_running", Outcome(T.RUNNING))
-                while outcome is None:
-                    self.body = self._new_body(scope.attempt)
-                    self._start_clock(performance)
-                    _, error = place.perform(self.body)
-                    self._before_the_end(performance, error)
-                    self.is_stuck = not performance.endings.wait_until_idle(self._patience(performance, error))
-                    outcome = self._outcome(performance, error)
-                    delay = self._delay(performance, scope, outcome)
-                    if delay is not None:
-                        outcome = None
-                        performance.pause(delay)
-                        self._again(performance, scope)
-            except BaseException as error:  # noqa: BLE001 - an interrupt, while the run's end was waited for
-                outcome = self._given_up(performance, error)
-                self.is_stuck = True
-            finally:
-                flow_scope.reset(tokens[0])
-                task_scope.reset(tokens[1])
-            self._close(performance, outcome)
-            performance.course.join(0.0 if self.is_stuck else None)
+            outcome = run_through(self._go(InThread(place)))
         __tracebackhide__ = True
-        return self._give(performance, outcome)
+        return self._give(outcome)
 
     async def perform_async(self) -> Any:
         """Perform it in this event loop."""
+        return self._give(await self._go(InLoop()))
+
+    async def _go(self, waits: Waits) -> Outcome:
+        """Take the run from its beginning to its stored end, and return how it ended."""
         performance, scope = self._begin()
         tokens = flow_scope.set(scope), task_scope.set(None)
         outcome: Outcome | None = None
         try:
-            self._hooks("on_running", Outcome(T.RUNNING))
+            call_hooks("on_running", self.flow, scope, Outcome(T.RUNNING))
             while outcome is None:
                 self.body = self._new_body(scope.attempt)
                 self._start_clock(performance)
-                self.value, error = await loops().perform(self.body, self._await_body())
+                error = await waits.body(self.body, self._await_body)
                 self._before_the_end(performance, error)
-                await loops().until(performance.endings.tell_idle)
+                self.is_stuck = not await waits.idle(performance, self._patience(performance, error))
                 outcome = self._outcome(performance, error)
                 delay = self._delay(performance, scope, outcome)
                 if delay is not None:
                     outcome = None
-                    await loops().until(functools.partial(performance.tell_later, delay))
+                    await waits.pause(performance, delay)
                     self._again(performance, scope)
-        except BaseException as error:  # noqa: BLE001
-            outcome = self._given_up(performance, error)
+        except BaseException as error:  # noqa: BLE001 - an interrupt, while the run's end was waited for
+            performance.engine.cancel("Interrupted.")
+            outcome = cancelled(performance, error)
+            self.is_stuck = True
         finally:
             flow_scope.reset(tokens[0])
             task_scope.reset(tokens[1])
         self._close(performance, outcome)
-        await loops().until(performance.course.tell_end)
-        performance.course.join()
-        return self._give(performance, outcome)
+        await waits.end(performance, is_stuck=self.is_stuck)
+        return outcome
 
-    async def _await_body(self) -> Any:
+    async def _await_body(self) -> None:
         with self._prints():
             value: Any = self.flow.fn(*self.bound.args, **self.bound.kwargs)
-            return await loops().drain(value) if self.flow._is_generator else await value
+            self.value = await loops().drain(value) if self.flow._is_generator else await value
 
     @property
     def _is_left(self) -> bool:
@@ -349,68 +305,17 @@ class FlowCall:
             said = FlowRunCancelled(self.given_up.message, run_id=performance.run_id)
             return Outcome(self.given_up.type, message=self.given_up.message, data=said)
         if performance.engine.run_type is T.CANCELLING:
-            said = FlowRunCancelled(f"Flow {self.flow.name!r} was cancelled.", run_id=performance.run_id)
-            is_callers = self._is_left or isinstance(error, KeyboardInterrupt)
-            return Outcome(T.CANCELLED, data=error if is_callers else said)
+            return cancelled(performance, error if self._is_left or isinstance(error, KeyboardInterrupt) else None)
         if isinstance(error, TaskStopped) and self.is_timed_out:
-            why = f"It took longer than its timeout of {self.flow.timeout:g} s."
-            late = FlowRunTimedOut(f"Flow {self.flow.name!r}: {why}", run_id=performance.run_id)
-            return Outcome(T.FAILED, "TimedOut", why, late)
-        if isinstance(error, Suspension):
-            return Outcome(T.PAUSED, "Suspended", error.waits_for, error.error)
-        if error is not None:
-            performance.log_failure(error)
-            line = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-            return Outcome(T.FAILED, message=line, data=error)
-        try:
-            outcome = self._of_value(self.value)
-        except BaseException as failed:  # noqa: BLE001 - a future that it returned
-            return Outcome(T.FAILED, message=f"{type(failed).__name__}: {failed}".splitlines()[0][:300], data=failed)
-        unobserved = (
-            performance.endings.unobserved() if outcome.is_completed() and type(self.value) is not Outcome else []
-        )
-        if unobserved:
-            names = ", ".join(repr(future.name) for future in unobserved[:3]) + (" …" if len(unobserved) > 3 else "")
-            count = len(unobserved)
-            why = f"{count} task{'s' if count > 1 else ''} failed and nobody asked how they ended: {names}."
-            cause = unobserved[0].failure()
-            failure = FlowRunFailed(
-                f"Flow {self.flow.name!r}: {why} First: {type(cause).__name__}: {cause}",
-                run_id=performance.run_id,
-                tasks=[future.name for future in unobserved],
-            )
-            failure.__cause__ = cause
-            return Outcome(T.FAILED, message=why, data=failure)
-        return outcome
-
-    def _of_value(self, value: Any) -> Outcome:
-        """Return the state that a return value means: a state or future speaks for itself, several must all be well."""
-        if isinstance(value, Future):
-            return value.outcome()
-        if isinstance(value, Outcome):
-            return value
-        if isinstance(value, list | tuple | set) and value:
-            told = [each for each in value if isinstance(each, Future | Outcome)]
-            if len(told) == len(value):
-                outcomes = [each.outcome() if isinstance(each, Future) else each for each in told]
-                bad = [each for each in outcomes if not each.is_completed()]
-                if bad:
-                    said = f"{len(bad)} of {len(outcomes)} returned states are not Completed."
-                    cause = bad[0].data if isinstance(bad[0].data, BaseException) else ReturnedFailure(said)
-                    return Outcome(T.FAILED, message=said, data=cause)
-                return Outcome(T.COMPLETED, data=type(value)(each.data for each in outcomes))
-        return Outcome(T.COMPLETED, data=value)
-
-    def _given_up(self, performance: Performance, error: BaseException) -> Outcome:
-        performance.engine.cancel("Interrupted.")
-        return Outcome(T.CANCELLED, data=error)
+            return timed_out(performance, self.flow.timeout)
+        return after_error(performance, error) if error is not None else after_value(performance, self.value)
 
     def _close(self, performance: Performance, outcome: Outcome) -> None:
         if outcome.is_paused():
             self._leave(performance, outcome)
             return
         hooks = {T.COMPLETED: "on_completion", T.FAILED: "on_failure", T.CANCELLED: "on_cancellation"}
-        self._hooks(hooks.get(outcome.type, "on_crashed"), outcome)
+        call_hooks(hooks.get(outcome.type, "on_crashed"), self.flow, self.scope, outcome)
         performance.engine.close(outcome.to_state() if outcome.is_final() else None)
 
     def _leave(self, performance: Performance, outcome: Outcome) -> None:
@@ -424,17 +329,7 @@ class FlowCall:
             home.store.plan_run(lease, plan)
         performance.engine.leave(outcome.to_state())
 
-    def _hooks(self, kind: str, outcome: Outcome) -> None:
-        run = SeenRun(self.scope, outcome)
-        for hook in getattr(self.flow.options, kind):
-            try:
-                found = hook(self.flow, run, outcome)
-                if inspect.isawaitable(found):
-                    loops().run_anywhere(found)
-            except Exception:
-                logger.exception("The hook %r failed.", getattr(hook, "__name__", hook))
-
-    def _give(self, performance: Performance, outcome: Outcome) -> Any:
+    def _give(self, outcome: Outcome) -> Any:
         if self.return_state and not isinstance(outcome.data, KeyboardInterrupt):
             return outcome
         __tracebackhide__ = True

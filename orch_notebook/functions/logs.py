@@ -11,17 +11,16 @@ import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from orch_notebook.errors import MissingContext
 from orch_notebook.runtime.capture import Routes, current
 from orch_notebook.runtime.context import flow_scope, task_scope
+from orch_notebook.runtime.lines import LINE_LIMIT, Lines
 from orch_notebook.runtime.redaction import redactor
 
 __all__ = ["RunLogger", "get_run_logger", "logging_prints", "not_logging_prints"]
-
-#: Longer lines are cut.
-LINE_LIMIT = 10_000
 
 
 class RunLogger(logging.LoggerAdapter[logging.Logger]):
@@ -88,17 +87,12 @@ class _Prints:
     """Takes what a run prints: into its log, and on to where it would have gone."""
 
     def __init__(self, performance: Any, task: str, attempt: int, outer: Any) -> None:
-        self._performance = performance
-        self._task = task
-        self._attempt = attempt
+        self._lines = Lines(partial(performance.log, task, attempt))
         self._outer = outer
-        self._begun = ""
 
     def write(self, stream: str, text: str) -> int:
         if stream == "stdout":
-            *lines, self._begun = (self._begun + text).split("\n")
-            for line in lines:
-                self._say(line)
+            self._lines.write(stream, text)
         self._pass_on(stream, text)
         return len(text)
 
@@ -106,12 +100,7 @@ class _Prints:
         self._pass_on("stderr", shown)
 
     def finish(self) -> None:
-        self._say(self._begun)
-        self._begun = ""
-
-    def _say(self, line: str) -> None:
-        if line.strip():
-            self._performance.log(self._task, self._attempt, logging.INFO, line[:LINE_LIMIT])
+        self._lines.finish()
 
     def _pass_on(self, stream: str, text: str) -> None:
         if self._outer is not None:

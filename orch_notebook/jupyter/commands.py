@@ -101,6 +101,14 @@ COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
                     "help": "environment variable of its runs; no secret",
                 },
             ),
+            (
+                "--preload",
+                {"action": "append", "metavar": "MODULE", "help": "have its kernels import it first"},
+            ),
+            (
+                "--warm",
+                {"type": int, "default": 0, "metavar": "N", "help": "kernels kept started for it before it is due"},
+            ),
             ("--track", {"action": "store_true", "help": "execute the file as it is when due, no pinned copy"}),
             ("--kernel", {"metavar": "NAME", "help": "kernel, if not the notebook's own"}),
             ("--queue", {"metavar": "NAME", "default": "default", "help": "where workers look for its runs"}),

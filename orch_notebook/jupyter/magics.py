@@ -36,7 +36,7 @@ from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.checks import REPORT_TYPE
 from orch_notebook.promotion.terms import Terms, read_schedules, read_variables
 
-__all__ = ["OrchMagics", "load", "unload"]
+__all__ = ["Bundle", "OrchMagics", "load", "session_of", "unload"]
 
 
 class ShownSyntaxError(UsageError):
@@ -163,7 +163,7 @@ class OrchMagics(Magics):  # type: ignore[misc]
         resume(self.session, given.run, background=given.background, summary=not given.quiet)
 
     def _cancel(self, given: Namespace) -> None:
-        self.session.cancel()
+        self.session.steering.cancel()
 
     def _remove(self, given: Namespace) -> None:
         for name in given.names:
@@ -197,6 +197,8 @@ class OrchMagics(Magics):  # type: ignore[misc]
             tags=tuple(given.tags or ()),
             memory=parse_size(given.memory_limit) if given.memory_limit else None,
             env=read_variables(given.env or ()),
+            preload=tuple(given.preload or ()),
+            warm=given.warm,
             track=given.track,
         )
         deployment = session.orchestrator.deployments.promote(
@@ -246,6 +248,11 @@ def load(shell: Any) -> None:
     _guards[id(shell)] = guard(getattr(shell, "kernel", None))
     shell.register_magics(OrchMagics(shell, session))
     shell.input_transformers_cleanup.append(with_a_body)
+
+
+def session_of(shell: Any) -> NotebookSession:
+    """Return what takes part in a shell where the extension is loaded."""
+    return _sessions[id(shell)]
 
 
 def unload(shell: Any) -> None:

@@ -51,7 +51,7 @@ def open_run(session: NotebookSession, run_id: str, *, anyway: bool = False) -> 
     """
     if session.is_executed_by_worker:
         raise UsageError("This notebook is being executed by itself; open the run in a notebook that you work in.")
-    session.refuse_if_busy()
+    session.steering.refuse_if_busy()
     opening = session.orchestrator.open(run_id)
     path = session.file.path
     changed = opening.differences(path) if path is not None else []
@@ -200,8 +200,8 @@ def resume(session: NotebookSession, run_id: str | None = None, **how: Any) -> R
         opening = session.opened
     if opening is None:
         return _resume_last(session, **how)
-    session.refuse_if_busy()
-    last = session.handle.run if session.handle is not None else opening.run
+    session.steering.refuse_if_busy()
+    last = session.steering.handle.run if session.steering.handle is not None else opening.run
     if last.run_id == opening.run.run_id and last.state.type is StateType.COMPLETED:
         raise UsageError(f"Run {short_id(last.run_id)} has completed. '%flow run' runs what is stale.")
     goes_on = session.orchestrator.mend(opening, *session.texts())
@@ -210,8 +210,8 @@ def resume(session: NotebookSession, run_id: str | None = None, **how: Any) -> R
     try:
         return session.run(flow=flow, goes_on=goes_on, **how)
     finally:
-        if session.handle is not None and session.handle.run.retry_of == opening.run.run_id:
-            session.opened = replace(opening, run=session.handle.run)  # which may fail, and be mended, too
+        if session.steering.handle is not None and session.steering.handle.run.retry_of == opening.run.run_id:
+            session.opened = replace(opening, run=session.steering.handle.run)  # which may fail, and be mended, too
 
 
 def _is_called(run_id: str, part: str) -> bool:
@@ -219,10 +219,10 @@ def _is_called(run_id: str, part: str) -> bool:
 
 
 def _resume_last(session: NotebookSession, **how: Any) -> RunHandle:
-    last = session.handle.run if session.handle is not None else None
+    last = session.steering.handle.run if session.steering.handle is not None else None
     if last is None:
         raise UsageError("Nothing has run here yet. '%flow resume RUN' finishes a run that failed elsewhere.")
-    session.refuse_if_busy()
+    session.steering.refuse_if_busy()
     if last.state.type is StateType.COMPLETED:
         raise UsageError(f"Run {short_id(last.run_id)} has completed. '%flow run' runs what is stale.")
     return session.run(flow=last.flow, goes_on=Continuation(last), **how)

@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from orch_notebook.errors import FlowRunCancelled, FlowRunFailed, UsageError
+from orch_notebook.errors import FlowRunFailed, UsageError
 from orch_notebook.jupyter import bars, figures
 from orch_notebook.jupyter.cellmagics import CellMagicRoutes
 from orch_notebook.jupyter.celltexts import show_in_tracebacks, task_text
@@ -28,6 +28,7 @@ from orch_notebook.jupyter.outlets import Outlet, open_outlet
 from orch_notebook.jupyter.postmortem import Postmortem
 from orch_notebook.jupyter.questions import QuestionRoutes
 from orch_notebook.jupyter.routes import DisplayRoutes
+from orch_notebook.jupyter.steering import Steering
 from orch_notebook.jupyter.widgets.restoring import Restorer
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow, CellTask
@@ -40,14 +41,13 @@ from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.checks import cells_as_tasks
 from orch_notebook.promotion.opening import Opening
 from orch_notebook.runtime.attempts import Attempts
+from orch_notebook.runtime.capture import Capture
 from orch_notebook.runtime.continuing import Continuation
 from orch_notebook.runtime.handles import RunHandle
 
 __all__ = ["NotebookSession"]
 
 logger = logging.getLogger("orch_notebook")
-
-GRACE = 2.0
 
 
 class NotebookSession:
@@ -74,14 +74,14 @@ class NotebookSession:
         # Whoever executes a notebook by itself runs its flow once: copies for later runs would be for nothing.
         self._leavings = Leavings(shell, orchestrator.cells, is_lasting=not self.is_executed_by_worker)
         self._flows = NotebookFlows(self.file, self._leavings)
-        self.handle: RunHandle | None = None
+        #: The run or the check that goes on.
+        self.steering = Steering()
         #: The run that was opened here, and what it has left.
         self.opened: Opening | None = None
         self._sources: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         self._display_ids = count(1)
         self._subscribers: list[Callable[[], None]] = []
-        self._lock = threading.RLock()
         self._display_routes = DisplayRoutes(shell)
         self._question_routes = QuestionRoutes(shell)
         self._magic_routes = CellMagicRoutes(shell)
@@ -97,9 +97,6 @@ class NotebookSession:
         )
         self._end_watch: Callable[[], None] = lambda: None
         self._is_closed = False
-        self._is_checking = False
-        #: Whether a cell waits for the run, so that the kernel is busy with it.
-        self.is_waiting = False
 
     # the life of the extension
 
@@ -170,7 +167,7 @@ class NotebookSession:
         notes = flow.wiring.notes.get(name, ())
         details = {"note": " ".join(notes)} if notes else {}
         task_run = TaskRun("", flow.graph.by_name[name], details=details)
-        if not self.is_running and (plan := self._leavings.plan(flow)) is not None:
+        if not self.steering.running and (plan := self._leavings.plan(flow)) is not None:
             why = plan.runs.get(name, "")
             last = self.display.last(name)
             if not why and last is not None:
@@ -289,22 +286,17 @@ class NotebookSession:
 
     # what is stale
 
-    @property
-    def is_running(self) -> bool:
-        """Whether a run goes on."""
-        return self.handle is not None and not self.handle.is_over
-
     def plan(self, name: str | None = None) -> Plan | None:
         """Return what a run of a flow would do now, or nothing where that cannot be said."""
         return self._leavings.plans.get(name or self._flows.main)
 
     def plan_of(self, name: str, select: Collection[str] = ()) -> Plan | None:
         """Return what a run of a part of a flow would do now, or nothing where that cannot be said."""
-        if self.is_running:
+        if self.steering.running:
             return None
         if not select:
             return self.plan(name)
-        with self._lock:
+        with self.steering.lock:
             return self._leavings.plan(self.flow(name), select)
 
     def left_by(self, flow: str, task: str) -> list[tuple[str, Any]]:
@@ -313,8 +305,8 @@ class NotebookSession:
 
     def _reconsider(self) -> None:
         """Work out anew what is stale, and mark it."""
-        with self._lock:
-            if self._is_closed or self.is_running:
+        with self.steering.lock:
+            if self._is_closed or self.steering.running:
                 return
             self.display.mark(self._leavings.reconsider(self._flows.all()))
         self._tell()
@@ -370,14 +362,7 @@ class NotebookSession:
         )
         if background:
             return handle
-        self.is_waiting = True
-        try:
-            while not handle.wait(0.2):
-                pass
-        except KeyboardInterrupt:
-            self._interrupted(handle)
-        finally:
-            self.is_waiting = False
+        self.steering.wait(handle)
         self.display.finish()
         handle.result()
         return handle
@@ -400,15 +385,15 @@ class NotebookSession:
         UsageError
             There is nothing to run, or a run is under way.
         """
-        with self._lock:
+        with self.steering.lock:
             if self._is_closed:  # a panel stands as long as its cell does
                 raise UsageError("The extension was unloaded after this panel was shown. Run the panel's cell again.")
-            self.refuse_if_busy()
+            self.steering.refuse_if_busy()
             self._flows.arrange(flow)
             self._postmortem.clear()
             summary_id = self.new_display_id() if summary else ""
             with self.display.held():
-                handle = self.handle = self.orchestrator.cells.start(
+                handle = self.steering.handle = self.orchestrator.cells.start(
                     flow,
                     self.shell.user_ns,
                     base=self._leavings.environment(flow),
@@ -441,99 +426,47 @@ class NotebookSession:
         UsageError
             There is nothing to check, or a run is under way.
         """
-        found, notes = (self.flow(flow), ()) if cells_of is None else cells_as_tasks(cells_of)
-        with self._lock:
-            self.refuse_if_busy()
-            self._is_checking = True
-        try:
-            if cells_of is None:
-                self._flows.arrange(found)
+        with self.steering.checking():
+            found, notes, base, hooks = self.apart(flow, cells_of, _ignore, _ignore)
+            states = states_of(self.shell)
             report = self.orchestrator.check(
-                found,
-                self.shell.user_ns,
-                base=self._leavings.environment(found),
-                # What the tasks put out is compared, and shown nowhere.
-                hooks=KernelHooks(
-                    self.shell, self._sources, self._counts, _ignore, _ignore, _ignore, Postmortem(self.shell)
-                ),
-                states=states_of(self.shell),
-                seed=seed,
-                orders=orders,
+                found, self.shell.user_ns, base=base, hooks=hooks, states=states, seed=seed, orders=orders
             )
-        finally:
-            self._is_checking = False
         return replace(report, notes=(*notes, *report.notes))
 
-    def refuse_if_busy(self) -> None:
-        """Raise if a run or a check is under way.
+    def apart(
+        self,
+        flow: str | None,
+        cells_of: Path | None,
+        begun: Callable[[str, Capture], object],
+        put_out: Callable[[str, Capture], object],
+    ) -> tuple[CellFlow, tuple[str, ...], dict[str, Any], KernelHooks]:
+        """Return what it takes to run a flow that shows nothing in the notebook.
 
-        Raises
-        ------
-        UsageError
-            It is.
+        Parameters
+        ----------
+        flow : str, optional
+            Its name, where the notebook has several.
+        cells_of : Path, optional
+            A notebook each of whose code cells counts as a task, in place of a flow of this one.
+        begun, put_out : callable
+            Told of each attempt of a task that it begins, and what it has put out.
+
+        Returns
+        -------
+        tuple
+            The flow, notes on cells that cannot be tasks, the environment and the hooks.
         """
-        if self._is_checking:
-            raise UsageError("The flow is being checked. Wait for it, or interrupt the cell that does it.")
-        if self.handle is not None and not self.handle.is_over:
-            raise UsageError(
-                f"Flow {self.handle.run.flow!r} is running already. Wait for it, or cancel it with '%flow cancel'."
-            )
+        found, notes = (self.flow(flow), ()) if cells_of is None else cells_as_tasks(cells_of)
+        if cells_of is None:
+            self._flows.arrange(found)
+        hooks = KernelHooks(self.shell, self._sources, self._counts, begun, put_out, _ignore, Postmortem(self.shell))
+        return found, notes, self._leavings.environment(found), hooks
 
     def _after(self, handle: RunHandle) -> None:
         handle.wait()
         self._postmortem.leave()
         self._reconsider()
-
-    def _interrupted(self, handle: RunHandle) -> None:
-        handle.cancel()
-        try:
-            ended = handle.wait(GRACE)
-        except KeyboardInterrupt:  # somebody impatient pressed stop once more
-            ended = handle.is_over
-        if not ended:
-            # The badges are kept up to date until the run has really ended.
-            names = ", ".join(repr(name) for name in handle.stuck) or "a task"
-            raise FlowRunCancelled(
-                f"Flow {handle.run.flow!r} is being cancelled, but {names} is inside a call that cannot be "
-                f"interrupted; it stops when that call returns. Nothing new is started.",
-                run_id=handle.run_id,
-            )
-
-    def cancel(self) -> None:
-        """Ask for the run to be cancelled and return at once.
-
-        Raises
-        ------
-        UsageError
-            Nothing runs.
-        """
-        if self.handle is None or self.handle.is_over:
-            raise UsageError("Nothing is running.")
-        self.handle.cancel()
-
-    def pause(self) -> None:
-        """Let what runs come to its end and start nothing more until :meth:`resume`.
-
-        Raises
-        ------
-        UsageError
-            Nothing runs.
-        """
-        if self.handle is None or self.handle.is_over:
-            raise UsageError("Nothing is running.")
-        self.handle.pause()
-
-    def resume(self) -> None:
-        """Let a paused run go on.
-
-        Raises
-        ------
-        UsageError
-            No run is paused.
-        """
-        if self.handle is None or self.handle.is_over or self.handle.run.state.type is not StateType.PAUSED:
-            raise UsageError("No run is paused.")
-        self.handle.resume()
 
     def give(self, values: Mapping[str, str]) -> None:
         """Set parameters of the notebook, as its ``parameters`` cell declares them; the next run begins from them.
@@ -544,17 +477,18 @@ class NotebookSession:
             One is unknown or ill-typed; none is set then.
         """
         checked = check_parameters([replace(each, required=False) for each in self.file.parameters()], values)
-        with self._lock:
-            self.refuse_if_busy()
+        with self.steering.lock:
+            self.steering.refuse_if_busy()
             self.shell.user_ns.update(checked)
         self._reconsider()
 
     def current(self, flow: str | None = None) -> FlowRun | None:
         """Return the latest run of this session, or of one of its flows; what is stale by now is to come again."""
-        run = self.handle.run if self.handle is not None else None
+        handle = self.steering.handle
+        run = handle.run if handle is not None else None
         if run is None or flow not in (None, run.flow):
             return None
-        plan = None if self.is_running else self._leavings.plans.get(run.flow)
+        plan = None if self.steering.running else self._leavings.plans.get(run.flow)
         if plan is None:
             return run
         return replace(run, tasks=tuple(as_stale(task_run, plan.runs.get(task_run.name, "")) for task_run in run.tasks))
@@ -570,7 +504,8 @@ class NotebookSession:
         return end
 
     def _changed(self, run_id: str) -> None:
-        if self.handle is None or run_id == self.handle.run_id:
+        handle = self.steering.handle
+        if handle is None or run_id == handle.run_id:
             self.display.changed()
             self._tell()
 

@@ -55,7 +55,7 @@ class FlowSource(PanelSource):
 
     def past(self, run_id: str) -> FlowRun | None:
         """Return one of the flow's earlier runs; the one of this session that goes on is no past one."""
-        handle = self._session.handle
+        handle = self._session.steering.handle
         if handle is not None and handle.run_id == run_id and not handle.is_over:
             return None
         found = self._past.get(run_id)
@@ -131,7 +131,7 @@ class FlowSource(PanelSource):
 
     def is_waited_for(self) -> bool:
         """Whether a cell waits for the run, so that the kernel is busy with it."""
-        return self._session.is_waiting
+        return self._session.steering.is_waiting
 
     def start(
         self, select: tuple[str, ...], *, everything: bool = False, values: Mapping[str, str] | None = None
@@ -144,15 +144,15 @@ class FlowSource(PanelSource):
 
     def cancel(self) -> None:
         """Ask for the run to be cancelled and return at once."""
-        self._session.cancel()
+        self._session.steering.cancel()
 
     def pause(self) -> None:
         """Let what runs come to its end and start nothing more until :meth:`resume`."""
-        self._session.pause()
+        self._session.steering.pause()
 
     def resume(self, answer: Mapping[str, str] | None = None) -> None:
         """Let a paused run go on."""
-        self._session.resume()
+        self._session.steering.resume()
 
     def retry(self) -> None:
         """Run what failed, and what did not run because of it; return at once."""

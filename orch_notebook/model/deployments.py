@@ -55,6 +55,10 @@ class Plan:
     entrypoint : str
         ``module:flow`` where a flow of a module is executed, ``:task`` where a call of a task that was put by; empty
         for a notebook.
+    preload : tuple of str
+        Modules that its kernels have imported before the first cell.
+    warm : int
+        How many kernels are kept started for it before it is due, beside what each worker keeps.
     has_crash_hooks : bool
         The flow has functions to be called when its process has died.
     """
@@ -75,6 +79,8 @@ class Plan:
     memory: int | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     entrypoint: str = ""
+    preload: tuple[str, ...] = ()
+    warm: int = 0
     has_crash_hooks: bool = False
 
     @property
@@ -103,6 +109,7 @@ class Plan:
         known["overlap"] = Overlap(known.get("overlap", Overlap.QUEUE))
         known["tags"] = tuple(known.get("tags", ()))
         known["again"] = tuple(known.get("again", ()))
+        known["preload"] = tuple(known.get("preload", ()))
         return cls(**known)
 
 
@@ -211,6 +218,8 @@ class Deployment:
             "timeout": self.plan.timeout,
             "memory": self.plan.memory,
             "env": dict(self.plan.env),
+            "preload": list(self.plan.preload),
+            "warm": self.plan.warm,
             "is_tracked": self.plan.is_tracked,
             "created_at": iso(self.created_at),
             "updated_at": iso(self.updated_at),

@@ -17,11 +17,13 @@ __all__ = [
     "Finding",
     "Report",
     "said_chance",
+    "said_departure",
     "said_mutation",
     "said_order",
     "said_read",
     "said_unexplained",
     "said_unsteady",
+    "said_unsteady_cell",
 ]
 
 #: Each kind of finding, and what it means.
@@ -30,6 +32,7 @@ KINDS: Mapping[str, str] = {
     "undeclared read": "a task needs a name that its source does not show",
     "hidden order": "a task depends on another through something that has no name",
     "non-deterministic": "a task gives something else each time it runs",
+    "other than plain": "a cell gives something else in the flow than in a plain notebook",
     "unexplained": "a task gives something else in another order, and the cause was not found",
 }
 
@@ -109,6 +112,8 @@ class Report:
         How often the flow, or its beginning, was run.
     seed : int
         What the other orders were drawn with.
+    compared : int or None
+        How many cells were compared with a plain execution; None if there was none.
     """
 
     flow: str
@@ -120,6 +125,7 @@ class Report:
     turned: int = 0
     runs: int = 0
     seed: int = 0
+    compared: int | None = None
 
     @property
     def is_clean(self) -> bool:
@@ -139,6 +145,7 @@ class Report:
             "turned": self.turned,
             "runs": self.runs,
             "seed": self.seed,
+            "compared": self.compared,
         }
 
     @classmethod
@@ -155,9 +162,18 @@ class Report:
             lines += ["", f"✗ {finding.kind}: {finding.text}"]
             if finding.line:
                 lines.append(f"    {finding.line}")
-        if self.notes:
-            lines += ["", *(f"· {note}" for note in self.notes)]
+        if remarks := self.remarks():
+            lines += ["", *(f"· {remark}" for remark in remarks)]
         return "\n".join(lines)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return the notes, and what the check did not do."""
+        if self.compared is not None:
+            return self.notes
+        return (
+            *self.notes,
+            "Orders of the flow were compared; 'orch check NOTEBOOK' compares it with plain cells, too.",
+        )
 
     def verdict(self) -> str:
         """Return the outcome in one line.
@@ -170,7 +186,8 @@ class Report:
         said = f"{self.tasks} task{'s' * (self.tasks != 1)}"
         if self.is_clean:
             pairs = f"; {self.turned} of {self.pairs} free pairs were turned round" if self.pairs else ""
-            return f"Nothing found: {said} gave the same in {self.runs} runs{pairs}."
+            plain = f"; {self.compared} cells came to what they come to in a plain notebook" if self.compared else ""
+            return f"Nothing found: {said} gave the same in {self.runs} runs{pairs}{plain}."
         number = len(self.findings)
         return f"{number} finding{'s' * (number != 1)} in {said} ({self.runs} runs)."
 
@@ -219,6 +236,33 @@ def said_unsteady(task: str, what: str) -> Finding:
         "A time, an address, the network or a generator that is not seeded may be the cause."
     )
     return Finding("non-deterministic", task, text, "", what)
+
+
+def said_unsteady_cell(task: str, what: str) -> Finding:
+    """Return the finding of a cell that differs between two plain executions of its notebook."""
+    text = (
+        f"{_cell(task)} is not deterministic: of two plain executions of the notebook the second {what}. "
+        "A time, an address, the network, a file left by the first or a generator that is not seeded may be the cause."
+    )
+    return Finding("non-deterministic", task, text, "", what)
+
+
+def said_departure(
+    task: str, what: str, why: str, *, name: str = "", others: Sequence[str] = (), line: str = ""
+) -> Finding:
+    """Return the finding of a cell that comes to something else in the flow than in a plain notebook."""
+    how = "In the flow" if what.startswith(("fails", "does not", "leaves", "runs")) else "Plainly or in the flow"
+    text = f"{how}, {_cell(task, within=True)} {what}. {why}"
+    if others:
+        text += f" What {_tasks(others)} {'gives' if len(others) == 1 else 'give'} follows from it."
+    return Finding("other than plain", task, text, name, what, tuple(others), line)
+
+
+def _cell(task: str, *, within: bool = False) -> str:
+    """Return how a task is called, or a plain cell, whose name says what it is."""
+    if task.startswith("cell "):
+        return task if within else task.capitalize()
+    return f"{'task' if within else 'Task'} {task!r}"
 
 
 def said_unexplained(task: str, what: str, why: str) -> Finding:

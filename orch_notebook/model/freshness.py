@@ -7,7 +7,7 @@ it came from is fresh too.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orch_notebook.model.needs import Flow
@@ -39,6 +39,8 @@ class Plan:
         For tasks that cannot have what they need, a sentence about it.
     steady : frozenset of str
         The tasks that do not run and are fresh when the run has ended.
+    last : sequence of Version
+        The last version of each name that is there already, if any, and those of the tasks of `runs` that may follow.
     """
 
     runs: Mapping[str, str] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class Plan:
     restores: Mapping[str, frozenset[Version]] = field(default_factory=dict)
     lacks: Mapping[str, str] = field(default_factory=dict)
     steady: frozenset[str] = frozenset()
+    last: Sequence[Version] = ()
 
     @property
     def performed(self) -> dict[str, str]:
@@ -139,9 +142,10 @@ class _Planner:
         self.lacks: dict[str, str] = {}
         self.within: set[str] | None = None
         self.end = len(flow.tasks)
-        made = {name for name, _ in flow.last}
+        named = {name for name, _ in flow.last}
         # What plain cells made has a last version, too, whoever reads it.
-        self.last = [*flow.last, *(each for each in stock.live if not each[1] and each[0] not in made)]
+        self.ends = [*flow.last, *(each for each in stock.live if not each[1] and each[0] not in named)]
+        self._known, self._found = -1, list[Version]()
         self.makers: dict[int, set[str]] = {}
         for (_, maker), number in flow.bonds.items():
             if maker:
@@ -173,7 +177,8 @@ class _Planner:
         ends = [""] if select is None else []
         sources = {task: found for task in [*runs, *ends] if (found := self._sources(task))}
         loads = self.stored & runs.keys()
-        return Plan(runs, fresh, loads, sources, self._restores(sources), self.lacks, self._steady(stale))
+        restores, steady, last = self._restores(sources), self._steady(stale), self._last()
+        return Plan(runs, fresh, loads, sources, restores, self.lacks, steady, last)
 
     def _restores(self, sources: Mapping[str, Mapping[Version, Source]]) -> dict[str, frozenset[Version]]:
         found: dict[str, set[Version]] = {}
@@ -255,7 +260,21 @@ class _Planner:
         """Return the versions a task reads; at the end of a run of everything, the last of each name."""
         if task:
             return self.flow.reads.get(task, ())
-        return self.last if self.within is None else ()
+        return self._last() if self.within is None else ()
+
+    def _last(self) -> list[Version]:
+        """Return the last version of each name; where a task that runs perhaps makes it, also what it would leave."""
+        if self._known != len(self.runs):
+            self._known, self._found = len(self.runs), []
+            closed: set[str] = set()
+            for version in reversed(self.ends):
+                if version[0] in closed or (version[1] not in self.runs and self._was_left_out(version)):
+                    continue
+                self._found.append(version)
+                if version[1] not in self.runs:
+                    closed.add(version[0])
+            self._found.reverse()
+        return self._found
 
     def _place(self, task: str) -> int:
         return self.order[task] if task else self.end
@@ -274,10 +293,19 @@ class _Planner:
             if self.within is not None:
                 self.within |= self._above(makers)
         elif task or version in self.stock.spent:
-            self.lacks[task] = (
-                f"{task or 'The flow'!r} reads {name!r} of a plain cell, which a task has changed since and which "
-                f"could not be kept. Execute the cell that makes {name!r} again."
-            )
+            self.lacks[task] = f"{task or 'The flow'!r} reads {name!r} of a plain cell, {self._loss(version)} again."
+
+    def _loss(self, version: Version) -> str:
+        """Say what became of a plain cell's version, and which cells to execute."""
+        bond = self.flow.bonds.get(version)
+        if bond is not None and self._is_severed(bond):
+            apart = sorted(name for name, maker in self._copied(bond) if not maker)
+            if apart:
+                listed = ", ".join(map(repr, apart))
+                return (
+                    f"which {listed} shared until an earlier run put a copy there. Execute the cell that makes {listed}"
+                )
+        return f"which a task has changed since and which could not be kept. Execute the cell that makes {version[0]!r}"
 
     def _changers(self, bond: int) -> set[str]:
         return {task for task, bonds in self.flow.changers.items() if bond in bonds}
@@ -289,9 +317,7 @@ class _Planner:
 
     def _source(self, version: Version, task: str) -> Source | bool | None:
         """Return the copy a version comes from, True if it is at hand as it is, None if it is not to be had."""
-        name, maker = version
-        record = self.records.get(maker)
-        if record is not None and name not in record.made:
+        if self._was_left_out(version):
             return True
         bond, place = self.flow.bonds.get(version), self._place(task)
         first = self._beginning(bond) if bond is not None else None
@@ -311,6 +337,12 @@ class _Planner:
             copy = copies[0]
         return Source(copy, is_shared) if version in self.stock.copies.get(copy, ()) else None
 
+    def _was_left_out(self, version: Version) -> bool:
+        """Whether its maker completed without making it: a branch that was not taken, say."""
+        name, maker = version
+        record = self.records.get(maker)
+        return record is not None and name not in record.made
+
     def _copy(self, version: Version, place: int, hand: str) -> str:
         """Return the copy that would hold a version as it was at a place of the flow; nothing if it is so in memory."""
         bond = self.flow.bonds.get(version)
@@ -329,11 +361,17 @@ class _Planner:
 
     def _is_severed(self, bond: int) -> bool:
         """Whether versions of a bond in memory have lost what they shared: a copy replaced some of them and not all."""
-        there = [each for each in self.stock.live if self.flow.bonds.get(each) == bond and each[1] not in self.runs]
-        came = [self.stock.came.get(each, (0, False)) for each in there]
-        copied = [moment for moment, is_copy in came if is_copy]
+        copied = [self.stock.came[each][0] for each in self._copied(bond)]
+        came = [self.stock.came.get(each, (0, False))[0] for each in self._there(bond)]
         # What was made after a copy was put in place was made from it.
-        return bool(copied) and any(moment < max(copied) for moment, _ in came)
+        return bool(copied) and any(moment < max(copied) for moment in came)
+
+    def _there(self, bond: int) -> list[Version]:
+        return [each for each in self.stock.live if self.flow.bonds.get(each) == bond and each[1] not in self.runs]
+
+    def _copied(self, bond: int) -> list[Version]:
+        """Return the versions of a bond that a copy has replaced."""
+        return [each for each in self._there(bond) if self.stock.came.get(each, (0, False))[1]]
 
     def _read_mates(self, bond: int, version: Version, place: int) -> list[Version]:
         """Return the other versions of a bond that the run reads from that place on and does not make."""
@@ -343,6 +381,7 @@ class _Planner:
             for task in [*tasks, ""]
             for other in self._read(task)
             if other != version and other[1] not in self.runs and self.flow.bonds.get(other) == bond
+            if not self._was_left_out(other)
         }
         return sorted(found)
 

@@ -15,7 +15,7 @@ from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import Edge
 from orch_notebook.model.recipes import Version
 
-__all__ = ["Flow", "depending", "needs", "outline"]
+__all__ = ["Flow", "depending", "last_versions", "needs", "outline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Flow:
         For tasks that change memory in place, whose.
     files : mapping
         For tasks that find files which other tasks have written, by path the task that must have written last.
-    last : collection of Version
-        The last version of each name.
+    last : sequence of Version
+        As :func:`last_versions` tells.
     opaque : collection of str
         Tasks that may change anything.
     """
@@ -48,7 +48,7 @@ class Flow:
     bonds: Mapping[Version, int] = field(default_factory=dict)
     changers: Mapping[str, Collection[int]] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    last: Collection[Version] = ()
+    last: Sequence[Version] = ()
     opaque: Collection[str] = ()
 
 
@@ -60,16 +60,38 @@ def outline(flow: CellFlow) -> Flow:
         for task in tasks
     }
     files: dict[str, dict[str, str]] = {task: {} for task in tasks}
-    last = {name: "" for bound in reads.values() for name, maker in bound if not maker}
-    for task in tasks:
-        effects = wiring.effects[task]
-        last |= dict.fromkeys((name for name in effects.writes | effects.mutates if ":" not in name), task)
     for edge in wiring.edges:
         if edge.rule == "file" and "*" not in edge.name and _carries(edge, wiring):
             files[edge.after][edge.name.removeprefix("file:")] = edge.before
     opaque = [task for task in tasks if wiring.effects[task].opaque]
     sharing = wiring.sharing
-    return Flow(tasks, needs(wiring, tasks), reads, sharing.bonds, sharing.changers, files, last.items(), opaque)
+    last = last_versions(wiring, tasks)
+    return Flow(tasks, needs(wiring, tasks), reads, sharing.bonds, sharing.changers, files, last, opaque)
+
+
+def last_versions(wiring: Wiring, tasks: Sequence[str]) -> tuple[Version, ...]:
+    """Return the last version of each name, and before one that perhaps is not made the versions it would leave there.
+
+    Those of one name stand in the order of the notebook.  A name that is bound perhaps only, as in a branch, begins
+    with what plain cells may have made it; so does one that tasks only read.
+
+    Examples
+    --------
+    >>> from orch_notebook.model.cells import Cell, wire
+    >>> cells = [Cell("one", "n = 1"), Cell("two", "n = 2"), Cell("three", "for n in []: pass")]
+    >>> last_versions(wire(cells), ["one", "two", "three"])
+    (('n', 'two'), ('n', 'three'))
+    """
+    read = (name for task in tasks for name, maker in wiring.bindings[task].items() if maker is None)
+    found: dict[str, list[Version]] = {name: [(name, "")] for name in read if ":" not in name}
+    for task in tasks:
+        effects = wiring.effects[task]
+        for name in sorted(effects.writes | effects.mutates):
+            # What a body is given it hands on, if it does nothing else with it.
+            is_made = name not in effects.perhaps or name in effects.deletes or name in wiring.bindings[task]
+            if ":" not in name:
+                found[name] = [*(() if is_made else found.get(name, [(name, "")])), (name, task)]
+    return tuple(version for versions in found.values() for version in versions)
 
 
 def needs(wiring: Wiring, tasks: Sequence[str]) -> dict[str, dict[str, str]]:

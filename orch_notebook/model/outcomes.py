@@ -1,21 +1,23 @@
 """What one performance of a task came to, and whether two came to the same.
 
-In: what a task put out, fingerprints of what it was given and what it made.  Out: in words, what differs.  Addresses,
+In: what a task, or a plain cell, put out, and fingerprints of what it made.  Out: in words, what differs.  Addresses,
 clocks and the places of warnings are nobody's result.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Outcome", "difference", "texts_of"]
+__all__ = ["Outcome", "difference", "outcome_of", "texts_of"]
 
 MASKS = (
     (re.compile(r"0x[0-9a-fA-F]{6,}"), "0x…"),
+    (re.compile(r"\x1b\[[0-9;]*m"), ""),
     (
         re.compile(
             r"^.*(?:Wall time|CPU times|(?:Compiler|Parser) *:| per loop|it/s|s/it|slowest run).*\n?", re.MULTILINE
@@ -26,7 +28,13 @@ MASKS = (
     (re.compile(r"<ipython-input-[^>]+>|\S*ipykernel_\S+|<task [^>]+>|Cell In ?\[\d+\]"), "<cell>"),
 )
 #: A warning as Python writes it: where, what, and the line that caused it.  Each is shown once in a process.
-WARNING = re.compile(r"^\S.*?:\d+: \w*Warning: ?.*(?:\n[ \t]+.*)*\n?", re.MULTILINE)
+WARNING = re.compile(r"^\S.*?:\d+: (\w*Warning: ?.*)(?:\n[ \t]+.*)*\n?", re.MULTILINE)
+#: How IPython tells the error of a magic.
+TOLD_ERROR = re.compile(r"^UsageError: .*$", re.MULTILINE)
+#: What front ends draw with a state of their own; executed notebooks keep a text in its place.
+WIDGET = "application/vnd.jupyter.widget-view+json"
+#: The parts of what is put out that are compared, in words that follow a task's name.
+PARTS = ("prints", "complains", "shows", "draws")
 
 
 @dataclass(slots=True)
@@ -79,26 +87,60 @@ def masked(text: str) -> str:
 def texts_of(outputs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return what is compared of a task's outputs, each a mapping in the notebook format.
 
+    Warnings stand under ``warns``, which nobody compares: Python shows equal ones once, wherever that happens first.
+
     Examples
     --------
     >>> texts_of([{"output_type": "stream", "name": "stdout", "text": "a"}, {"output_type": "stream", "name": "stdout",
     ... "text": "b"}])
     {'prints': 'ab'}
     """
-    printed, shown, pictures = "", [], []
+    streams, shown, pictures = {"stdout": "", "stderr": ""}, list[str](), list[str]()
     for output in outputs:
         kind = output["output_type"]
         if kind == "stream":
-            text = output["text"]
-            printed += text if output["name"] == "stdout" else WARNING.sub("", text)
+            streams[output["name"]] += output["text"]
+        elif kind == "clear_output":
+            streams, shown, pictures = {"stdout": "", "stderr": ""}, [], []
         elif kind in ("display_data", "execute_result", "update_display_data"):
-            data = output["data"]
-            # Other forms hold counters and random ids; the picture of a figure is the same for the same figure.
-            shown.append(str(data.get("text/plain", sorted(data))))
+            data = {form: content for form, content in output["data"].items() if form != WIDGET}
+            # Other forms than the text hold counters and random ids; that they are there is compared.
+            shown.append(str(data.get("text/plain", "[a widget]" if not data else "")))
+            if forms := sorted(form for form in data if form != "text/plain"):
+                shown[-1] += f" [{', '.join(forms)}]"
             if "image/png" in data:
-                pictures.append(hashlib.sha256(str(data["image/png"]).strip().encode()).hexdigest()[:16])
-    found = {"prints": masked(printed), "shows": masked("\n".join(shown)), "draws": " ".join(pictures)}
+                # The picture of a figure is the same for the same figure.
+                picture = data["image/png"]
+                text = base64.b64encode(picture) if isinstance(picture, bytes) else "".join(picture.split()).encode()
+                pictures.append(hashlib.sha256(text).hexdigest()[:16])
+    errors = streams["stderr"]
+    found = {
+        "prints": masked(streams["stdout"]),
+        "complains": masked(WARNING.sub("", errors)).strip(),
+        "shows": masked("\n".join(shown)),
+        "draws": " ".join(pictures),
+        "warns": "\n".join(sorted({masked(text).strip() for text in WARNING.findall(errors)})),
+    }
     return {part: text for part, text in found.items() if text.strip()}
+
+
+def outcome_of(outputs: Iterable[Mapping[str, Any]]) -> Outcome:
+    """Return what a cell came to that has put out all this; its error is among it.
+
+    Examples
+    --------
+    >>> outcome_of([{"output_type": "error", "ename": "KeyError", "evalue": "'x'", "traceback": []}]).error
+    "KeyError: 'x'"
+    """
+    outputs = list(outputs)
+    texts = texts_of(outputs)
+    error = ""
+    for output in outputs:
+        if output["output_type"] == "error":
+            error = f"{output['ename']}: {output['evalue']}".splitlines()[0][:300]
+    if not error and (told := TOLD_ERROR.search(texts.get("complains", ""))):
+        error = told[0]
+    return Outcome(error, has_run=True, texts=texts)
 
 
 def difference(first: Outcome, second: Outcome) -> str:
@@ -115,17 +157,26 @@ def difference(first: Outcome, second: Outcome) -> str:
         return "does not run" if first.has_run else "runs"
     if masked(first.error) != masked(second.error):
         return f"fails with {second.error}" if second.error else f"does not fail with {first.error}"
-    if first.error:
-        return ""  # what a failed task leaves is not defined
-    for name in sorted({*first.made, *second.made}):
+    # What a failed task leaves is not defined.
+    for name in () if first.error else sorted({*first.made, *second.made}):
         if first.made.get(name) != second.made.get(name):
             return f"makes another {name!r}" if name in first.made and name in second.made else f"may not make {name!r}"
-    for part in ("prints", "shows", "draws"):
+    for part in PARTS:
         was, now = first.texts.get(part, ""), second.texts.get(part, "")
-        if was != now and not (part == "prints" and first.has_loaded and now in was):
-            return f"{part} {_excerpt(was)} or {_excerpt(now)}" if part != "draws" else "draws another figure"
+        if was != now and not (part in ("prints", "complains") and first.has_loaded and now in was):
+            return f"{part} {_excerpts(was, now)}" if part != "draws" else "draws another figure"
     return ""
 
 
-def _excerpt(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "…") if text.strip() else "nothing"
+def _excerpts(first: str, second: str) -> str:
+    """Return two texts around the place where they begin to differ."""
+    place = next((n for n, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), -1)
+    begin = max(0, (place if place >= 0 else min(len(first), len(second))) - 30)
+    return " or ".join(_excerpt(text, begin) for text in (first, second))
+
+
+def _excerpt(text: str, begin: int) -> str:
+    if not text.strip():
+        return "nothing"
+    shown = text if len(text) <= 60 else ("…" * (begin > 0) + text[begin : begin + 57] + "…" * (len(text) > begin + 57))
+    return repr(shown)

@@ -1,25 +1,23 @@
-"""A notebook that nobody is running, checked in a kernel and a store of its own.
+"""A notebook that nobody is running, made ready to be checked, and the report read back from where it was checked.
 
-In: a notebook, and what of it is checked.  What is executed is a notebook that defines its tasks and ends with
-``%flow check``.  Out: the report which that leaves.
+In: a notebook, and what of it is checked.  Out: a notebook whose execution defines its tasks and ends with
+``%flow check``; and, once that has been executed, its report.
 """
 
 from __future__ import annotations
 
+import copy
 import re
 import shlex
-import tempfile
-from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import NotebookError
 from orch_notebook.model.findings import Report
 from orch_notebook.model.flows import CellFlow
-from orch_notebook.promotion.executing import execute_now
-from orch_notebook.promotion.lookup import find_run
+from orch_notebook.model.runs import FlowRun
 from orch_notebook.promotion.notebooks import (
     FLOW_RUN,
     INJECTED_CHECK,
@@ -32,13 +30,21 @@ from orch_notebook.promotion.notebooks import (
 )
 from orch_notebook.promotion.reading import read_flow
 from orch_notebook.promotion.terms import Given, read_given
-from orch_notebook.runtime.settings import Settings
-from orch_notebook.runtime.store.opening import clock_of, open_store
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["REPORT_TYPE", "cells_as_tasks", "check_notebook"]
+__all__ = [
+    "REPORT_TYPE",
+    "Subject",
+    "cells_as_tasks",
+    "executed_of",
+    "read_report",
+    "shown_last",
+    "subject_of",
+    "write_book",
+    "write_check",
+]
 
 #: The form in which ``%flow check`` shows its report to programs.
 REPORT_TYPE = "application/vnd.orch-notebook.check+json"
@@ -61,32 +67,47 @@ def cells_as_tasks(path: str | Path) -> tuple[CellFlow, tuple[str, ...]]:
     return flow, tuple(notes)
 
 
-def write_check(
-    path: Path,
-    folder: Path,
-    parameters: Given,
-    *,
-    flow: str | None = None,
-    all_cells: bool = False,
-    seed: int = 0,
-    orders: int = 1,
-) -> Path:
-    """Write the notebook that checks another, and return where.
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A notebook that is to be checked.
 
     Parameters
     ----------
     path : Path
-        The notebook that is checked.
-    folder : Path
-        Where files for the check lie.
+        Where it lies.
+    notebook : NotebookNode
+        Its cells as far as they are executed, with the parameters that were given.
+    flow : str or None
+        Which flow, if there are several.
+    all_cells : bool
+        Whether each code cell counts as a task.
+    """
+
+    path: Path
+    notebook: NotebookNode
+    flow: str | None
+    all_cells: bool
+
+    def save(self, folder: Path) -> Path:
+        """Write it under its own name, so that a flow of its cells is called as it is."""
+        target = folder / self.path.name
+        target.write_bytes(notebook_bytes(self.notebook))
+        return target
+
+
+def subject_of(path: Path, parameters: Given, *, flow: str | None = None, all_cells: bool = False) -> Subject:
+    """Return what of a notebook is checked: with tasks, what stands above its last ``%flow run``.
+
+    Parameters
+    ----------
+    path : Path
+        The notebook.
     parameters : mapping or sequence of str
         Values in place of the defaults.
     flow : str, optional
         Which flow, if there are several; by default the one that the notebook's last ``%flow run`` runs.
     all_cells : bool
         Count each code cell as a task.
-    seed, orders : int
-        As ``%flow check`` takes them.
 
     Raises
     ------
@@ -97,34 +118,39 @@ def write_check(
     """
     notebook = read_notebook(path)
     given = read_given(parameters_of(notebook), parameters)
-    command = f"check --seed {seed} --orders {orders}"
-    if all_cells:
-        cells = folder / path.name
-        _give(notebook, given)
-        cells.write_bytes(notebook_bytes(notebook))
-        notebook.cells = notebook.cells[:2]
-        command += f" --all-cells --notebook {shlex.quote(str(cells))}"
-        sources = ["%load_ext orch_notebook", f"%flow {command}"]
-    else:
+    if not all_cells:
         if not has_tasks(notebook):
             raise NotebookError(f"{path} has no tasks. With --all-cells each of its code cells counts as one.")
-        _give(notebook, given)
         runs = [(index, cell) for index, cell in code_cells(notebook) if FLOW_RUN.search(cell.source)]
         last = runs[-1][0] if runs else len(notebook.cells)
         named = re.search(r"--flow[ =]+(\S+)", notebook.cells[last].source) if runs else None
         flow = flow or (named[1].strip("'\"") if named else None)
-        command += f" --flow {shlex.quote(flow)}" if flow else ""
         notebook.cells = notebook.cells[:last]
-        sources = [f"%flow {command}"]
-    kind = type(notebook)
+    _give(notebook, given)
+    return Subject(path, notebook, flow, all_cells)
+
+
+def write_check(subject: Subject, folder: Path, *, seed: int = 0, orders: int = 1) -> Path:
+    """Write the notebook that checks another, and return where; `seed` and `orders` are ``%flow check``'s."""
+    command = f"%flow check --seed {seed} --orders {orders}"
+    if subject.all_cells:
+        command += f" --all-cells --notebook {shlex.quote(str(subject.save(folder)))}"
+        return write_book(subject, folder / "check.ipynb", (), "%load_ext orch_notebook", command)
+    command += f" --flow {shlex.quote(subject.flow)}" if subject.flow else ""
+    return write_book(subject, folder / "check.ipynb", subject.notebook.cells, command)
+
+
+def write_book(subject: Subject, target: Path, cells: Iterable[NotebookNode], *sources: str) -> Path:
+    """Write a notebook of some cells and of further ones; it runs no flow but the one that its last cell runs."""
+    book = copy.deepcopy(subject.notebook)
+    kind = type(book)
     made = [
         kind(cell_type="code", source=source, outputs=[], execution_count=None, id=f"check-{n}", metadata=kind(tags=[]))
         for n, source in enumerate(sources)
     ]
     made[-1].metadata.tags.append(INJECTED_CHECK)
-    notebook.cells = [*([] if all_cells else notebook.cells), *made]
-    target = folder / "check.ipynb"
-    target.write_bytes(notebook_bytes(notebook))
+    book.cells = [*cells, *made]
+    target.write_bytes(notebook_bytes(book))
     return target
 
 
@@ -137,65 +163,20 @@ def _give(notebook: NotebookNode, given: Mapping[str, Any]) -> None:
 
 def read_report(executed: Path) -> Report | None:
     """Return the report that the last cell of an executed notebook shows, if it does."""
+    found = shown_last(executed, REPORT_TYPE)
+    return None if found is None else Report.from_json(found)
+
+
+def executed_of(run: FlowRun) -> Path | None:
+    """Return the executed copy that a run has left, if it is there."""
+    path = Path(run.executed_notebook) if run.executed_notebook else None
+    return path if path is not None and path.exists() else None
+
+
+def shown_last(executed: Path, form: str) -> Any:
+    """Return what the last cell of an executed notebook shows in a form, None if it does not."""
     cells = read_notebook(executed).cells
     for output in cells[-1].get("outputs", ()) if cells else ():
-        if found := output.get("data", {}).get(REPORT_TYPE):
-            return Report.from_json(found)
+        if found := output.get("data", {}).get(form):
+            return found
     return None
-
-
-def check_notebook(
-    settings: Settings,
-    notebook: str | Path,
-    parameters: Given | None = None,
-    *,
-    flow: str | None = None,
-    all_cells: bool = False,
-    kernel: str | None = None,
-    seed: int = 0,
-    orders: int = 1,
-) -> Report:
-    """Check the flow of a notebook that nobody is running, in a kernel of its own.
-
-    Parameters
-    ----------
-    notebook : path
-        The notebook.  Its plain cells are executed as they stand; its last ``%flow run`` and what follows is not.
-    parameters : mapping or sequence of str, optional
-        Values in place of the defaults.
-    flow : str, optional
-        Which flow, if there are several.
-    all_cells : bool
-        Count each code cell as a task.
-    kernel : str, optional
-        Instead of the one the notebook names.
-    seed, orders : int
-        See :func:`~orch_notebook.runtime.apart.check_flow`.
-
-    Raises
-    ------
-    NotebookError
-        The notebook cannot be read or executed, or has no tasks.
-    ParameterError
-        A parameter is unknown, missing or ill-typed.
-    """
-    path = Path(notebook)
-    with tempfile.TemporaryDirectory(prefix="orch-check-", ignore_cleanup_errors=True) as folder:
-        book = write_check(
-            path, Path(folder), parameters or (), flow=flow, all_cells=all_cells, seed=seed, orders=orders
-        )
-        apart = replace(settings, home=Path(folder) / "home", parent_run_id=None)
-        with closing(open_store(apart)) as store:
-            execution = execute_now(store, apart, clock_of(store), path, kernel=kernel, instead=book)
-            try:
-                execution.wait()
-            except KeyboardInterrupt:
-                execution.cancel()
-                execution.wait()
-                raise
-            ended = find_run(store, clock_of(store).now(), execution.run_id)
-        executed = Path(ended.executed_notebook) if ended.executed_notebook else None
-        report = read_report(executed) if executed is not None and executed.exists() else None
-    if report is None:
-        raise NotebookError(f"{notebook} cannot be checked. {ended.state.message or ended.state.name}")
-    return report

@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 from orch_notebook.errors import OrchError
-from orch_notebook.functions.flow_runs import SeenRun
+from orch_notebook.functions import hooks
 from orch_notebook.functions.loading import load
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.model.runs import FlowRun
@@ -69,11 +69,7 @@ def call_hooks(run_id: str) -> None:
     name = run.name or run.flow
     scope = FlowScope(run.run_id, name, run.flow, run.parameters, run.tags, run.attempt, deployment=run.deployment)
     outcome = Outcome(StateType.CRASHED, run.state.name, run.state.message)
-    for hook in flow.options.on_crashed:
-        try:
-            hook(flow, SeenRun(scope, outcome), outcome)
-        except Exception:
-            logger.exception("The hook %r failed.", getattr(hook, "__name__", hook))
+    hooks.call_hooks("on_crashed", flow, scope, outcome)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Deployments declared in a file beside the notebooks: ``orch.toml``, or ``[tool.orch]`` of a ``pyproject.toml``.
 
-In: a file.  Out: what it declares, and what tells that from what the store has; or the file, from what the store has.
+In: a file.  Out: what it declares, and what tells that from what the store has.  The way back is `exporting`.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,8 +17,8 @@ from orch_notebook.errors import OrchError, ScheduleError, UsageError
 from orch_notebook.model.chains import After
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.differences import compare_deployments
-from orch_notebook.model.durations import interval_words, parse_interval
-from orch_notebook.model.notices import Notice, hide
+from orch_notebook.model.durations import parse_interval
+from orch_notebook.model.notices import Notice
 from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.retention import Retention
 from orch_notebook.model.schedules import Cron, Interval, Once, Recurrence, Schedule, schedule_from_json
@@ -27,26 +27,22 @@ from orch_notebook.model.zones import parse_instant
 from orch_notebook.promotion.deployments import compose
 from orch_notebook.promotion.following import check_rules
 from orch_notebook.promotion.notebooks import cells_of
+from orch_notebook.promotion.spares import environment_of
 from orch_notebook.promotion.terms import Terms, Timed
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
 
-__all__ = [
-    "Change",
-    "compare_declarations",
-    "find_declarations",
-    "read_declarations",
-    "variable_for",
-    "write_declarations",
-]
+__all__ = ["Change", "compare_declarations", "find_declarations", "read_declarations"]
 
 FILES = ("orch.toml", "pyproject.toml")
 KEYS = (
     "notebook", "schedules", "parameters", "retries", "retry_delay", "timeout", "kernel", "queue", "priority", "limit",
-    "overlap", "catch_up", "tags", "memory", "env", "track", "starts_after", "notify", "keep",
+    "overlap", "catch_up", "tags", "memory", "env", "preload", "warm", "track", "starts_after", "notify", "keep",
 )  # fmt: skip
 AFTER_KEYS = ("deployment", "on", "parameters")
 NOTICE_KEYS = ("on", "to", "title", "body")
+#: What may be said once for all deployments of a file that use a kernel.
+KERNEL_KEYS = ("preload", "warm")
 RULES = ("cron", "every", "rrule", "at")
 SCHEDULE_KEYS = (*RULES, "timezone", "start", "parameters")
 
@@ -122,7 +118,10 @@ def read_declarations(path: Path, now: datetime) -> list[Declaration]:
     content = _load(path)
     if path.name == FILES[1]:
         content = content.get("tool", {}).get("orch", {})
-    _check_keys(content, ("deployments",), f"{path.name}")
+    _check_keys(content, ("deployments", "kernels"), f"{path.name}")
+    kernels = content.get("kernels", {})
+    for name, table in kernels.items():
+        _check_keys(table, KERNEL_KEYS, f"{path.name}, kernel {name!r}")
     tables = content.get("deployments", {})
     if not isinstance(tables, dict):
         raise UsageError(f"{path.name}: deployments is no table: write [deployments.NAME].")
@@ -132,7 +131,7 @@ def read_declarations(path: Path, now: datetime) -> list[Declaration]:
         if not isinstance(table, dict):
             raise UsageError(f"{where} is no table: write [deployments.{name}].")
         try:
-            found.append(_read(path.parent, name, table, where, now))
+            found.append(_read(path.parent, name, table, where, now, kernels))
         except (TypeError, ValueError, OrchError) as error:
             if str(error).startswith(where):
                 raise
@@ -148,10 +147,19 @@ def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> N
             raise UsageError(f"{where}: there is no {key!r}.{hint}")
 
 
-def _read(folder: Path, name: str, table: Mapping[str, Any], where: str, now: datetime) -> Declaration:
+def _read(
+    folder: Path,
+    name: str,
+    table: Mapping[str, Any],
+    where: str,
+    now: datetime,
+    kernels: Mapping[str, Mapping[str, Any]],
+) -> Declaration:
     _check_keys(table, KEYS, where)
     if not isinstance(table.get("notebook"), str):
         raise UsageError(f'{where} names no notebook: notebook = "PATH".')
+    kernel = environment_of(folder / table["notebook"], table.get("kernel")).kernel if kernels else ""
+    table = {**kernels.get(kernel, {}), **table}
     overlap = table.get("overlap")
     terms = Terms(
         retries=int(table.get("retries", 0)),
@@ -166,6 +174,8 @@ def _read(folder: Path, name: str, table: Mapping[str, Any], where: str, now: da
         tags=tuple(map(str, table.get("tags", ()))),
         memory=parse_size(table["memory"]) if "memory" in table else None,
         env={name: str(value) for name, value in table.get("env", {}).items()},
+        preload=tuple(map(str, _listed(table.get("preload", ())))),
+        warm=int(table.get("warm", 0)),
         track=bool(table.get("track", False)),
         starts_after=tuple(_after(rule, where) for rule in _listed(table.get("starts_after", ()))),
         notify=tuple(_notice(rule, where) for rule in _listed(table.get("notify", ()))),
@@ -263,8 +273,12 @@ def compare_declarations(
         )
         old = store.deployment(each.name)
         if old is None:
-            schedules = [schedule_from_json(row.rule).words() for row in wanted.schedules]
-            changes.append(Change(each.name, "new", wanted, tuple(f"+ schedule {words}" for words in schedules)))
+            lines = [f"+ schedule {schedule_from_json(row.rule).words()}" for row in wanted.schedules]
+            if each.terms.preload:
+                lines.append(f"+ preload {', '.join(each.terms.preload)}")
+            if each.terms.warm:
+                lines.append(f"+ warm {each.terms.warm}")
+            changes.append(Change(each.name, "new", wanted, tuple(lines)))
             continue
         lines = compare_deployments(old, wanted, cells_of(old), cells_of(wanted))
         changes.append(Change(each.name, "changed" if lines else "same", wanted, tuple(lines)))
@@ -274,72 +288,3 @@ def compare_declarations(
         below = [old for old in store.deployments() if Path(old.plan.notebook).is_relative_to(path.parent.absolute())]
         changes += [Change(old.name, "gone", None) for old in below if old.name not in names]
     return changes
-
-
-def write_declarations(deployments: Sequence[Deployment], folder: Path, *, with_secrets: bool = False) -> str:
-    """Return a file that declares these deployments; notebooks below `folder` are named relative to it.
-
-    Addresses of people to tell hold secrets: unless these are asked for, the file says in which environment variable
-    of the worker each stands.
-    """
-    # The one place where the writer is imported: reading, which is common, needs only the standard library.
-    import tomli_w
-
-    return tomli_w.dumps({"deployments": {each.name: _table(each, folder, with_secrets) for each in deployments}})
-
-
-def _table(deployment: Deployment, folder: Path, with_secrets: bool) -> dict[str, Any]:
-    plan = deployment.plan
-    notebook = Path(plan.notebook)
-    bare = replace(plan, retries=0, retry_delay=0.0, timeout=None, queue="default", priority=0, concurrency=None)
-    table: dict[str, Any] = {
-        "notebook": str(notebook.relative_to(folder) if notebook.is_relative_to(folder) else notebook)
-    }
-    for key, value in (("kernel", plan.kernel), ("timeout", plan.timeout), ("limit", plan.concurrency)):
-        if value is not None:
-            table[key] = value
-    for key in ("retries", "retry_delay", "queue", "priority"):
-        if getattr(plan, key) != getattr(bare, key):
-            table[key] = getattr(plan, key)
-    if plan.overlap is not Overlap.QUEUE:
-        table["overlap"] = plan.overlap.value
-    if deployment.catch_up != CatchUp():
-        table["catch_up"] = deployment.catch_up.text
-    more: Mapping[str, Any] = {"memory": plan.memory, "env": dict(plan.env), "track": plan.is_tracked}
-    table.update((key, value) for key, value in more.items() if value)
-    if plan.tags:
-        table["tags"] = list(plan.tags)
-    if given := {name: value for name, value in deployment.parameters.items() if value is not None}:
-        table["parameters"] = given
-    if deployment.keep != Retention():
-        table["keep"] = deployment.keep.text
-    if deployment.starts_after:
-        table["starts_after"] = [
-            {key: value for key, value in rule.to_json().items() if value} for rule in deployment.starts_after
-        ]
-    if deployment.notices:
-        table["notify"] = [
-            (notice if with_secrets else replace(notice, to=variable_for(notice))).to_json()
-            for notice in deployment.notices
-        ]
-    if deployment.schedules:
-        table["schedules"] = [_rule(row.rule, row.parameters) for row in deployment.schedules]
-    return table
-
-
-def variable_for(notice: Notice) -> str:
-    """Return an address that may stand in a file: itself, or the variable that takes the place of one with secrets."""
-    return notice.to if hide(notice.to) == notice.to else f"$ORCH_NOTIFY_{notice.mark.upper()}"
-
-
-def _rule(rule: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    given = {"parameters": dict(parameters)} if parameters else {}
-    match schedule_from_json(rule):
-        case Cron(expression, timezone):
-            return {"cron": expression, "timezone": timezone, **given}
-        case Interval(seconds, anchor):
-            return {"every": interval_words(seconds), "start": anchor.isoformat(), **given}
-        case Recurrence(text, start, timezone):
-            return {"rrule": text, "start": start.isoformat(), "timezone": timezone, **given}
-        case Once(at):
-            return {"at": at.isoformat(), **given}

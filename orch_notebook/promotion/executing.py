@@ -5,10 +5,12 @@ In: a notebook, or a run that is to be repeated.  Out: what executes it, which c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 from orch_notebook.errors import OrchError
 from orch_notebook.model.runs import FlowRun
@@ -73,6 +75,7 @@ def execute_now(
     kernel: str | None = None,
     timeout: float | None = None,
     instead: Path | None = None,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Execution:
     """Execute a notebook.
 
@@ -88,6 +91,8 @@ def execute_now(
         Seconds it may take.
     instead : Path, optional
         What is executed in the notebook's place, and in its folder.
+    variables : mapping
+        Environment variables that its kernel has from its start.
 
     Raises
     ------
@@ -96,7 +101,8 @@ def execute_now(
     ParameterError
         A parameter is unknown, missing or ill-typed.
     """
-    with _spare(settings, environment_of(instead or notebook, kernel)) as spares:
+    environment = replace(environment_of(instead or notebook, kernel), variables=variables)
+    with _spare(settings, environment) as spares:
         run = submit(
             store,
             settings,

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from orch_notebook.promotion.notebooks import code_cells, has_tasks
 from orch_notebook.runtime.clock import Clock
 from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.ledger import Journal
+from orch_notebook.runtime.lines import LINE_LIMIT, Lines
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -42,8 +44,6 @@ CELL_ENDINGS: Mapping[str, tuple[StateType, str]] = {
     "TimedOut": (StateType.FAILED, "TimedOut"),
     "Stopped": (StateType.CANCELLED, "Cancelled"),
 }
-
-LINE_LIMIT = 10_000
 
 
 class RunRecord:
@@ -87,7 +87,7 @@ class RunRecord:
         self._open: set[str] = set()
         #: The tasks that have begun.
         self.seen: set[str] = set()
-        self._partial: dict[tuple[int, str], str] = {}
+        self._lines: dict[int, Lines] = {}
         self._started_at: datetime = clock.now()
         self._kept = 0
 
@@ -107,9 +107,8 @@ class RunRecord:
     def cell_ended(self, index: int, cell_id: str, error: Mapping[str, Any] | None) -> None:
         """Note how a cell ended."""
         reach("execute.cell_ended")
-        for (cell, stream), rest in list(self._partial.items()):
-            if cell == index and self._partial.pop((cell, stream)):
-                self._line(index, stream, rest)
+        if (lines := self._lines.pop(index, None)) is not None:
+            lines.finish()
         now = self._clock.now()
         seconds = (now - self._started_at).total_seconds()
         task = self._tasks.get(index)
@@ -145,20 +144,16 @@ class RunRecord:
                     f"Cell {index + 1} wrote more than {self._limit:,} characters; no more are kept here.",
                 )
             return
-        key = index, str(message["name"])
-        *lines, self._partial[key] = (self._partial.get(key, "") + text).split("\n")
-        for line in lines:
-            self._line(index, key[1], line)
+        lines = self._lines.get(index)
+        if lines is None:
+            lines = self._lines[index] = Lines(partial(self._line, self._tasks.get(index, "")))
+        lines.write(str(message["name"]), text)
 
-    def _line(self, index: int, stream: str, line: str) -> None:
-        line = line.rstrip("\r").rpartition("\r")[2]
-        if line.strip():
-            level = logging.WARNING if stream == "stderr" else logging.INFO
-            task = self._tasks.get(index, "")
-            self._journal.record(LogWritten(self._clock.now(), task, 1 if task else 0, level, line[:LINE_LIMIT]))
+    def _line(self, task: str, level: int, line: str) -> None:
+        self._journal.record(LogWritten(self._clock.now(), task, 1 if task else 0, level, line))
 
     def _say(self, level: int, text: str) -> None:
-        self._journal.record(LogWritten(self._clock.now(), "", 0, level, text))
+        self._line("", level, text)
 
     def unfinished(self, state: State) -> list[Event]:
         """Return the events that end the cells which were running."""

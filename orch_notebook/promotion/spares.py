@@ -13,12 +13,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 
 from orch_notebook.promotion.notebooks import peek
@@ -53,28 +52,36 @@ class Environment:
         The name of the kernel; empty for none.
     preload : tuple of str
         Modules that the kernel imports at once.
+    variables : mapping
+        Environment variables it has from its start, for those that come too late with the run.
     """
 
     kernel: str
     preload: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def serves(self, other: Environment) -> bool:
-        """Whether what is ready for this is good for another: more modules do no harm."""
-        return self.kernel == other.kernel
+        """Whether what is ready for this has all that another needs: more modules do no harm."""
+        return self.kernel == other.kernel and not self.lacks(other)
+
+    def lacks(self, other: Environment) -> int:
+        """Return how many modules of another are not imported here."""
+        return len(set(other.preload) - set(self.preload))
 
 
-def environment_of(notebook: str | Path, kernel: str | None = None) -> Environment:
-    """Return what executing a notebook takes, in its own kernel or in another."""
+def environment_of(notebook: str | Path, kernel: str | None = None, preload: Sequence[str] = ()) -> Environment:
+    """Return what executing a notebook takes, in its own kernel or in another, with modules that it shall find."""
     try:
-        return _environment(Path(notebook), Path(notebook).stat().st_mtime_ns, kernel)
+        found = _environment(Path(notebook), Path(notebook).stat().st_mtime_ns, kernel)
     except OSError:  # whoever executes it will say so
         return Environment("")
+    return replace(found, preload=(*found.preload, *preload))
 
 
 def environment_of_run(store: Store, run_id: str) -> Environment:
     """Return what executing a run takes."""
     plan = store.plan(run_id)
-    return Environment("") if plan is None else environment_of(plan.snapshot, plan.kernel)
+    return Environment("") if plan is None else environment_of(plan.snapshot, plan.kernel, plan.preload)
 
 
 @lru_cache(maxsize=256)
@@ -104,7 +111,7 @@ class Spare:
     def __init__(self, settings: Settings, environment: Environment, output: int = subprocess.DEVNULL) -> None:
         self.environment = environment
         self.started_at = time.monotonic()
-        variables = {**os.environ, **settings.environment, "PYTHONUNBUFFERED": "1"}
+        variables = {**os.environ, **settings.environment, **environment.variables, "PYTHONUNBUFFERED": "1"}
         variables.pop("JPY_PARENT_PID", None)  # else a kernel would watch the worker's parent instead of its own
         self.process = subprocess.Popen(
             [sys.executable, "-m", "orch_notebook.promotion.start", environment.kernel, *environment.preload],
@@ -155,11 +162,12 @@ class Spares:
     settings : Settings
         Those of the runs that they will execute.
     count : int
-        How many :meth:`tend` keeps.
+        How many :meth:`tend` keeps, beside those that deployments ask for.
     preload : sequence of str
         Modules that kernels import in any case.
     upcoming : callable, optional
-        What the next runs will need, the first first; by default what the last ones needed.
+        What the next runs will need, the first first, and how many of it their deployment asks for; by default what
+        the last ones needed.
     """
 
     def __init__(
@@ -167,7 +175,7 @@ class Spares:
         settings: Settings,
         count: int = 0,
         preload: Sequence[str] = (),
-        upcoming: Callable[[], Iterator[Environment]] = lambda: iter(()),
+        upcoming: Callable[[], Iterator[tuple[Environment, int]]] = lambda: iter(()),
     ) -> None:
         self.count = count
         self._settings = settings
@@ -189,21 +197,19 @@ class Spares:
             self._spares.append(Spare(self._settings, replace(environment, preload=preload)))
 
     def take(self, environment: Environment) -> Spare | None:
-        """Return the longest ready one that serves an environment; None if there is none."""
+        """Return one with the kernel of an environment, that with most of its modules; None if there is none."""
         self._launched_at = time.monotonic()
         self._used[environment] = self._launched_at
-        for spare in tuple(self._spares):
-            if spare.environment.serves(environment):
-                self._spares.remove(spare)
-                if spare.is_alive:
-                    return spare
-                spare.close()
+        found = [spare for spare in self._spares if spare.environment.kernel == environment.kernel]
+        for spare in sorted(found, key=lambda each: _distance(each.environment, environment)):
+            self._spares.remove(spare)
+            if spare.is_alive:
+                return spare
+            spare.close()
         return None
 
     def tend(self) -> None:
         """Keep as many as there should be: end what is old or too much, and start what lacks, one at a time."""
-        if not self.count:
-            return
         now = time.monotonic()
         self._ending = [spare for spare in self._ending if spare.is_alive]
         for spare in tuple(self._spares):
@@ -211,8 +217,7 @@ class Spares:
                 self._spares.remove(spare)
                 self._ending.append(spare)
                 spare.ask_to_end()
-        lacks = len(self._spares) < self.count and now - self._looked_at >= LOOK_EVERY
-        if lacks and now - self._launched_at >= CALM and not is_memory_short():
+        if now - self._looked_at >= LOOK_EVERY and now - self._launched_at >= CALM and not is_memory_short():
             wanted = self._first_wanted(now)
             if wanted is None:
                 self._looked_at = now
@@ -221,17 +226,27 @@ class Spares:
 
     def _first_wanted(self, now: float) -> Environment | None:
         """Return what the first of the next runs needs for which none is ready."""
-        self._used = {each: at for each, at in self._used.items() if now - at <= KEEP}
         ready = [spare.environment for spare in self._spares]
-        recent = sorted(self._used, key=lambda each: -self._used[each])
-        for wanted in chain(self._upcoming(), recent * self.count):
-            for environment in ready:
-                if environment.serves(wanted):
-                    ready.remove(environment)
-                    break
-            else:
+        everything = self._wanted(now)
+        if len(ready) >= len(everything):  # what nobody wants any more is ended when it is old
+            return None
+        for wanted in everything:
+            serving = [each for each in ready if each.serves(wanted)]
+            if not serving:
                 return wanted
+            ready.remove(min(serving, key=lambda each: _distance(each, wanted)))
         return None
+
+    def _wanted(self, now: float) -> list[Environment]:
+        """Return all that should be ready: what deployments ask for, and then as many as this keeps for the others."""
+        self._used = {each: at for each, at in self._used.items() if now - at <= KEEP}
+        asked: list[Environment] = []
+        others: list[Environment] = []
+        for environment, count in self._upcoming():
+            asked += [environment] * count
+            others += [] if count else [environment]
+        recent = sorted(self._used, key=lambda each: -self._used[each])
+        return asked + [*others, *recent * self.count][: self.count]
 
     def close(self) -> None:
         """End those that nobody took."""
@@ -242,8 +257,13 @@ class Spares:
         self._spares.clear()
 
 
-def due_soon(store: Store, now: datetime) -> Iterator[Environment]:
-    """Yield what the runs need that are due within the time that a spare is kept, the first first."""
+def _distance(ready: Environment, wanted: Environment) -> tuple[int, int]:
+    """Return how far what is ready is from what is wanted: modules that lack, then such as nobody asked for."""
+    return ready.lacks(wanted), wanted.lacks(ready)
+
+
+def due_soon(store: Store, now: datetime) -> Iterator[tuple[Environment, int]]:
+    """Yield what the runs need that are due within the time that a spare is kept, the first first, with its `warm`."""
     until = now + timedelta(seconds=KEEP)
     found = [
         (schedule.next_at, deployment.plan)
@@ -254,7 +274,7 @@ def due_soon(store: Store, now: datetime) -> Iterator[Environment]:
     for at, plan in sorted(found, key=lambda each: each[0]):
         if at > until:
             return
-        yield environment_of(plan.snapshot, plan.kernel)
+        yield environment_of(plan.snapshot, plan.kernel, plan.preload), plan.warm
 
 
 def is_memory_short() -> bool:

@@ -195,6 +195,10 @@ class Terms:
         Bytes the kernel and what it starts may take.
     env : mapping
         Environment variables of the kernel; nothing secret, since everybody who reads the store can read them.
+    preload : tuple of str
+        Modules that its kernels have imported before the first cell.
+    warm : int
+        How many kernels are kept started for it before it is due, beside what each worker keeps.
     starts_after : tuple of After
         Which ends of other deployments' runs start one of it.
     notify : tuple of Notice
@@ -222,6 +226,8 @@ class Terms:
     tags: tuple[str, ...] = ()
     memory: int | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    preload: tuple[str, ...] = ()
+    warm: int = 0
     starts_after: tuple[After, ...] = ()
     notify: tuple[Notice, ...] = ()
     keep: Retention = field(default_factory=Retention)
@@ -234,6 +240,11 @@ class Terms:
             raise UsageError("At least one run at a time must be allowed; 'orch pause' lets a deployment rest.")
         for name in self.env:
             _check_variable(name)
+        for module in self.preload:
+            if not all(map(str.isidentifier, module.split("."))):
+                raise UsageError(f"{module!r} is no name of a module that could be imported: pandas, sklearn.svm.")
+        if self.warm < 0:
+            raise UsageError("No fewer than 0 kernels can be kept started.")
         for word in (self.queue, *self.tags):
             if not is_task_name(word):
                 raise UsageError(f"A queue or a tag may hold letters, digits, '_', '-' and '.', so not {word!r}.")
@@ -256,5 +267,7 @@ class Terms:
             tags=self.tags,
             memory=self.memory,
             env=dict(self.env),
+            preload=self.preload,
+            warm=self.warm,
             entrypoint=entrypoint,
         )

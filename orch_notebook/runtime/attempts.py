@@ -9,8 +9,6 @@ never costs more than a small part of it.  What is not kept is made again.
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import io
 import os
 import pickle
@@ -23,7 +21,7 @@ from typing import Any
 
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import StateType
-from orch_notebook.runtime.files import make_private_folder
+from orch_notebook.runtime.files import make_private_folder, place_of
 from orch_notebook.runtime.packing import Packer, SharedMemory, TooLarge, built_over
 from orch_notebook.runtime.redaction import redactor
 from orch_notebook.runtime.results import SIGNATURE, Results
@@ -103,7 +101,7 @@ class Attempts:
             inline = left.details["kept"]
             with self._path(key).open("rb") if inline == "file" else io.BytesIO(base64.b64decode(inline)) as file:
                 signature, (head, *parts) = file.read(SIGNATURE), _read(file)
-            if not hmac.compare_digest(signature, self._results.mark(head, *parts)):
+            if not self._results.has_signed(signature, head, *parts):
                 return None
             return _unpack(parts, namespace)
         except Exception:  # noqa: BLE001 - gone, or made with other versions of the libraries: as good as not there
@@ -143,7 +141,7 @@ class Attempts:
         return {"key": key, "kept": kept, **({"files": dict(files)} if files else {})}
 
     def _path(self, key: str) -> Path:
-        return self._folder / hashlib.sha256(key.encode()).hexdigest()[:40]
+        return place_of(self._folder, key)
 
     def _write(self, path: Path, parts: list[Any]) -> None:
         # Moved into place, so that it is there whole or not at all.  It need not survive a power cut: what the

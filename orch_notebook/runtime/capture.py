@@ -20,15 +20,14 @@ from typing import Any
 
 from orch_notebook.runtime import descriptors
 from orch_notebook.runtime.imports import import_one_at_a_time
+from orch_notebook.runtime.lines import LINE_LIMIT, Lines
 
-__all__ = ["LINE_LIMIT", "Capture", "Routes", "capturing", "current", "route_values", "showing"]
+__all__ = ["Capture", "Routes", "capturing", "current", "route_values", "showing"]
 
 #: The capture of the task whose code is running here, if any.
 current: contextvars.ContextVar[Capture | None] = contextvars.ContextVar("orch_capture", default=None)
 #: What shows a value for that task.
 showing: contextvars.ContextVar[Callable[[Any], object] | None] = contextvars.ContextVar("orch_showing", default=None)
-
-LINE_LIMIT = 10_000
 
 
 class Capture:
@@ -56,10 +55,10 @@ class Capture:
 
     def __init__(self, line: Callable[[int, str], object], limit: int = 1_000_000) -> None:
         self._line = line
+        self._lines = Lines(line)
         self._limit = limit
         self._lock = threading.RLock()
         self._outputs: list[dict[str, Any]] = []
-        self._partial: dict[str, list[str]] = {}  # parts of the line that is being written, by stream
         self._kept = 0
         self.dropped = 0
         #: What has been taken, where somebody wants all of it at the end.
@@ -79,7 +78,7 @@ class Capture:
                     return size
             self._kept += len(text)
             self._add(stream, text)
-            self._take_lines(stream, text)
+            self._lines.write(stream, text)
         return size
 
     def _add(self, stream: str, text: str) -> None:
@@ -88,29 +87,6 @@ class Capture:
             last["parts"].append(text)
         else:
             self._outputs.append({"output_type": "stream", "name": stream, "parts": [text]})
-
-    def _take_lines(self, stream: str, text: str) -> None:
-        # Parts are joined once per line: a million dots would otherwise copy half a million characters for each.
-        parts = self._partial.setdefault(stream, [])
-        if "\n" not in text:
-            shown = text.rstrip("\r")
-            if shown and "\r" in text:
-                # A progress bar: what stood there before can no longer be seen.
-                parts.clear()
-                text = shown.rpartition("\r")[2] + text[len(shown) :]
-            parts.append(text)
-            return
-        level = logging.WARNING if stream == "stderr" else logging.INFO
-        lines = ("".join(parts) + text).split("\n")
-        parts[:] = [lines.pop()]
-        for line in lines:
-            self._say(level, line)
-
-    def _say(self, level: int, line: str) -> None:
-        # A progress bar rewrites its line after each \r: what it last showed is the line.
-        line = line.rstrip("\r").rpartition("\r")[2]
-        if line.strip():
-            self._line(level, line if len(line) <= LINE_LIMIT else f"{line[:LINE_LIMIT]} …")
 
     def log(self, record: logging.LogRecord, shown: str) -> None:
         """Take a log record; `shown` is how it reads under the cell."""
@@ -148,10 +124,7 @@ class Capture:
     def finish(self) -> None:
         """Complete the last lines, and say how much was not kept."""
         with self._lock:
-            for stream, parts in self._partial.items():
-                if rest := "".join(parts):
-                    self._say(logging.WARNING if stream == "stderr" else logging.INFO, rest)
-            self._partial.clear()
+            self._lines.finish()
             if self.dropped:
                 note = (
                     f"… {self.dropped:,} more characters were not kept "

@@ -22,7 +22,8 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from orch_notebook.runtime.calls import TaskStopped, describe_failure, was_shown
-from orch_notebook.runtime.capture import LINE_LIMIT, Capture, Routes
+from orch_notebook.runtime.capture import Capture, Routes
+from orch_notebook.runtime.lines import LINE_LIMIT
 from orch_notebook.runtime.parcels import Parcel
 from orch_notebook.runtime.pickling import from_bytes, to_bytes
 from orch_notebook.runtime.pipes import receive, send

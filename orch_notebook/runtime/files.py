@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orch_notebook.runtime.crashpoints import reach
 
-__all__ = ["file_fingerprint", "make_private_folder", "write_whole"]
+__all__ = ["file_fingerprint", "make_private_folder", "place_of", "write_whole"]
 
 #: Up to this size the bytes of a file count, above it when it was changed: hashing 8 MB takes 5 ms.
 READ_LIMIT = 8_000_000
@@ -47,6 +47,11 @@ def write_whole(path: Path, data: bytes) -> Path:
         raise
     _sync_folder(path.parent)
     return path
+
+
+def place_of(folder: Path, key: str) -> Path:
+    """Return the file of a folder in which lies what is kept under a key, whatever the key is made of."""
+    return folder / hashlib.sha256(key.encode()).hexdigest()[:40]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -115,12 +115,12 @@ class CellProgram:
         for name in self._plan.runs:
             for version in self._bound(name):
                 self._readers[version] += 1
-        last: dict[str, str] = {}
-        for task in flow:
-            for written in self._made(task.name):
-                last[written] = task.name
-        self._last = frozenset(last.items())
-        made = {name for name, _ in self._last}
+        self._last = frozenset(self._plan.last)
+        #: By name the tasks whose version may still be the last, in the order of the notebook.
+        self._ends: dict[str, list[str]] = {}
+        for name, maker in self._plan.last:
+            self._ends.setdefault(name, []).append(maker)
+        made = {name for task in flow for name in self._made(task.name)}
         floor = {name: self._base.get(name, ABSENT) for name in made if hasattr(builtins, name)}
         self._namespaces = Namespaces(environment, late_names(self._wiring, self._order), floor)
         self._unsettled = {*self._plan.runs, *self._plan.fresh}
@@ -134,23 +134,23 @@ class CellProgram:
         if kept.copies is not None:
             kept.copies.held = frozenset(copies)
         kept.begin(self._plan.runs, copies)
-        for version in [each for each in kept.versions if each[1] and not self._is_needed(each)]:
-            kept.leave(version, is_wanted=version not in self._wiring.sharing.bonds)
+        for version in list(kept.versions):
+            self._leave(version)
         try:
             for source in self._plan.sources.get("", {}).values():
                 self._share(source.copy)
         except NotCopied as error:
             raise OrchError(f"What was kept of an earlier run is lost: {error}. Run the flow again.") from None
         shown = {}
-        for name, maker in self._last:
+        for name, maker in self._plan.last:
             if maker in self._plan.steady and (name, maker) in kept.versions:
                 self._published[name] = self._order[maker]
                 value = kept.versions[name, maker]
                 if maker in self._plan.fresh and self._environment.get(name, self) is not value:
                     shown[name] = value
-        # What no task makes any more is what the plain cell made it.
+        # What no task makes any more is what the plain cell made it, and so is what perhaps none will make.
         effects = [self._wiring.effects[task] for task in self._order]
-        taken = {name for name, _ in self._last}.union(*(each.deletes for each in effects))
+        taken = {name for name, ends in self._ends.items() if ends[0]}.union(*(each.deletes for each in effects))
         for name in self._base.keys() - taken:
             value = kept.versions.get((name, ""), self._base[name])
             if self._environment.get(name, self) is not value:
@@ -159,7 +159,7 @@ class CellProgram:
         kept.publish(shown)
 
     def _is_needed(self, version: Version) -> bool:
-        return self._readers[version] > 0 or version in self._last
+        return self._readers[version] > 0 or version[1] in self._ends.get(version[0], ())
 
     def _bound(self, task: str) -> list[Version]:
         """Return the versions a task is given."""
@@ -347,8 +347,12 @@ class CellProgram:
         kept, effects = self._kept, self._wiring.effects[task]
         with self._lock:
             for name, value in made.items():
-                if effects.rebinds or self._is_needed((name, task)):
-                    kept.put((name, task), value, made_by)
+                version = name, task
+                if effects.rebinds or self._is_needed(version) or version in self._last:
+                    kept.put(version, value, made_by)
+                self._end(name, task)
+                if not effects.rebinds:
+                    self._leave(version)
             for state in effects.state_changes & GENERATORS.keys():
                 kept.generators[state, task] = take_generator(state)
             kept.wrote(self._flow, task)
@@ -362,6 +366,18 @@ class CellProgram:
             self._namespaces.publish({name: made[name] for name in shown}, gone)
             kept.publish({name: made[name] for name in shown}, gone)
             kept.complete(task, self._keys.recipe(task), made_by, self._keys.needs[task], made, seconds)
+
+    def _end(self, name: str, task: str) -> None:
+        """Let go of what would have been the last version of a name if this task had not made one."""
+        ends = self._ends.get(name, [])
+        if task in ends:
+            self._ends[name] = ends[ends.index(task) :]
+            for maker in ends[: ends.index(task)]:
+                self._leave((name, maker))
+
+    def _leave(self, version: Version) -> None:
+        if version[1] and not self._is_needed(version):
+            self._kept.leave(version, is_wanted=version not in self._wiring.sharing.bonds)
 
     def restore(self) -> list[str]:
         """Put what is kept in place of performances, without a run; return the tasks whose outcome is there then."""
@@ -395,8 +411,7 @@ class CellProgram:
         with self._lock:
             for version in self._bound(task):
                 self._readers[version] -= 1
-                if version[1] and not self._is_needed(version):
-                    self._kept.leave(version, is_wanted=version not in self._wiring.sharing.bonds)
+                self._leave(version)
 
     # Hidden generators
 

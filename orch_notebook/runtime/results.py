@@ -19,15 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from orch_notebook.errors import StoreUnavailable
-from orch_notebook.runtime.files import file_fingerprint, make_private_folder, write_whole
+from orch_notebook.runtime.files import file_fingerprint, make_private_folder, place_of, write_whole
 from orch_notebook.runtime.pickling import from_bytes, to_bytes
 from orch_notebook.runtime.redaction import redactor
 
 __all__ = ["SIGNATURE", "Result", "Results"]
 
-MAGIC = b"orch-result-1\n"
-
-#: Bytes of a signature by :meth:`Results.mark`.
+#: Bytes of a signature.
 SIGNATURE = 32
 
 
@@ -92,7 +90,7 @@ class Results:
     def open(self, sealed: bytes) -> bytes | None:
         """Return what :meth:`seal` signed; None if it was not signed by this installation."""
         signature, data = sealed[:SIGNATURE], sealed[SIGNATURE:]
-        return data if hmac.compare_digest(signature, self.mark(data)) else None
+        return data if self.has_signed(signature, data) else None
 
     def mark(self, *parts: Any) -> bytes:
         """Return this installation's signature of bytes, given in one piece or several."""
@@ -104,8 +102,9 @@ class Results:
             digest.update(part)
         return digest.digest()
 
-    def _path(self, key: str) -> Path:
-        return self._folder / hashlib.sha256(key.encode()).hexdigest()[:40]
+    def has_signed(self, signature: bytes, *parts: Any) -> bool:
+        """Whether a signature is what :meth:`mark` returns for these bytes."""
+        return hmac.compare_digest(signature, self.mark(*parts))
 
     def keep(self, key: str, values: Mapping[str, Any], made_by: str, files: Mapping[str, str] | None = None) -> None:
         """Keep values under a key, replacing what is there.
@@ -130,22 +129,22 @@ class Results:
             The folder cannot be written.
         """
         data = to_bytes((dict(values), datetime.now(UTC), made_by))
-        redactor.check(data)
+        path = place_of(self._folder, key)
+        beside = path.with_suffix(".files")
         try:
             make_private_folder(self._folder)
-            signature = hmac.digest(self._secret(), data, "sha256")
-            beside = self._path(key).with_suffix(".files")
+            sealed = self.seal(data)
             if files:
                 write_whole(beside, json.dumps(dict(files)).encode())
             else:
                 beside.unlink(missing_ok=True)
-            write_whole(self._path(key), MAGIC + signature + data)
+            write_whole(path, sealed)
         except OSError as error:
             raise StoreUnavailable(f"The result store {self._folder} cannot be written: {error.strerror}.") from None
 
     def kept_at(self, key: str) -> datetime | None:
         """Return when something was kept under a key, without reading it; None if nothing was, or its files changed."""
-        path = self._path(key)
+        path = place_of(self._folder, key)
         try:
             made_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         except OSError:
@@ -159,11 +158,10 @@ class Results:
     def load(self, key: str) -> Result | None:
         """Return what is kept under a key; None if nothing is, or if it was not written by this installation."""
         try:
-            content = self._path(key).read_bytes()
+            data = self.open(place_of(self._folder, key).read_bytes())
         except OSError:
             return None
-        head, signature, data = content[: len(MAGIC)], content[len(MAGIC) :][:32], content[len(MAGIC) + 32 :]
-        if head != MAGIC or not hmac.compare_digest(signature, hmac.digest(self._secret(), data, "sha256")):
+        if data is None:
             return None
         try:
             values, made_at, made_by = from_bytes(data)

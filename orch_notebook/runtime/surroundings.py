@@ -6,11 +6,7 @@ cells gives it, and the way back to how all of it stood.
 
 from __future__ import annotations
 
-import locale
-import logging
 import operator
-import os
-import random
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,7 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from orch_notebook.runtime.ambient import NOT_STYLE
+from orch_notebook.runtime.ambient import CARRIED, Carrier
+from orch_notebook.runtime.folders import Folder
 from orch_notebook.runtime.insides import content
 from orch_notebook.runtime.tokens import Budget
 
@@ -28,13 +25,6 @@ __all__ = ["CHANCE", "Surrounding", "Surroundings", "stir"]
 
 #: Generators of random numbers that a whole process shares.
 CHANCE = ("state:random", "state:numpy.random", "state:torch")
-
-MOST_FILES = 2_000
-#: Files above this are watched, but no copy is kept to put them back.
-MOST_BYTES = 20_000_000
-MOST_BYTES_TOGETHER = 200_000_000
-#: What front ends and tools write by themselves.
-NOT_WATCHED = (".ipynb", ".pyc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +52,6 @@ def _put_display(pandas: Any, kept: Mapping[str, Any]) -> None:
             pandas.set_option(key, value)
 
 
-def _put_filters(module: Any, kept: list[Any]) -> None:
-    module.filters[:] = kept
-    module._filters_mutated() if hasattr(module, "_filters_mutated") else module._filters_mutated_lock_held()
-
-
-def _put_environ(module: Any, kept: Mapping[str, str]) -> None:
-    for name in set(module.environ) - set(kept):
-        del module.environ[name]
-    module.environ.update(kept)
-
-
-def _put_path(module: Any, kept: tuple[list[str], int]) -> None:
-    module.path[:], limit = kept
-    module.setrecursionlimit(limit)
-
-
 def _put_root(module: Any, kept: tuple[int, list[Any]]) -> None:
     module.root.level, module.root.handlers[:] = kept
 
@@ -91,31 +65,19 @@ def _put_printing(numpy: Any, kept: tuple[dict[str, Any], dict[str, Any]]) -> No
     numpy.seterr(**kept[1])
 
 
-def _read_style(matplotlib: Any) -> dict[str, Any]:
-    # Where figures are drawn is settled when the first one is, and is nobody's style.
-    return {name: value for name, value in dict.items(matplotlib.rcParams) if name not in NOT_STYLE}
+def _same(carrier: Carrier) -> Surrounding:
+    return Surrounding(carrier.library, lambda module: carrier.take(), lambda module, kept: carrier.put(kept))
 
 
-#: By the names of the analysis; where one of its names covers two libraries, the second has a mark behind it.
+#: By the names of the analysis; where one of its names covers two libraries, the second has a mark behind it.  What can
+#: be taken along to another process is put back as it is there; but here handlers of logs and functions among the
+#: settings of pandas stay the very objects that they were.
 STATES: Mapping[str, Surrounding] = {
-    "state:random": Surrounding("random", lambda m: m.getstate(), lambda m, kept: m.setstate(kept)),
-    "state:numpy.random": Surrounding(
-        "numpy", lambda m: m.random.get_state(legacy=False), lambda m, kept: m.random.set_state(kept)
-    ),
-    "state:torch": Surrounding(
-        "torch", lambda m: m.get_rng_state().numpy(), lambda m, kept: m.set_rng_state(m.from_numpy(kept))
-    ),
-    "state:environ": Surrounding("os", lambda m: dict(m.environ), _put_environ),
-    "state:cwd": Surrounding("os", lambda m: m.getcwd(), lambda m, kept: m.chdir(kept)),
-    "state:matplotlib.rcParams": Surrounding("matplotlib", _read_style, lambda m, kept: dict.update(m.rcParams, kept)),
+    **{name: _same(carrier) for name, carrier in CARRIED.items()},
     "state:display": Surrounding("pandas", _read_display, _put_display),
     "state:display numpy": Surrounding("numpy", _read_printing, _put_printing),
-    "state:warnings": Surrounding("warnings", lambda m: list(m.filters), _put_filters),
-    "state:sys": Surrounding("sys", lambda m: (list(m.path), m.getrecursionlimit()), _put_path),
     "state:logging": Surrounding("logging", lambda m: (m.root.level, list(m.root.handlers)), _put_root),
-    "state:locale": Surrounding("locale", lambda m: m.setlocale(m.LC_ALL), lambda m, kept: m.setlocale(m.LC_ALL, kept)),
 }
-assert locale and logging and random  # loaded, so that their states are looked at from the beginning
 
 
 class Surroundings:
@@ -130,15 +92,11 @@ class Surroundings:
     """
 
     def __init__(self, folder: Path | None = None, more: Mapping[str, Surrounding] = MappingProxyType({})) -> None:
-        self.folder = (folder or Path.cwd()).resolve()
         self._known = {**STATES, **more}
         self._states = dict(self._read())
-        self.files = dict(self._walk())
+        self._folder = Folder((folder or Path.cwd()).resolve())
         #: Whether there are more files than are watched.
-        self.is_crowded = len(self.files) >= MOST_FILES
-        self._copies = self._copy()
-        self._made: set[str] = set()
-        self._touched: set[str] = set()
+        self.is_crowded = self._folder.is_crowded
 
     def _read(self) -> Iterator[tuple[str, Any]]:
         for name, state in self._known.items():
@@ -155,53 +113,13 @@ class Surroundings:
             # A library that a task was the first to load: there was nothing before that to go back to.
             self._states.setdefault(name, value)
             found[name.partition(" ")[0]] = found.get(name.partition(" ")[0], "") + _token(value)
-        for path, (size, changed_at) in self._walk():
-            found[f"file:{path}"] = f"{size} {changed_at}"
+        for path, seen in self._folder.look().items():
+            found[f"file:{path}"] = seen
         return found
 
     def note(self, changed: set[str]) -> None:
         """Take note of files that a task has written; they are put back."""
-        for name in changed:
-            kind, _, path = name.partition(":")
-            if kind == "file":
-                (self._touched if path in self.files else self._made).add(path)
-
-    def _walk(self) -> Iterator[tuple[str, tuple[int, int]]]:
-        todo, count = [self.folder], 0
-        while todo:
-            try:
-                entries = sorted(os.scandir(todo.pop()), key=lambda entry: entry.name)
-            except OSError:
-                continue
-            for entry in entries:
-                if entry.name.startswith((".", "__pycache__")) or entry.name.endswith(NOT_WATCHED):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    todo.append(Path(entry.path))
-                    yield os.path.relpath(entry.path, self.folder) + "/", (0, 0)
-                    continue
-                try:
-                    if not entry.is_file():  # to read a pipe is to wait for who writes
-                        continue
-                    found = entry.stat()
-                except OSError:
-                    continue
-                count += 1
-                if count > MOST_FILES:
-                    return
-                yield os.path.relpath(entry.path, self.folder), (found.st_size, found.st_mtime_ns)
-
-    def _copy(self) -> dict[str, bytes]:
-        room, copies = MOST_BYTES_TOGETHER, dict[str, bytes]()
-        for path, (size, _) in self.files.items():
-            if size > MOST_BYTES or size > room or path.endswith("/"):
-                continue
-            room -= size
-            try:
-                copies[path] = (self.folder / path).read_bytes()
-            except OSError:
-                continue
-        return copies
+        self._folder.note(name.partition(":")[2] for name in changed if name.startswith("file:"))
 
     def put_back(self) -> list[str]:
         """Put states and files back; return the names of those that could not be."""
@@ -213,22 +131,7 @@ class Surroundings:
                     self._known[name].put_back(sys.modules[self._known[name].library], kept)
                 except Exception:  # noqa: BLE001 - said to the person, who can mend it
                     failed.append(name)
-        for path in sorted(self._made, reverse=True):  # what is in a folder comes before the folder
-            try:
-                (self.folder / path).rmdir() if path.endswith("/") else (self.folder / path).unlink(missing_ok=True)
-            except OSError:
-                failed.append(f"file:{path}")
-        for path in self._touched:
-            data = self._copies.get(path)
-            if data is None:
-                failed.append(f"file:{path}")
-                continue
-            target, times = self.folder / path, self.files[path]
-            target.write_bytes(data)
-            os.utime(target, ns=(times[1], times[1]))
-        self._made.clear()
-        self._touched.clear()
-        return failed
+        return [*failed, *(f"file:{path}" for path in self._folder.put_back())]
 
 
 def _token(value: Any) -> str:

@@ -66,6 +66,8 @@ class Kept:
         self._doomed: set[str] = set()
         #: When each version came into memory, and whether from a copy.
         self._came: dict[Version, tuple[int, bool]] = {}
+        #: For every name of the environment where its object lies, and since when.
+        self._stood: dict[str, tuple[int, int]] = {}
         #: By path its fingerprint when a task had last written it, that task, and what its source calls the file.
         self._files: dict[str, tuple[str, str, str]] = {}
         self._seconds: dict[str, float] = {}
@@ -86,6 +88,7 @@ class Kept:
                 version = (name, "")
                 is_ours = self.published(name, base.get(name))
                 is_meant = name in made or version in bonds or version in self._spent or is_ours
+                moment = self._noticed(name, base.get(name))
                 if name not in base or not is_meant:
                     self._drop(version)
                     continue
@@ -94,7 +97,16 @@ class Kept:
                     found[name] = held
                 else:
                     self.put(version, base[name], f"cell {next(self._numbers)}")
+                    self._came[version] = moment, False
         return found
+
+    def _noticed(self, name: str, value: Any) -> int:
+        """Return since when a name of the environment stands for what it does, whether anybody needed it or not."""
+        address, moment = self._stood.get(name, (0, 0))
+        if address != id(value):
+            moment = next(self._numbers)
+            self._stood[name] = id(value), moment
+        return moment
 
     def publish(self, names: Mapping[str, Any], removed: Collection[str] = ()) -> None:
         """Take note of what the live namespace was given, and of what was taken away from it."""

@@ -1,4 +1,7 @@
-"""One Jupyter server and one Chromium for all browser tests; they run last."""
+"""One Jupyter server and one Chromium for all browser tests; they run last.
+
+Playwright keeps an event loop in the main thread as long as the browser is open.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,7 @@ HERE = Path(__file__).parent
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies here as ``browser`` and move it to the end, whatever the order drawn.
-
-    Playwright keeps an event loop in the main thread as long as the browser is open; tests that start one of their own
-    must come before.
-    """
+    """Mark what lies here as ``browser`` and move it to the end, whatever the order drawn: it opens once then."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.browser)
@@ -45,7 +44,9 @@ def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield running
 
 
-@pytest.fixture(scope="session")
+# It is closed before a test elsewhere begins, which may want a loop of its own: processes that share the tests out
+# take them in any order.
+@pytest.fixture(scope="package")
 def browser(chromium: str, server: Server) -> Iterator[Browser]:
     """Chromium, looking at the server."""
     with Browser(chromium, server) as running:

@@ -17,7 +17,7 @@ def tidy(rows):
 """
 
 FINDING = {"kind", "task", "cell_index", "name", "what", "others", "text", "line"}
-REPORT = {"flow", "tasks", "is_clean", "findings", "notes", "order", "pairs", "turned", "runs", "seed"}
+REPORT = {"flow", "tasks", "is_clean", "findings", "notes", "order", "pairs", "turned", "runs", "seed", "compared"}
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def test_a_race_is_found_and_the_code_says_so(orch, folder) -> None:
         "%flow run",
         "raise ValueError('what follows the run is not executed')",
     )
-    answer = orch("check", book, "-p", "n=5", "--json")
+    answer = orch("check", book, "-p", "n=5", "--no-plain", "--json")
     assert (answer.code, answer.err) == (1, "")
     report = answer.json
-    assert report.keys() == REPORT and not report["is_clean"]
+    assert report.keys() == REPORT and not report["is_clean"] and report["compared"] is None
     [finding] = report["findings"]
     assert finding.keys() == FINDING
     assert (finding["kind"], finding["task"], finding["cell_index"]) == ("undeclared mutation", "tidy", 4)
@@ -69,8 +69,36 @@ def test_a_plain_notebook_is_checked_cell_by_cell(orch, folder) -> None:
     )
     answer = orch("check", book, "--all-cells", "-p", "n=4")
     assert (answer.code, answer.err) == (0, ""), answer
-    assert answer.out.startswith("Nothing found: 6 tasks")
+    assert answer.out.startswith("Nothing found: 6 tasks") and "; 6 cells came to what they" in answer.out
     assert "cell-5 reads 'nobody_knows'" in answer.out
+
+
+def test_what_differs_from_plain_cells_is_found(orch, folder) -> None:
+    """With its cause: a plain cell between tasks, a task that asks for its thread, a name drawn anew each time."""
+    book = write_book(
+        folder / "plain.ipynb",
+        "%load_ext orch_notebook\nimport threading, uuid\nrows = [1]",
+        "%%task extend\nrows.append(2)\nopen('made.txt', 'x').close()",
+        "print(len(rows))",
+        "%%task where --retries 1\nhere = threading.current_thread() is threading.main_thread()\nprint(here)",
+        "%%task after\nprint(not here)",
+        "drawn = uuid.uuid4()",
+        "%flow run",
+    )
+    answer = orch("check", book, "--json")
+    assert (answer.code, answer.err) == (1, ""), answer
+    told = [(each["kind"], each["task"], each["cell_index"]) for each in answer.json["findings"]]
+    assert told == [
+        ("other than plain", "cell 3", 2),
+        ("other than plain", "where", 3),
+        ("non-deterministic", "cell 6", 5),
+    ]
+    plain, where, unsteady = answer.json["findings"]
+    assert "of two plain executions" in unsteady["text"]
+    assert "prints '2\\n' or '1\\n'" in plain["text"] and plain["line"] == "%%task print_len"
+    assert "Leave the cell plain" in where["text"] and where["others"] == ["after"]
+    assert answer.json["compared"] == 6
+    assert not (folder / "made.txt").exists()
 
 
 UNUSABLE = {
@@ -98,5 +126,5 @@ def test_the_notebook_is_not_touched(orch, folder) -> None:
     """Neither its text nor the store of the person who checks it."""
     book = write_book(folder / "one.ipynb", "%load_ext orch_notebook", "%%task a\nx = 1", "%%task b\ny = x")
     before = book.read_bytes()
-    assert orch("check", book).code == 0
+    assert orch("check", book, "--no-plain").code == 0
     assert book.read_bytes() == before and json.loads(before)

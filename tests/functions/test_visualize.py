@@ -77,6 +77,10 @@ async def asynchronous_tasks():
     await asyncio.gather(fetch(), fetch(load()))
 
 
+async def a_future_that_is_awaited():
+    clean(await load.submit())
+
+
 def a_generator():
     yield clean(load())
 
@@ -92,6 +96,7 @@ DRAWN = {
     waiting_is_no_obstacle: "load, load-2, clean-up ← load, clean-up-2 ← load-2",
     a_flow_in_a_flow_is_one_task: "load, inner ← load, clean-up ← inner",
     asynchronous_tasks: "load, fetch, fetch-2 ← load",
+    a_future_that_is_awaited: "load, clean-up ← load",
     a_generator: "load, clean-up ← load",
 }
 

@@ -52,6 +52,7 @@ def test_a_race_is_shown_with_its_line(fresh_kernel: Kernel, tmp_path) -> None:
     assert shown.error == "" and shown.stream() == ""
     [report] = shown.data(REPORT_TYPE)
     assert [(found["task"], found["line"]) for found in report["findings"]] == [("tidy", "%%task tidy --mutates rows")]
+    assert "'orch check NOTEBOOK' compares it with plain cells, too" in shown.data()[0]
     assert "%%task tidy --mutates rows" in shown.data()[0] and "tidy" in shown.data("text/html")[0]
     assert fresh_kernel.run("rows, m, log").data() == ["([1, 2, 99], 3, ['start', 'load'])"]
     assert fresh_kernel.run("[n for n in globals() if n.startswith('orch')]").data() == ["[]"]

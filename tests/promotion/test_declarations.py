@@ -11,7 +11,8 @@ from orch_notebook.model.chains import After
 from orch_notebook.model.policies import CatchUp, Overlap
 from orch_notebook.model.schedules import Cron, Once, Recurrence, schedule_from_json
 from orch_notebook.orchestrator import Orchestrator
-from orch_notebook.promotion.declarations import find_declarations, read_declarations, write_declarations
+from orch_notebook.promotion.declarations import find_declarations, read_declarations
+from orch_notebook.promotion.exporting import write_declarations
 from tests.books import write_book
 
 FULL = """
@@ -29,6 +30,8 @@ catch_up = "limit:3"
 tags = ["etl", "daily"]
 memory = "2GB"
 env = { MODE = "full" }
+preload = ["csv", "json"]
+warm = 2
 keep = "30d"
 starts_after = ["by-hand", { deployment = "by-hand", on = "failed", parameters = { n = "{upstream.values.k}" } }]
 notify = ["on=late,to=$TEAM", { on = ["failed"], to = "slack://secret/word", title = "{deployment} {what}" }]
@@ -82,6 +85,7 @@ def test_a_file_says_everything(orchestrator, declare):
     assert (plan.queue, plan.priority, plan.concurrency, plan.overlap) == ("big", 5, 1, Overlap.SKIP)
     assert (made.catch_up, plan.tags) == (CatchUp(3), ("etl", "daily"))
     assert (plan.memory, plan.env, plan.is_tracked) == (2 * 10**9, {"MODE": "full"}, False)
+    assert (plan.preload, plan.warm) == (("csv", "json"), 2)
     given = {"n": "{upstream.values.k}"}
     assert made.starts_after == (After("by-hand"), After("by-hand", "failed", given))
     assert [(each.on, each.to) for each in made.notices] == [(("late",), "$TEAM"), (("failed",), "slack://secret/word")]
@@ -90,6 +94,31 @@ def test_a_file_says_everything(orchestrator, declare):
     assert rules.keys() == {Cron, Recurrence, Once}
     assert rules[Cron].parameters == {"n": 9}
     assert orchestrator.deployments.find("by-hand").schedules == ()
+
+
+def test_what_is_said_of_a_kernel_holds_for_all_that_use_it(orchestrator, declare, book):
+    """A deployment's own word counts for more; what is preloaded and kept warm is shown before it is done."""
+    path = declare(
+        """
+        [kernels.python3]
+        preload = ["csv"]
+        warm = 1
+
+        [deployments.plain]
+        notebook = "report.ipynb"
+
+        [deployments.own]
+        notebook = "report.ipynb"
+        preload = ["json", "csv"]
+        warm = 0
+        """
+    )
+    plain, own = orchestrator.deployments.compare(path)
+    assert (plain.lines, own.lines) == (("+ preload csv", "+ warm 1"), ("+ preload json, csv",))
+    orchestrator.deployments.apply([plain, own])
+    declare(path.read_text().replace('["csv"]', '["csv", "sqlite3"]'))
+    plain, own = orchestrator.deployments.compare(path)
+    assert (plain.lines, own.kind) == (("preload: csv -> csv, sqlite3",), "same")
 
 
 def test_what_is_in_line_stays_as_it_is(orchestrator, declare, book):

@@ -239,7 +239,7 @@ def never(flow, run, state):
 #: What is called when the process has died; written aside and moved, for who waits for it.
 HOOKED = KILLED.replace("@flow\n", "@flow(on_crashed=[told])\n").replace(
     "@task\ndef first",
-    """def told(flow, run, state):
+    """async def told(flow, run, state):
     with open("told.part", "w") as file:
         file.write(f"{flow.name} {run.id} {run.name} {run.parameters} {state.name}: {state.message}")
     os.rename("told.part", "told")

@@ -89,14 +89,17 @@ def shadows(monkeypatch):
     return made
 
 
-# how many are kept, what is due soon, what ran before, the kernels that are started
+# how many are kept, what is due soon and how many of it are asked for, what ran before, the kernels that are started
 WANTED = [
-    (0, [PYTHON], [], []),
+    (0, [(PYTHON, 0)], [], []),
     (2, [], [], []),
-    (2, [PYTHON], [], ["python3"]),
-    (2, [PYTHON, R, PYTHON], [], ["python3", "ir"]),
-    (3, [PYTHON, PYTHON], [R], ["python3", "python3", "ir"]),
+    (2, [(PYTHON, 0)], [], ["python3"]),
+    (2, [(PYTHON, 0), (R, 0), (PYTHON, 0)], [], ["python3", "ir"]),
+    (3, [(PYTHON, 0), (PYTHON, 0)], [R], ["python3", "python3", "ir"]),
     (2, [], [R], ["ir", "ir"]),
+    (0, [(PYTHON, 0), (R, 2)], [], ["ir", "ir"]),
+    (1, [(PYTHON, 0), (R, 1)], [], ["ir", "python3"]),
+    (2, [(Environment("python3", ("json",)), 0), (PYTHON, 0)], [], ["python3", "python3"]),
 ]
 
 
@@ -127,9 +130,20 @@ def test_each_serves_one_run_of_its_kernel(tmp_path, shadows):
     assert len(spares) == 0
 
 
+def test_a_run_gets_the_kernel_with_its_modules(tmp_path, shadows):
+    """Of several that are ready the one that has most of them, and of those the one with the fewest others."""
+    spares = Spares(Settings(tmp_path))
+    names = ((), ("json", "csv"), ("json",), ("csv",))
+    for modules in names:
+        spares.start(Environment("python3", modules))
+    wanted = [("json",), ("json", "csv"), ("json",), ("json",)]
+    taken = [spares.take(Environment("python3", modules)).environment.preload for modules in wanted]
+    assert taken == [("json",), ("json", "csv"), (), ("csv",)]
+
+
 def test_what_is_old_or_takes_memory_that_lacks_is_ended(tmp_path, shadows, monkeypatch):
     """A process that nobody took for long is ended, and all are while memory is short; none is started then."""
-    spares = Spares(Settings(tmp_path), 2, (), lambda: iter([PYTHON] * 2))
+    spares = Spares(Settings(tmp_path), 2, (), lambda: iter([(PYTHON, 0)] * 2))
     spares.tend()
     spares.tend()
     shadows[0].started_at -= module.KEEP + 1
@@ -148,6 +162,7 @@ def test_what_a_run_takes_is_read_from_its_notebook(tmp_path):
     assert environment_of(plain) == PYTHON
     assert environment_of(plain, "ir") == R
     assert environment_of(tasks) == Environment("python3", (EXTENSION,))
+    assert environment_of(tasks, preload=["json"]) == Environment("python3", (EXTENSION, "json"))
     assert environment_of(tmp_path / "none.ipynb") == Environment("")
 
 
@@ -160,7 +175,7 @@ def test_what_is_due_soon_is_known_from_the_schedules(tmp_path):
         rule = Interval(seconds, now)
         orchestrator.deployments.promote(book, name, schedules=[rule])
     orchestrator.deployments.pause("asleep")
-    assert list(due_soon(orchestrator.store, now)) == [PYTHON, PYTHON]
+    assert list(due_soon(orchestrator.store, now)) == [(PYTHON, 0), (PYTHON, 0)]
     assert list(due_soon(orchestrator.store, now - timedelta(hours=1))) == []
     orchestrator.close()
 

@@ -55,6 +55,7 @@ MUTATION = [
 ALIAS = ["rows = [1]\ntable = {'rows': rows}", "rows.append(2)", "shown = list(table['rows'])"]
 LATE_ALIAS = ["rows = [1]", "other = 0", "rows.append(2)", "end = (list(rows), other)"]
 CHANGES = ["n = 1", "table = {'b': 0}\nsame = table", "table.update(b=n)", "table.update(b=7)"]
+BRANCH = ["n = 1", "xs = [1]", "rows = [xs, [6]]", "for row in rows: row.append(n)\nif not n:\n    xs = [n]"]
 REBINDING = ["x = [1]", "x = x + [2]", "x = x + [3]", "y = sum(x)"]
 HIDDEN = ["import random\nrandom.seed(7)", "a = random.random()", "b = random.random()", "c = a + b"]
 
@@ -76,6 +77,9 @@ EDITS = {
     "another name for what is changed": (LATE_ALIAS, "", 1, "other = rows", "1 2 3"),
     "a change that is taken out": (CHANGES, "", 3, "z = 1", "3"),
     "a change before it": (CHANGES, "", 2, "z = 1", "2 3"),
+    "what is above a name that a branch leaves out": (BRANCH, "", 0, "n = 3", "0 3"),
+    "what lets a branch be left out": (["n = 1", "x = 0", "if n:\n    x = 5"], "", 0, "n = 0", "0 2"),
+    "the same over a plain cell": (["n = 1", "if n:\n    x = 5"], "x = 0", 0, "n = 0", "0 1"),
     "a rebinding": (REBINDING, "", 1, "x = x + [5]", "1 2 3"),
     "the last rebinding": (REBINDING, "", 2, "x = x + [5]", "2 3"),
     "a draw": (HIDDEN, "", 2, "b = random.random() * 2", "2 3"),
@@ -278,6 +282,24 @@ def test_a_plain_cells_value_that_cannot_be_put_back_is_named(copies) -> None:
 
 
 # --cache in a new kernel
+
+
+def test_what_a_copy_has_parted_is_made_by_its_cell(copies) -> None:
+    """A copy in a plain cell's place shares nothing with what else stands there; that counts once somebody changes it.
+
+    Nothing but the cell itself can put them together again.
+    """
+    notebook = Notebook("box.append(0)", plain="xs = [1]\nbox = [xs]", copies=copies)
+    performed(notebook)
+    notebook.define("t0", "n = 5")
+    performed(notebook)
+    assert notebook.names["box"] == [[1]]
+    notebook.define("t0", "xs.append(7)")
+    with pytest.raises(UsageError, match="Execute the cell that makes 'box' again"):
+        notebook.run()
+    notebook.execute("box = [xs]")
+    assert performed(notebook) == "0"
+    assert notebook.names["box"] == [[1, 7]]
 
 
 def test_a_change_in_place_is_loaded_with_all_that_shares_it(copies, tmp_path) -> None:

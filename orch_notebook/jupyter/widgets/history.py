@@ -14,7 +14,7 @@ from orch_notebook.errors import UsageError
 from orch_notebook.jupyter.widgets.pages import History, PastRun
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.views import LOOKS, clip, plain
-from orch_notebook.model.views.histories import compare_runs
+from orch_notebook.model.views.histories import compared_lines
 from orch_notebook.orchestrator import Orchestrator
 
 __all__ = ["HistoryPage"]
@@ -74,12 +74,7 @@ class HistoryPage:
         }
 
     def _compare(self, left: str, right: str) -> list[dict[str, Any]]:
-        runs = self._orchestrator.show(left), self._orchestrator.show(right)
-        artifacts = tuple(
-            {each.name or each.kind: plain(str(each.data)) for each in self._orchestrator.artifacts(run.run_id)}
-            for run in runs
-        )
-        return [asdict(line) for line in compare_runs(*runs, (artifacts[0], artifacts[1]))]
+        return [asdict(line) for line in compared_lines(self._orchestrator.compare(left, right))]
 
 
 def _column(run: FlowRun, tasks: list[TaskRun], number: Mapping[str, int], now: datetime) -> PastRun:

@@ -22,7 +22,7 @@ def check_html(report: Report) -> str:
     mark = pill("Completed", "Clean") if report.is_clean else pill("Failed", f"{len(report.findings)} found")
     parts = [f"<div>{mark} {escape(plain(report.verdict()))}</div>"]
     parts += [_finding(finding) for finding in report.findings]
-    parts += [f'<div style="margin:6px 0 0">{dim(plain(note))}</div>' for note in report.notes]
+    parts += [f'<div style="margin:6px 0 0">{dim(plain(note))}</div>' for note in report.remarks()]
     return f'<div style="{_FONT}">{"".join(parts)}</div>'
 
 
