@@ -151,7 +151,7 @@ class FunctionFlow(Wrapped[P, R]):
         run = FlowCall(self, given, return_state, earlier)
         return AsyncCall(run.perform_async, f"flow {self.name!r}") if self.is_async else run.perform()
 
-    def claimed(self, run: FlowRun, lease: Lease, earlier: FlowRun | None = None) -> FlowCall:
+    def claimed(self, run: FlowRun, lease: Lease) -> FlowCall:
         """Return the call that performs a run which was made beforehand and is owned by this process.
 
         Raises
@@ -160,7 +160,7 @@ class FunctionFlow(Wrapped[P, R]):
             Its parameters are not what the function takes.
         """
         given = self._parameters((), kept_parameters(open_home(), run))
-        return FlowCall(self, given, True, earlier, claimed=(run, lease))
+        return FlowCall(self, given, True, claimed=(run, lease))
 
     def prepared(self, parameters: Mapping[str, Any], begun: Callable[[str], object]) -> FlowCall:
         """Return the call with these parameters, which tells the id of its run when it begins.
