@@ -105,7 +105,7 @@ _HOMES = {
     "allow_failure": ("orch_notebook.functions.arguments", "allow_failure"),
     "as_completed": ("orch_notebook.functions.futures", "as_completed"),
     "exponential_backoff": ("orch_notebook.functions.options", "exponential_backoff"),
-    "flow": ("orch_notebook.functions.flows", "flow"),
+    "flow": ("orch_notebook.functions.decorator", "flow"),
     "get_run_logger": ("orch_notebook.functions.logs", "get_run_logger"),
     "record": ("orch_notebook.functions.values", "record"),
     "opaque": ("orch_notebook.functions.arguments", "opaque"),

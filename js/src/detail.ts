@@ -56,8 +56,8 @@ export class DetailView {
       this.time = time;
     }
     this.members();
-    const { past, controls, link } = this.store;
-    const why = link.silence === "gone" ? "The kernel of this panel has ended." : past ? "This is an earlier run." : controls.run;
+    const { controls, link } = this.store;
+    const why = link.silence === "gone" ? "The kernel of this panel has ended." : controls.part;
     const coming = this.store.detail?.coming;
     allow(this.one, why, coming ? `Run this task and what is stale of what it needs: ${coming} task${coming === 1 ? "" : "s"}` : "Run this task, and what is stale of what it needs");
     allow(this.on, why, "Run this task and what depends on it");

@@ -3,7 +3,7 @@
 import { allow, button, h, pill, setText } from "./dom";
 import { dayAndTime, duration, elapsed, phrase } from "./format";
 import { interrupt, silenceWords } from "./link";
-import { inWords, Parameters } from "./parameters";
+import { inWords, Parameters, Question } from "./parameters";
 import { secondsLeft } from "./plan";
 import type { Store } from "./store";
 
@@ -29,6 +29,7 @@ export class Head {
   private readonly resume: HTMLButtonElement;
   private readonly retry: HTMLButtonElement;
   private readonly parameters: Parameters;
+  private readonly question: Question;
   private readonly bar = h("div", { class: "orch-bar", role: "progressbar", "aria-valuemin": 0, "aria-label": "Tasks done" });
   private readonly silent = h("div", { class: "orch-notice orch-calm", role: "status", hidden: true });
   private readonly past = h("div", { class: "orch-notice orch-calm", hidden: true });
@@ -42,10 +43,12 @@ export class Head {
   constructor(private readonly store: Store) {
     const { link } = store;
     this.parameters = new Parameters(() => this.start(false));
+    const resume = (run_id: string, answer: Record<string, string>) => this.act("resume", () => link.say({ type: "resume", run_id, answer }));
+    this.question = new Question(resume);
     this.run = button("Run", "orch-primary", () => this.start(false), SHAPES.run, "run");
     this.all = button("Run all", "orch-quiet", () => this.start(true));
     this.pause = button("Pause", "", () => this.act("pause", () => link.say({ type: "pause" })), SHAPES.pause, "pause");
-    this.resume = button("Resume", "orch-primary", () => this.act("resume", () => link.say({ type: "resume", answer: {} })), SHAPES.run, "run");
+    this.resume = button("Resume", "orch-primary", () => resume(store.run?.run_id ?? "", {}), SHAPES.run, "run");
     this.retry = button("Retry failed", "orch-primary", () => this.act("retry", () => link.say({ type: "retry" })), SHAPES.again, "again");
     this.cancel = button("Cancel", "", () => this.stop(), SHAPES.stop, "stop");
     const buttons = [this.all, this.retry, this.run, this.pause, this.resume, this.cancel];
@@ -63,6 +66,7 @@ export class Head {
       this.silent,
       this.past,
       this.notice,
+      this.question.form,
       this.parameters.form,
       this.outcome,
       this.said,
@@ -91,6 +95,7 @@ export class Head {
     this.notice.hidden = !refused;
     setText(this.notice, refused);
     this.parameters.update(past ? [] : this.store.parameters, refused);
+    this.question.update(this.store.asked, refused);
     const outcome = run?.is_final || run?.is_paused ? run.outcome : "";
     this.outcome.hidden = !outcome;
     setText(this.outcome, outcome);
@@ -123,7 +128,7 @@ export class Head {
 
   private stop(): void {
     const { link, run, topology } = this.store;
-    this.act("cancel", () => link.say({ type: "cancel" }));
+    this.act("cancel", () => link.say({ type: "cancel", run_id: run?.run_id ?? "" }));
     if (!run?.is_waited_for) return;
     // A kernel that handles no message while a cell waits for the run is interrupted, which cancels it.
     setTimeout(() => {
@@ -182,7 +187,7 @@ export class Head {
     this.run.hidden = Boolean(past);
     this.run.classList.toggle("orch-primary", this.retry.hidden);
     this.pause.hidden = !isGoing || Boolean(run?.is_paused);
-    this.resume.hidden = !run?.is_paused;
+    this.resume.hidden = !run?.is_paused || this.store.asked !== null;
     this.cancel.hidden = Boolean(past) && !isGoing;
   }
 }

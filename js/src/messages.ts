@@ -21,6 +21,8 @@ export interface Topology {
   nodes: number[][];
   shapes: Record<string, string>;
   kernel: string;
+  pages: string[];
+  hint: string;
 }
 
 export interface TaskFace {
@@ -59,6 +61,7 @@ export interface RunFace {
 export interface Controls {
   run: string;
   all: string;
+  part: string;
   cancel: string;
   pause: string;
   resume: string;
@@ -73,6 +76,15 @@ export interface ParameterInfo {
   value: string;
   help: string;
   is_required: boolean;
+  kind: string;
+  choices: string[];
+}
+
+export interface Asked {
+  run_id: string;
+  words: string;
+  fields: ParameterInfo[];
+  until: number;
 }
 
 export interface LogLine {
@@ -165,6 +177,7 @@ export interface Snapshot {
   nodes: NodeFace[];
   usual: (number | null)[];
   parameters: ParameterInfo[];
+  asked: Asked | null;
 }
 
 export interface Delta {
@@ -173,6 +186,7 @@ export interface Delta {
   now: number;
   run: RunFace | null;
   controls: Controls;
+  asked: Asked | null;
   tasks: Record<string, TaskFace>;
   nodes: Record<string, NodeFace>;
 }
@@ -227,6 +241,7 @@ export interface Run {
 export interface Cancel {
   type: "cancel";
   id: number;
+  run_id: string;
 }
 
 export interface Pause {
@@ -237,6 +252,7 @@ export interface Pause {
 export interface Resume {
   type: "resume";
   id: number;
+  run_id: string;
   answer: Record<string, string>;
 }
 

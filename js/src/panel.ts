@@ -21,6 +21,8 @@ const PATIENCE = 6000;
 
 let panels = 0;
 
+const pageOf = (view: View) => view.name.toLowerCase();
+
 /** The tabs, in their order. */
 function viewsOf(store: Store, open: () => void): View[] {
   return [new Graph(store), new Timeline(store), new Tasks(store), new History(store, open), new Promote(store)];
@@ -48,9 +50,10 @@ export function showPanel(place: HTMLElement, store: Store): () => void {
     const some = (store.topology?.tasks.length ?? 0) > 0;
     head.element.hidden = !store.topology;
     tabs.list.hidden = body.hidden = !some;
+    views.forEach((view, index) => ((tabs.list.children[index] as HTMLElement).hidden = view.answer !== undefined && !store.topology?.pages.includes(pageOf(view))));
     empty.hidden = some;
     if (store.topology && !some) {
-      empty.replaceChildren("No tasks yet: begin a cell with ", h("code", { class: "orch-chip" }, "%%task NAME"), ".");
+      empty.replaceChildren(...store.topology.hint.split("`").map((part, index) => (index % 2 ? h("code", { class: "orch-chip" }, part) : part)));
     }
     head.update();
     tabs.shown().draw();
@@ -75,12 +78,12 @@ export function showPanel(place: HTMLElement, store: Store): () => void {
       case "refused":
         return head.update();
       case "answer":
-        return views.find((view) => view.name.toLowerCase() === change.answer.page)?.answer?.(change.answer.data, change.answer.error);
+        return views.find((view) => pageOf(view) === change.answer.page)?.answer?.(change.answer.data, change.answer.error);
     }
   });
 
   const badges = () => {
-    const why = store.past || store.link.silence ? "not now" : store.controls.run;
+    const why = store.past || store.link.silence ? "not now" : store.controls.part;
     dress(new Set(store.topology?.tasks.map((task) => task.name)), why, (task) => {
       store.dismiss();
       store.link.say({ type: "run", select: [task], everything: false, values: {} });
@@ -142,12 +145,14 @@ function makeTabs(views: View[], show: (view: View) => void): { list: HTMLElemen
     pages.append(element);
   });
   list.addEventListener("keydown", (event) => {
-    const steps: Record<string, number> = { ArrowRight: chosen + 1, ArrowLeft: chosen - 1 + views.length, Home: 0, End: views.length - 1 };
+    const there = views.flatMap((_, index) => ((list.children[index] as HTMLElement).hidden ? [] : [index]));
+    const at = there.indexOf(chosen);
+    const steps: Record<string, number> = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 };
     const next = steps[event.key];
     if (next === undefined) return;
     event.preventDefault();
     event.stopPropagation();
-    choose(next % views.length, true);
+    choose(there.at(next % there.length)!, true);
   });
   views.forEach(({ element }, index) => {
     element.hidden = index !== 0;

@@ -2,23 +2,22 @@
 // rules are written once.
 
 import { button, h, keepKeys, setText } from "./dom";
-import type { ParameterInfo } from "./messages";
+import { timeOfDay } from "./format";
+import type { Asked, ParameterInfo } from "./messages";
 
 /** The field that fits a type. */
 export function field(info: ParameterInfo, id: string): HTMLInputElement | HTMLSelectElement {
-  const type = info.annotation.replace(/\s*\|\s*None$/, "");
-  const literal = /^(?:typing\.)?Literal\[(.*)\]$/.exec(type)?.[1];
-  const choices = type === "bool" ? ["True", "False"] : (literal?.match(/'[^']*'|"[^"]*"|[^\s,]+/g) ?? []).map((choice) => choice.replace(/^['"]|['"]$/g, ""));
+  const { kind, choices, value } = info;
   if (choices.length) {
-    const select = h("select", { id, class: "orch-field" });
-    for (const choice of choices) select.append(h("option", { value: choice }, choice));
-    select.value = choices.find((choice) => choice.toLowerCase() === info.value.toLowerCase()) ?? choices[0]!;
+    const known = choices.includes(value) ? value : value ? null : choices.includes("None") ? "None" : "";
+    const select = h("select", { id, class: "orch-field" }, ...(known ? choices : [value, ...choices]).map((choice) => h("option", { value: choice }, choice || "choose…")));
+    select.value = known ?? value;
     return select;
   }
-  const input = h("input", { id, class: "orch-field", type: type === "date" || type === "datetime.date" ? "date" : "text", autocomplete: "off" });
-  if (type === "int") input.inputMode = "numeric";
-  if (type === "float") input.inputMode = "decimal";
-  input.value = info.value;
+  const input = h("input", { id, class: "orch-field", type: kind === "date" ? kind : kind === "secret" ? "password" : "text", autocomplete: "off" });
+  if (kind === "integer") input.inputMode = "numeric";
+  if (kind === "number") input.inputMode = "decimal";
+  input.value = value;
   return input;
 }
 
@@ -113,5 +112,33 @@ export class Parameters {
     this.form.hidden = !this.form.hidden;
     this.opener.setAttribute("aria-expanded", String(!this.form.hidden));
     if (!this.form.hidden) this.fields.focus();
+  }
+}
+
+/** What a run waits to be told, as a form; an answer is checked by the kernel as the type that was asked for. */
+export class Question {
+  readonly form = h("form", { class: "orch-form orch-asked", hidden: true, "aria-label": "Answer" });
+  private readonly fields = new Fields();
+  private readonly words = h("p", { role: "status" });
+  private asked: Asked | null = null;
+
+  constructor(resume: (run_id: string, answer: Record<string, string>) => void) {
+    const go = h("button", { type: "submit", class: "orch-button orch-primary" }, "Resume");
+    this.form.append(this.words, this.fields.element, h("div", { class: "orch-row" }, h("span"), go));
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (this.asked) resume(this.asked.run_id, this.fields.changed());
+    });
+  }
+
+  update(asked: Asked | null, refused: string): void {
+    // The next question begins with empty fields.
+    if (asked?.run_id !== this.asked?.run_id || asked?.until !== this.asked?.until) this.fields.draw([]);
+    this.asked = asked;
+    this.form.hidden = !asked;
+    if (!asked) return;
+    this.fields.draw(asked.fields);
+    this.fields.blame(refused);
+    setText(this.words, `${asked.words} It does until ${timeOfDay(asked.until).slice(0, 5)}.`);
   }
 }

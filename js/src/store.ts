@@ -1,7 +1,7 @@
 // What this browser knows of a flow: messages in, changes out. No DOM, so tests can play any order of messages.
 
 import type { Link } from "./link";
-import type { Answer, Controls, Delta, Detail, FromKernel, NodeFace, ParameterInfo, RunFace, Snapshot, TaskFace, Topology } from "./messages";
+import type { Answer, Asked, Controls, Delta, Detail, FromKernel, NodeFace, ParameterInfo, RunFace, Snapshot, TaskFace, Topology } from "./messages";
 
 /** What a message changed: everything, or these tasks and nodes (by number), the detail, or a refusal. */
 export type Change =
@@ -12,7 +12,7 @@ export type Change =
   | { kind: "selected" }
   | { kind: "answer"; answer: Answer };
 
-const NOTHING: Controls = { run: "", all: "", cancel: "", pause: "", resume: "", retry: "", coming: null, again: null };
+const NOTHING: Controls = { run: "", all: "", part: "", cancel: "", pause: "", resume: "", retry: "", coming: null, again: null };
 
 export class Store {
   topology: Topology | null = null;
@@ -23,13 +23,15 @@ export class Store {
   tasks: TaskFace[] = [];
   nodes: NodeFace[] = [];
   usual: (number | null)[] = [];
+  /** What a run waits to be told. */
+  asked: Asked | null = null;
   detail: Detail | null = null;
   refused = "";
   /** Number of the task somebody looks at, or -1. */
   selected = -1;
 
   private seq = -1;
-  private asked = false;
+  private hasAsked = false;
   private chosenByHand = false;
   private wanted = "";
   private clockAhead = 0;
@@ -54,7 +56,7 @@ export class Store {
   }
 
   hello(): void {
-    this.asked = true;
+    this.hasAsked = true;
     this.link.say({ type: "hello" });
   }
 
@@ -118,10 +120,10 @@ export class Store {
   private takeSnapshot(message: Snapshot): void {
     if (!message.topology && !this.topology) {
       // Somebody else's snapshot: ours is on its way, or must be asked for.
-      if (!this.asked) this.hello();
+      if (!this.hasAsked) this.hello();
       return;
     }
-    this.asked = false;
+    this.hasAsked = false;
     this.seq = message.seq;
     this.clockAhead = Date.now() / 1000 - message.now;
     const name = this.selectedName;
@@ -137,6 +139,7 @@ export class Store {
     this.tasks = message.tasks;
     this.nodes = message.nodes;
     this.usual = message.usual;
+    this.asked = message.asked;
     if (message.run?.run_id !== before?.run_id) this.startAnew();
     if (name) this.selected = this.topology!.tasks.findIndex((task) => task.name === name);
     this.tell({ kind: "all", topology: message.topology !== undefined });
@@ -151,12 +154,13 @@ export class Store {
   private takeDelta(message: Delta): void {
     if (message.seq !== this.seq + 1 || !this.topology) {
       // Something was lost on the way. One question is enough, whatever arrives until it is answered.
-      if (!this.asked && message.seq > this.seq) this.hello();
+      if (!this.hasAsked && message.seq > this.seq) this.hello();
       return;
     }
     this.seq = message.seq;
     this.run = message.run;
     this.controls = message.controls;
+    this.asked = message.asked;
     const numbers = (faces: object) => Object.keys(faces).map(Number);
     const tasks = numbers(message.tasks);
     const nodes = numbers(message.nodes);

@@ -9,7 +9,7 @@ afterEach(() => void vi.useRealTimers());
 
 test("a kernel that hears a click is not called busy", () => {
   const { way } = link();
-  const id = way.say({ type: "cancel" });
+  const id = way.say({ type: "cancel", run_id: "1" });
   way.take({ type: "heard", id });
   vi.advanceTimersByTime(1000);
   assert.equal(way.silence, "");
@@ -20,7 +20,7 @@ test("a kernel that does not hear is busy until it does", () => {
   const told: string[] = [];
   way.listen((silence) => told.push(silence));
   way.say({ type: "pause" });
-  const id = way.say({ type: "cancel" });
+  const id = way.say({ type: "cancel", run_id: "1" });
   assert.ok(way.waits("cancel"));
   vi.advanceTimersByTime(1000);
   assert.match(silenceWords(way.silence, false), /busy with a cell/);

@@ -53,11 +53,14 @@ export const topology = (...names: (string | TaskInfo)[]): Topology => ({
   nodes: names.map((_, index) => [index]),
   shapes: {},
   kernel: "",
+  pages: ["history", "promote"],
+  hint: "No tasks yet: begin a cell with `%%task NAME`.",
 });
 
 export const controls = (more: Partial<Controls> = {}): Controls => ({
   run: "",
   all: "",
+  part: "",
   cancel: "Nothing is running.",
   pause: "Nothing is running.",
   resume: "The run is not paused.",
@@ -78,6 +81,7 @@ export const snapshot = (seq: number, more: Partial<Snapshot> = {}): Snapshot =>
   nodes: [],
   usual: [],
   parameters: [],
+  asked: null,
   ...more,
 });
 
@@ -87,6 +91,7 @@ export const delta = (seq: number, more: Partial<Delta> = {}): Delta => ({
   now: Date.now() / 1000,
   run: run("1"),
   controls: controls(),
+  asked: null,
   tasks: {},
   nodes: {},
   ...more,

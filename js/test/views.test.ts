@@ -26,7 +26,7 @@ function shown() {
   const store = new Store(way);
   const place = document.body.appendChild(document.createElement("div"));
   showPanel(place, store);
-  store.take(snapshot(1, { topology: topology(...TASKS), parameters: [{ name: "n", annotation: "int", value: "200", help: "rows", is_required: false }] }));
+  store.take(snapshot(1, { topology: topology(...TASKS), parameters: [{ name: "n", annotation: "int", value: "200", help: "rows", is_required: false, kind: "integer", choices: [] }] }));
   const find = (selector: string) => [...place.querySelectorAll<HTMLElement>(selector)];
   const button = (words: string) => find("button").find((each) => each.textContent === words || each.getAttribute("aria-label") === words)!;
   const tab = (name: string) => find("[role=tab]").find((each) => each.textContent === name)!.click();
@@ -50,13 +50,46 @@ test("buttons say what they do, and why they cannot", () => {
 test("a form of the parameters sends what was changed, as it was typed, and shows what is wrong at its field", () => {
   const { store, said, find, button } = shown();
   button("n = 200").click();
-  const field = find("form input")[0] as HTMLInputElement;
+  const field = find("form[aria-label=Parameters] input")[0] as HTMLInputElement;
   field.value = "many";
-  find("form")[0]!.dispatchEvent(new Event("submit"));
+  find("form[aria-label=Parameters]")[0]!.dispatchEvent(new Event("submit"));
   assert.deepEqual(said.at(-1), { type: "run", id: 1, select: [], everything: false, values: { n: "many" } });
   store.take({ type: "refused", text: "Parameter 'n' takes int, not 'many'. The notebook takes n: int = 200." });
   assert.equal(field.getAttribute("aria-invalid"), "true");
   assert.equal(field.value, "many");
+});
+
+test("what a run waits to be told is a form, sent as it was typed and emptied for the next question", () => {
+  const { store, said, find, place } = shown();
+  const fields = [
+    { name: "ok", annotation: "bool", value: "", help: EVIL, is_required: true, kind: "", choices: ["True", "False"] },
+    { name: "day", annotation: "date", value: "2026-01-02", help: "", is_required: false, kind: "date", choices: [] },
+  ];
+  store.take(delta(2, { run: run("1", false, { is_paused: true }), asked: { run_id: "2", words: `${EVIL} waits.`, fields, until: 9 } }));
+  const form = find("form[aria-label=Answer]")[0]!;
+  const [ok, day] = find("form[aria-label=Answer] .orch-field") as [HTMLSelectElement, HTMLInputElement];
+  assert.deepEqual([form.hidden, ok.value, day.type, place.querySelectorAll("img").length], [false, "", "date", 0]);
+  ok.value = "True";
+  form.dispatchEvent(new Event("submit"));
+  assert.deepEqual(said.at(-1), { type: "resume", id: 1, run_id: "2", answer: { ok: "True" } });
+  store.take({ type: "refused", text: "Parameter 'ok' takes bool, not 'x'." });
+  assert.equal(ok.getAttribute("aria-invalid"), "true");
+  store.take(delta(3, { asked: { run_id: "2", words: "again", fields, until: 10 } }));
+  assert.equal((find("form[aria-label=Answer] .orch-field")[0] as HTMLSelectElement).value, "");
+  store.take(delta(4));
+  assert.equal(form.hidden, true);
+});
+
+test("pages that the source does not have are no tabs, and its own words stand where there are no tasks", () => {
+  const { store, find, place } = shown();
+  store.take(snapshot(2, { topology: { ...topology("a"), pages: ["history"] } }));
+  const tabs = find("[role=tab]").filter((tab) => !tab.hidden);
+  assert.deepEqual(tabs.map((tab) => tab.textContent), ["Graph", "Timeline", "Tasks", "History"]);
+  tabs[0]!.dispatchEvent(new KeyboardEvent("keydown", { key: "End", bubbles: true }));
+  assert.equal(tabs[3]!.getAttribute("aria-selected"), "true");
+  store.take(snapshot(3, { topology: { ...topology(), hint: "None: write `%%task <b>`." } }));
+  assert.equal(find(".orch-empty")[0]!.textContent, "None: write %%task <b>.");
+  assert.equal(place.querySelectorAll("b").length, 1);
 });
 
 test("the table is sorted and sifted by name, state and tag, and walked with the keyboard", () => {

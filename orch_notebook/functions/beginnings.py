@@ -73,18 +73,13 @@ def _shown(value: Any) -> Any:
         return f"<{type(value).__name__}>"
 
 
-def keeper_of(home: Home, run: FlowRun, earlier: FlowRun | None) -> Keeper:
-    """Return the keeper of a run's results, which offers it what the runs that it repeats have completed.
-
-    Parameters
-    ----------
-    earlier : FlowRun or None
-        The run that it repeats, which may itself repeat another.
-    """
+def keeper_of(home: Home, run: FlowRun) -> Keeper:
+    """Return the keeper of a run's results, which offers it what the runs that it repeats have completed."""
     line: list[FlowRun] = []
-    while earlier is not None:
+    repeated = run.retry_of
+    while repeated and (earlier := home.store.run(repeated)) is not None:
         line.append(earlier)
-        earlier = home.store.run(earlier.retry_of) if earlier.retry_of else None
+        repeated = earlier.retry_of
     keeper = Keeper(home, run, line[-1].run_id if line else run.run_id)
     again = _again(home, run, line[0]) if line else frozenset()
     for each in line:

@@ -143,7 +143,6 @@ class FlowCall:
             home,
             run,
             lease=self.claimed[1] if self.claimed else None,
-            earlier=self.earlier,
             runner=runner.make(home) if runner is not None else None,
             log_prints=bool(flow.options.log_prints),
             stop=self._stop,
@@ -191,9 +190,14 @@ class FlowCall:
             return nullcontext()
         return logging_prints(self.scope.performance, "", self.scope.attempt)
 
-    def _new_body(self, attempt: int) -> Call:
+    def _new_body(self, performance: Performance, attempt: int) -> Call:
         self.is_timed_out = False
-        return Call(self.flow.name, attempt, lambda call: True, self._call_body, lambda call, details, error: None)
+        begin, end = lambda call: True, lambda call, details, error: None
+        self.body = body = Call(self.flow.name, attempt, begin, self._call_body, end)
+        # Who cancels the run says so first and then looks for its body, so one of us sees the other.
+        if performance.is_stopped:
+            body.stop_reason = "cancel"
+        return body
 
     def run(self) -> Any:
         """Perform it in this thread, in an event loop of its own if need be."""
@@ -225,9 +229,9 @@ class FlowCall:
         try:
             call_hooks("on_running", self.flow, scope, Outcome(T.RUNNING))
             while outcome is None:
-                self.body = self._new_body(scope.attempt)
+                body = self._new_body(performance, scope.attempt)
                 self._start_clock(performance)
-                error = await waits.body(self.body, self._await_body)
+                error = await waits.body(body, self._await_body)
                 self._before_the_end(performance, error)
                 self.is_stuck = not await waits.idle(performance, self._patience(performance, error))
                 outcome = self._outcome(performance, error)

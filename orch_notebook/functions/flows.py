@@ -14,10 +14,11 @@ from typing import Any, ParamSpec, TypeVar, overload
 from orch_notebook.errors import NotFound, ParameterError, UsageError
 from orch_notebook.functions.arguments import validate
 from orch_notebook.functions.doors import above
+from orch_notebook.functions.faces import bundle_of, panel_of
 from orch_notebook.functions.flow_runs import FlowCall
 from orch_notebook.functions.keeping import kept_parameters
 from orch_notebook.functions.loops import AsyncCall, loops
-from orch_notebook.functions.options import FlowOptions, changed, make, retry_policy
+from orch_notebook.functions.options import FlowOptions, changed, retry_policy
 from orch_notebook.functions.resuming import answer
 from orch_notebook.functions.tracing import Diagram, trace
 from orch_notebook.functions.wrapping import Wrapped
@@ -29,7 +30,7 @@ from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.recovery import end_if_lost
 from orch_notebook.runtime.store import Lease
 
-__all__ = ["FunctionFlow", "flow"]
+__all__ = ["FunctionFlow"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,6 +50,7 @@ class FunctionFlow(Wrapped[P, R]):
 
     Examples
     --------
+    >>> from orch_notebook import flow
     >>> @flow
     ... def nightly(n: int = 3):
     ...     return n
@@ -149,7 +151,7 @@ class FunctionFlow(Wrapped[P, R]):
         run = FlowCall(self, given, return_state, earlier)
         return AsyncCall(run.perform_async, f"flow {self.name!r}") if self.is_async else run.perform()
 
-    def claimed(self, run: FlowRun, lease: Lease, earlier: FlowRun | None = None) -> FlowCall:
+    def claimed(self, run: FlowRun, lease: Lease) -> FlowCall:
         """Return the call that performs a run which was made beforehand and is owned by this process.
 
         Raises
@@ -158,7 +160,7 @@ class FunctionFlow(Wrapped[P, R]):
             Its parameters are not what the function takes.
         """
         given = self._parameters((), kept_parameters(open_home(), run))
-        return FlowCall(self, given, True, earlier, claimed=(run, lease))
+        return FlowCall(self, given, True, claimed=(run, lease))
 
     def prepared(self, parameters: Mapping[str, Any], begun: Callable[[str], object]) -> FlowCall:
         """Return the call with these parameters, which tells the id of its run when it begins.
@@ -266,6 +268,19 @@ class FunctionFlow(Wrapped[P, R]):
             home.store.release(lease)
         return outcome if return_state else call.give(outcome)
 
+    def panel(self) -> Any:
+        """Return the panel of this flow's runs; where nobody could click, its static view.
+
+        Raises
+        ------
+        UsageError
+            The notebook's extension is not loaded.
+        """
+        return panel_of(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        return bundle_of(self, include=include, exclude=exclude)
+
     def on_completion(self, hook: Callable[..., Any]) -> Callable[..., Any]:
         """Have a function called after every run that completes; for use as a decorator."""
         return self._add_hook("on_completion", hook)
@@ -288,28 +303,3 @@ class FunctionFlow(Wrapped[P, R]):
 
     def __repr__(self) -> str:
         return f"<flow {self.name!r}>"
-
-
-@overload
-def flow(function: Callable[P, R], /) -> FunctionFlow[P, R]: ...
-@overload
-def flow(**options: Any) -> Callable[[Callable[P, R]], FunctionFlow[P, R]]: ...
-def flow(function: Any = None, /, **options: Any) -> Any:
-    """Make a function a flow: ``@flow``, or with options ``@flow(name="nightly", retries=1)``.
-
-    Parameters
-    ----------
-    function : callable
-        What a run does: plain, ``async def``, a generator, a method.
-    **options
-        See :class:`~orch_notebook.functions.options.FlowOptions`.
-
-    Raises
-    ------
-    UsageError
-        There is no such option, or its value makes no sense.
-    """
-    made = make(FlowOptions, options)
-    if function is None:
-        return lambda function: FunctionFlow(function, made)
-    return FunctionFlow(function, made)

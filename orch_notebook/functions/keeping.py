@@ -201,12 +201,12 @@ class Keeper:
             return found.popleft() if found and found[0].made_by.startswith(made_by) else None
 
     def _named(self, future: Future, plan: Plan) -> dict[str, Any]:
-        self.keys[future.name] = plan.key
-        self.note_done(future, plan.key)
+        self.note(future, plan.key)
         return {"key": plan.key}
 
-    def note_done(self, future: Future, key: str) -> None:
-        """Hold on to a result, should the flow's body begin again."""
+    def note(self, future: Future, key: str) -> None:
+        """Let a result count as its key where it is passed on; hold on to it, should the flow's body begin again."""
+        self.keys[future.name] = key
         if self.done is not None:
             made_by = f"{self._run.run_id}/{future.name}"
             with self._lock:

@@ -60,8 +60,6 @@ class Performance:
         The run, as it begins.
     lease : Lease, optional
         The right to write its history, where a worker claimed it; by default the run is new, and made here.
-    earlier : FlowRun, optional
-        The run that it repeats: what completed in it, or in what that repeated, is not run again.
     runner : Runner, optional
         Where submitted task runs are performed; by default as many threads as the settings say.
     is_implicit : bool
@@ -78,7 +76,6 @@ class Performance:
         run: FlowRun,
         *,
         lease: Lease | None = None,
-        earlier: FlowRun | None = None,
         runner: Runner | None = None,
         is_implicit: bool = False,
         log_prints: bool = False,
@@ -95,7 +92,7 @@ class Performance:
         self.look_for_answer: Callable[[], object] | None = None
         self._pauses = 0
         self._stop = stop
-        self._is_stopped = False
+        self.is_stopped = False
         self._told_stop: Callable[[], object] = lambda: None
         self._names: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -131,7 +128,7 @@ class Performance:
             describe=self._describe,
             is_lent=is_lent,
         )
-        self.keeper = keeper_of(home, run, earlier)
+        self.keeper = keeper_of(home, run)
         if history:
             self.keeper.inherit(home.store.run(run.run_id) or run)
         else:
@@ -220,7 +217,7 @@ class Performance:
             return None
         future.name = kept.made_by.partition("/")[2]
         future.value, future.state_now, future.is_done = kept.value, State(StateType.COMPLETED), True
-        self.keeper.note_done(future, plan.key)
+        self.keeper.note(future, plan.key)
         with self._lock:
             self._names.setdefault(future.name, 1)
         if self.lineage or task.has_assets:
@@ -311,8 +308,8 @@ class Performance:
         """Do what follows from ends that the engine noted, and stop the body where it cannot go on."""
         self.endings.resolve()
         is_broken = self.engine.error is not None
-        if not self._is_stopped and (is_broken or self.engine.run_type is StateType.CANCELLING):
-            self._is_stopped = True
+        if not self.is_stopped and (is_broken or self.engine.run_type is StateType.CANCELLING):
+            self.is_stopped = True
             self._stop("cancel")
             self._told_stop()
         if is_broken:
@@ -337,11 +334,11 @@ class Performance:
 
     def tell_later(self, seconds: float, callback: Callable[[], object]) -> bool:
         """Have `callback` called in so many seconds, or when the run is cancelled; False if nobody need wait."""
-        if seconds <= 0 or self._is_stopped:
+        if seconds <= 0 or self.is_stopped:
             return False
         self._told_stop = callback
         self.engine.call_at(seconds, callback)
-        if self._is_stopped:
+        if self.is_stopped:
             callback()
         return True
 

@@ -88,12 +88,14 @@ def fields_of(wanted: Any) -> tuple[Parameter, ...]:
     found = []
     for name, field in fields.items():
         annotation, about = words_of(field.annotation), field.description or ""
+        # What pydantic keeps of a field's limits reads as it was written: Ge(ge=1).
+        limits = limits_of_annotation(f"[{', '.join(map(repr, field.metadata))}]")
         if field.is_required():
-            found.append(Parameter(name, annotation, required=True, help=about))
+            found.append(Parameter(name, annotation, required=True, help=about, limits=limits))
         elif _is_plain(field.default):
-            found.append(Parameter(name, annotation, field.default, help=about))
+            found.append(Parameter(name, annotation, field.default, help=about, limits=limits))
         else:
-            found.append(Parameter(name, annotation, computed=True, help=about))
+            found.append(Parameter(name, annotation, computed=True, help=about, limits=limits))
     return tuple(found)
 
 

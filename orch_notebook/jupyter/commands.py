@@ -16,7 +16,7 @@ FLOW: tuple[str, dict[str, Any]] = ("--flow", {"metavar": "NAME", "help": "which
 
 #: Command → one line of help, and its arguments as argparse takes them.
 COMMANDS: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
-    "panel": ("show the panel: run, cancel, watch (also plain %flow)", [FLOW]),
+    "panel": ("show the panel: run, cancel, watch (also plain %flow, or flow at the end of a cell)", [FLOW]),
     "run": (
         "run what is stale, in parallel where the data allows; what is selected runs in any case",
         [

@@ -13,16 +13,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from orch_notebook.errors import OrchError
 from orch_notebook.jupyter.outlets import Address, Outlet, TextOutlet
-from orch_notebook.model.graph import Graph
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.states import State, StateType
-from orch_notebook.model.views import badge_html, badge_text, dot, paint, summary_html, summary_text
+from orch_notebook.model.views import badge_html, badge_text
 from orch_notebook.runtime.capture import Capture
-from orch_notebook.runtime.layout import layout
+from orch_notebook.runtime.pictures import summary_bundle
 
-__all__ = ["LiveDisplay", "as_stale", "badge_bundle", "diagram_svg", "summary_bundle"]
+__all__ = ["LiveDisplay", "as_stale", "badge_bundle"]
 
 logger = logging.getLogger("orch_notebook")
 
@@ -35,23 +33,6 @@ def badge_bundle(task_run: TaskRun, now: datetime, kernel: str | None = None) ->
     """Return a task's badge in every form."""
     html = badge_html(task_run, now.astimezone(), kernel)
     return {"text/html": html, "text/plain": badge_text(task_run, now)}
-
-
-def diagram_svg(graph: Graph, run: FlowRun | None, now: datetime) -> str:
-    """Return the painted diagram, or nothing where it cannot be drawn: a picture must never fail a run."""
-    try:
-        return paint(layout(dot(graph)), graph, run.tasks if run is not None else (), now)
-    except OrchError as error:
-        logger.warning("The diagram could not be drawn: %s", error)
-        return ""
-
-
-def summary_bundle(run: FlowRun, now: datetime, kernel: str = "") -> dict[str, str]:
-    """Return a run's summary in every form; of one that goes on, with who keeps it up to date."""
-    return {
-        "text/html": summary_html(run, diagram_svg(run.graph, run, now), now.astimezone(), kernel),
-        "text/plain": summary_text(run, now),
-    }
 
 
 def as_stale(task_run: TaskRun, why: str) -> TaskRun:

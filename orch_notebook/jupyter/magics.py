@@ -10,12 +10,11 @@ from typing import Any
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
 from orch_notebook.errors import HeaderError, UsageError
-from orch_notebook.jupyter.commands import command_help, read_command
-from orch_notebook.jupyter.display import diagram_svg, summary_bundle
+from orch_notebook.jupyter.commands import COMMANDS, command_help, read_command
 from orch_notebook.jupyter.opening import open_run, resume
 from orch_notebook.jupyter.secrecy import guard
 from orch_notebook.jupyter.session import NotebookSession
-from orch_notebook.jupyter.source import open_panel
+from orch_notebook.jupyter.showing import Bundle, offer, show_flow
 from orch_notebook.model.durations import parse_interval
 from orch_notebook.model.explanations import explain
 from orch_notebook.model.freshness import coming_words
@@ -35,6 +34,7 @@ from orch_notebook.model.views import (
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.checks import REPORT_TYPE
 from orch_notebook.promotion.terms import Terms, read_schedules, read_variables
+from orch_notebook.runtime.pictures import diagram_svg, summary_bundle
 
 __all__ = ["Bundle", "OrchMagics", "load", "session_of", "unload"]
 
@@ -48,19 +48,6 @@ class ShownSyntaxError(UsageError):
 
 # The front end shows an error under the name of its class.
 ShownSyntaxError.__name__ = "SyntaxError"
-
-
-class Bundle:
-    """Something to show, in every form it has."""
-
-    def __init__(self, data: dict[str, Any]) -> None:
-        self._data = data
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return self._data
-
-    def __repr__(self) -> str:
-        return str(self._data.get("text/plain", ""))
 
 
 @magics_class
@@ -105,11 +92,7 @@ class OrchMagics(Magics):  # type: ignore[misc]
         return getattr(self, f"_{given.command}")(given)
 
     def _panel(self, given: Namespace) -> Any:
-        session = self.session
-        if session.outlet.is_live and session.outlet.here().cell_id:
-            return open_panel(session, session.flow(given.flow).name)
-        # Nobody could click: executed notebooks get the static view, and no widget state.
-        return self._status(given) if session.current() else self._graph(read_command("graph"))
+        return show_flow(self.session, given.flow)
 
     def _run(self, given: Namespace) -> None:
         self.session.run(
@@ -234,9 +217,23 @@ def with_a_body(lines: list[str]) -> list[str]:
     return lines
 
 
+def with_a_percent(lines: list[str]) -> list[str]:
+    """Let ``flow run`` of automagic mean ``%flow run``, though there is a name ``flow``, which hides magics.
+
+    Examples
+    --------
+    >>> with_a_percent(["flow run train+"]), with_a_percent(["flow"]), with_a_percent(["flow = run"])
+    (['%flow run train+'], ['flow'], ['flow = run'])
+    """
+    words = lines[0].split() if len(lines) == 1 else []
+    return ["%" + lines[0].lstrip()] if words[:1] == ["flow"] and words[1:2] and words[1] in COMMANDS else lines
+
+
+TRANSFORMERS = (with_a_body, with_a_percent)
+
 _sessions: dict[int, NotebookSession] = {}
-#: How to end that their kernels keep secrets out of what they send.
-_guards: dict[int, Callable[[], None]] = {}
+#: By shell: what ends all that was begun beside the session.
+_ends: dict[int, list[Callable[[], None]]] = {}
 
 
 def load(shell: Any) -> None:
@@ -245,9 +242,9 @@ def load(shell: Any) -> None:
     session = NotebookSession(shell, Orchestrator())
     session.open()
     _sessions[id(shell)] = session
-    _guards[id(shell)] = guard(getattr(shell, "kernel", None))
+    _ends[id(shell)] = [guard(getattr(shell, "kernel", None)), offer(session)]
     shell.register_magics(OrchMagics(shell, session))
-    shell.input_transformers_cleanup.append(with_a_body)
+    shell.input_transformers_cleanup.extend(TRANSFORMERS)
 
 
 def session_of(shell: Any) -> NotebookSession:
@@ -261,7 +258,9 @@ def unload(shell: Any) -> None:
     if session is None:
         return
     session.close()
-    _guards.pop(id(shell))()
-    shell.input_transformers_cleanup.remove(with_a_body)
+    for end in _ends.pop(id(shell)):
+        end()
+    for transformer in TRANSFORMERS:
+        shell.input_transformers_cleanup.remove(transformer)
     for kind, name in (("cell", "task"), ("line", "task"), ("line", "flow")):
         shell.magics_manager.magics[kind].pop(name, None)

@@ -6,6 +6,7 @@ the notebook and stand where the saved file has them.
 
 from __future__ import annotations
 
+import ast
 import logging
 from difflib import get_close_matches
 
@@ -156,6 +157,7 @@ class NotebookFlows:
         """
         self._texts[1][label] = text
         try:
+            ast.parse(source)  # a line of automagic is none; a flow that had it could never be read again
             for flow in self._flows.values():
                 flow.define(PlainCell(label, source))
                 self._leavings.note_changes(flow, label)

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from orch_notebook.jupyter.display import diagram_svg, summary_bundle
 from orch_notebook.jupyter.outlets import Address, Outlet, TextOutlet
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.runs import FlowRun
-from orch_notebook.model.views import graph_html, graph_text
+from orch_notebook.runtime.pictures import flow_bundle
 
 __all__ = ["Standing"]
 
@@ -69,9 +68,5 @@ class Standing:
         self._outlet.send(kind, content, self._place, self._place)
 
     def _bundle(self, run: FlowRun | None, graph: Graph) -> dict[str, str]:
-        now = self._now()
-        if run is not None:
-            found = summary_bundle(run, now, self._kernel)
-        else:
-            found = {"text/html": graph_html(graph, diagram_svg(graph, None, now)), "text/plain": graph_text(graph)}
+        found = flow_bundle(run, graph, self._now(), self._kernel)
         return {**found, "text/html": f'<div class="orch-standing">{found["text/html"]}</div>{_HIDE}'}

@@ -46,7 +46,7 @@ BODY = "{message}\n{run}"
 #: Seconds between one try to send and the next; after the last one nobody tries again.
 DELAYS = (5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 10_800.0)
 #: What an address begins with.
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:///?[^\s/]|command:\s*\S|\$\S")
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|command:\s*\S|\$\S")
 RULE = re.compile(r"(?:\s*on\s*=\s*(?P<on>.*?)\s*,)?\s*to\s*=\s*(?P<to>.+)", re.DOTALL)
 
 

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Execution", "Progress", "Stop", "execute"]
 
+#: Kernels that are started for one execution, until one is ready.
+TRIES = 3
+
 
 def execute(
     path: str | Path,
@@ -168,7 +171,7 @@ def _names(name: str) -> Iterator[str]:
 
 
 class _Kernels:
-    """The kernel of an execution, or the second when the first did not start."""
+    """The kernel of an execution, or the next when the first did not start."""
 
     def __init__(self, ahead: Kernel | None) -> None:
         self.name = ""
@@ -224,7 +227,7 @@ def _fail(error: OSError) -> Kernel:
 def _run(
     notebook: NotebookNode, given: Mapping[str, Any], kernels: _Kernels, language: str, recording: Recording
 ) -> None:
-    for last_try in (False, True):
+    for tries_left in reversed(range(TRIES)):
         try:
             execute_notebook(
                 notebook,
@@ -249,8 +252,8 @@ def _run(
             if recording.reached >= 0:
                 raise
             kernels.close()
-            # Many kernels starting at once may pick the same port; a second try finds another.
-            if last_try or isinstance(error, OSError):
+            # No cell has begun.  A kernel that is reached by ports may find one of them taken; the next finds others.
+            if not tries_left or isinstance(error, OSError):
                 text = str(error).strip().splitlines()
                 reason = text[0].rstrip(".") if text else type(error).__name__
                 raise NotebookError(

@@ -36,6 +36,9 @@ MOST_WAITING = 100_000
 #: Milliseconds between two tries to reach a kernel that boots; zmq's own 100 would be a tenth of a short execution.
 KNOCK_EVERY = 10
 
+#: Characters of a socket's path that every system takes, without the number behind it.
+MOST_OF_A_PATH = 90
+
 #: Seconds a kernel is given to end by itself, and again after a first signal.
 LAST_SECONDS = 2.5
 
@@ -109,6 +112,7 @@ class Kernel:
         self._is_asked_to_end = False
         self._is_closed = False
         self.manager = AsyncKernelManager(kernel_name=name)
+        self._avoid_ports(Path(self._folder.name) / "kernel")
         self.manager.context.setsockopt(zmq.RCVHWM, MOST_WAITING)
         self.manager.context.setsockopt(zmq.RECONNECT_IVL, KNOCK_EVERY)
         try:
@@ -119,6 +123,17 @@ class Kernel:
         self._asked = self.client.kernel_info()
         if preload and self.is_python:
             self._say(PRELOAD.format(names=tuple(preload)))
+
+    def _avoid_ports(self, place: Path) -> None:
+        """Talk to it through sockets in a folder of its own, which nobody else can take or reach, if it can do so.
+
+        A port is chosen before the kernel takes it, and any process may take it in between.  Only of a Python on this
+        machine it is known that it finds the folder; another kernel may run in a container, or elsewhere.
+        """
+        program, *arguments = self.manager.kernel_spec.argv or [""]
+        is_python_here = Path(program).name.startswith("python") and "ipykernel_launcher" in arguments
+        if os.name == "posix" and is_python_here and len(str(place)) <= MOST_OF_A_PATH:
+            self.manager.transport, self.manager.ip = "ipc", str(place)
 
     def _start(self, cwd: Path, env: Mapping[str, str]) -> None:
         # A history on disk would slow the kernel down, and belongs to people.

@@ -172,7 +172,7 @@ def _call(home: Home, run: FlowRun, plan: Plan, lease: Lease) -> FlowCall | Task
     flow: FunctionFlow[..., Any] = load(place_of(plan), Path(plan.snapshot))
     if plan.timeout is not None:
         flow = flow.with_options(timeout_seconds=plan.timeout)
-    return flow.claimed(run, lease, home.store.run(run.retry_of) if run.retry_of else None)
+    return flow.claimed(run, lease)
 
 
 def perform_here(home: Home, run: FlowRun, lease: Lease) -> None:

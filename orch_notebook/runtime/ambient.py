@@ -23,13 +23,14 @@ from orch_notebook.model.cells.knowledge import AMBIENT
 from orch_notebook.runtime.generators import GENERATORS, put_generator, take_generator
 from orch_notebook.runtime.originals import loaded
 
-__all__ = ["CARRIED", "NOT_STYLE", "OUTSIDE", "put_states", "take_states"]
+__all__ = ["CARRIED", "OUTSIDE", "Carrier", "put_states", "take_states"]
 
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """The two ways of one state: out of this process, and into it."""
+    """The library that has one state, and the two ways of it: out of this process, and into it."""
 
+    library: str
     take: Callable[[], Any]
     put: Callable[[Any], object]
 
@@ -175,15 +176,20 @@ def _put_style(style: dict[str, Any]) -> None:
 
 #: What can be taken along, by the name that the analysis gives it.
 CARRIED: Mapping[str, Carrier] = {
-    **{name: Carrier(partial(take_generator, name), partial(_put_generator, name)) for name in GENERATORS},
-    "state:environ": Carrier(lambda: dict(os.environ), _put_environ),
-    "state:cwd": Carrier(_take_cwd, _put_cwd),
-    "state:locale": Carrier(partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)),
-    "state:sys": Carrier(_take_sys, _put_sys),
-    "state:warnings": Carrier(lambda: list(warnings.filters), _put_warnings),
-    "state:logging": Carrier(_take_logging, _put_logging),
-    "state:display": Carrier(_take_display, _put_display),
-    "state:matplotlib.rcParams": Carrier(_take_style, _put_style),
+    **{
+        name: Carrier(each[0], partial(take_generator, name), partial(_put_generator, name))
+        for name, each in GENERATORS.items()
+    },
+    "state:environ": Carrier("os", lambda: dict(os.environ), _put_environ),
+    "state:cwd": Carrier("os", _take_cwd, _put_cwd),
+    "state:locale": Carrier(
+        "locale", partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)
+    ),
+    "state:sys": Carrier("sys", _take_sys, _put_sys),
+    "state:warnings": Carrier("warnings", lambda: list(warnings.filters), _put_warnings),
+    "state:logging": Carrier("logging", _take_logging, _put_logging),
+    "state:display": Carrier("pandas", _take_display, _put_display),
+    "state:matplotlib.rcParams": Carrier("matplotlib", _take_style, _put_style),
 }
 
 #: States that the analysis names after a module, and that are the system's or nobody's.

@@ -7,8 +7,10 @@ raised only in code of the user: what the package itself does in the thread is q
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,13 +52,23 @@ class Place:
                 return True  # raised once: what it does now is clean up
             call.is_told = True
             if not self.is_quiet and not self.is_pending:
-                self.is_pending = True
-                if self.has_signals and WAKE is not None:
-                    signal.pthread_kill(self.ident, WAKE)
-                else:
-                    _raise_in_thread(self.ident, TaskStopped)
+                self._raise()
             self.wake()
         return True
+
+    def _raise(self) -> None:
+        _listen()
+        self.is_pending = True
+        if self.has_signals and WAKE is not None:
+            signal.pthread_kill(self.ident, WAKE)
+        else:
+            _raise_in_thread(self.ident, TaskStopped)
+
+    def stop_again(self) -> None:
+        """Raise a stop once more that was raised where nothing can be raised, and so was lost."""
+        with self.lock:
+            if not self.is_quiet and any(call.is_told for call in self.stack):
+                self._raise()
 
     def wake(self) -> None:
         """End the wait of this thread, if it waits."""
@@ -164,6 +176,27 @@ class Place:
 
 
 _places = threading.local()
+
+
+def _listen() -> None:
+    """Hear of every stop that hits a finalizer, or the callback of a weak reference or of the garbage collector.
+
+    The interpreter shows such an exception and forgets it: the work would go on for ever, told to stop.
+    """
+    others = sys.unraisablehook
+    if getattr(others, "heeds_stops", False):
+        return
+
+    def heed(lost: Any) -> None:
+        place: Place | None = getattr(_places, "place", None)
+        if place is None or not issubclass(lost.exc_type, TaskStopped):
+            others(lost)
+        elif place.stack:
+            # Raised here, it would be lost again.  A thread of the threading module takes locks that may be held.
+            _thread.start_new_thread(place.stop_again, ())
+
+    heed.heeds_stops = True  # type: ignore[attr-defined]
+    sys.unraisablehook = heed
 
 
 def this_place() -> Place:

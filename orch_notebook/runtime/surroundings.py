@@ -6,10 +6,7 @@ cells gives it, and the way back to how all of it stood.
 
 from __future__ import annotations
 
-import locale
-import logging
 import operator
-import random
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -19,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from orch_notebook.runtime.ambient import NOT_STYLE
+from orch_notebook.runtime.ambient import CARRIED, Carrier
 from orch_notebook.runtime.folders import Folder
 from orch_notebook.runtime.insides import content
 from orch_notebook.runtime.tokens import Budget
@@ -55,22 +52,6 @@ def _put_display(pandas: Any, kept: Mapping[str, Any]) -> None:
             pandas.set_option(key, value)
 
 
-def _put_filters(module: Any, kept: list[Any]) -> None:
-    module.filters[:] = kept
-    module._filters_mutated() if hasattr(module, "_filters_mutated") else module._filters_mutated_lock_held()
-
-
-def _put_environ(module: Any, kept: Mapping[str, str]) -> None:
-    for name in set(module.environ) - set(kept):
-        del module.environ[name]
-    module.environ.update(kept)
-
-
-def _put_path(module: Any, kept: tuple[list[str], int]) -> None:
-    module.path[:], limit = kept
-    module.setrecursionlimit(limit)
-
-
 def _put_root(module: Any, kept: tuple[int, list[Any]]) -> None:
     module.root.level, module.root.handlers[:] = kept
 
@@ -84,31 +65,19 @@ def _put_printing(numpy: Any, kept: tuple[dict[str, Any], dict[str, Any]]) -> No
     numpy.seterr(**kept[1])
 
 
-def _read_style(matplotlib: Any) -> dict[str, Any]:
-    # Where figures are drawn is settled when the first one is, and is nobody's style.
-    return {name: value for name, value in dict.items(matplotlib.rcParams) if name not in NOT_STYLE}
+def _same(carrier: Carrier) -> Surrounding:
+    return Surrounding(carrier.library, lambda module: carrier.take(), lambda module, kept: carrier.put(kept))
 
 
-#: By the names of the analysis; where one of its names covers two libraries, the second has a mark behind it.
+#: By the names of the analysis; where one of its names covers two libraries, the second has a mark behind it.  What can
+#: be taken along to another process is put back as it is there; but here handlers of logs and functions among the
+#: settings of pandas stay the very objects that they were.
 STATES: Mapping[str, Surrounding] = {
-    "state:random": Surrounding("random", lambda m: m.getstate(), lambda m, kept: m.setstate(kept)),
-    "state:numpy.random": Surrounding(
-        "numpy", lambda m: m.random.get_state(legacy=False), lambda m, kept: m.random.set_state(kept)
-    ),
-    "state:torch": Surrounding(
-        "torch", lambda m: m.get_rng_state().numpy(), lambda m, kept: m.set_rng_state(m.from_numpy(kept))
-    ),
-    "state:environ": Surrounding("os", lambda m: dict(m.environ), _put_environ),
-    "state:cwd": Surrounding("os", lambda m: m.getcwd(), lambda m, kept: m.chdir(kept)),
-    "state:matplotlib.rcParams": Surrounding("matplotlib", _read_style, lambda m, kept: dict.update(m.rcParams, kept)),
+    **{name: _same(carrier) for name, carrier in CARRIED.items()},
     "state:display": Surrounding("pandas", _read_display, _put_display),
     "state:display numpy": Surrounding("numpy", _read_printing, _put_printing),
-    "state:warnings": Surrounding("warnings", lambda m: list(m.filters), _put_filters),
-    "state:sys": Surrounding("sys", lambda m: (list(m.path), m.getrecursionlimit()), _put_path),
     "state:logging": Surrounding("logging", lambda m: (m.root.level, list(m.root.handlers)), _put_root),
-    "state:locale": Surrounding("locale", lambda m: m.setlocale(m.LC_ALL), lambda m, kept: m.setlocale(m.LC_ALL, kept)),
 }
-assert locale and logging and random  # loaded, so that their states are looked at from the beginning
 
 
 class Surroundings:

@@ -38,7 +38,7 @@ class Source(PanelSource):
     def start(self, select, *, everything=False, values=None):
         if self.run and not self.run.state.is_final: raise RuntimeError("A run goes on already.")
         self.move("Running", "Running", "Pending")
-    def cancel(self): self.clicked.set()
+    def cancel(self, run_id=""): self.clicked.set()
     def subscribe(self, callback):
         self.tell = callback
         return lambda: None

@@ -389,6 +389,6 @@ def test_a_task_that_was_asked_for_runs_again_and_what_comes_from_it():
     made, expires_at = next_attempt(earlier, now, now), now + timedelta(seconds=60)
     plan = Plan("etl.py", "etl.py", ".", entrypoint="etl:report", again=("load",))
     home.store.create_run(made, plan=plan, owner=this_owner(), lease_expires_at=expires_at)
-    claimed = report.claimed(made, Lease(made.run_id, this_owner(), 1, expires_at), home.store.run(earlier.run_id))
+    claimed = report.claimed(made, Lease(made.run_id, this_owner(), 1, expires_at))
     assert claimed.run().result() == (3, 9)
     assert calls[4:] == [("load", 3), ("total", 3), "fail"]

@@ -162,6 +162,67 @@ def test_what_is_cancelled_says_so_to_who_waits(stored) -> None:
     assert in_time(stops_one) is TaskCancelled
 
 
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+def test_a_flow_that_is_cancelled_between_two_attempts_does_not_begin_again(stored, is_async) -> None:
+    """While it waits for its delay there is no body to stop; the next one must not begin."""
+    rounds = []
+
+    def body():
+        rounds.append(1)
+        raise ConnectionError("down")
+
+    async def async_body():
+        body()
+
+    again = flow(retries=1, retry_delay_seconds=1000, name="again")(async_body if is_async else body)
+
+    def cancel():
+        while not (runs := stored.home.store.runs()) or runs[0].state.name != "AwaitingRetry":
+            time.sleep(0.01)
+        stored.home.store.request(runs[0].run_id, "cancel", stored.home.clock.now())
+
+    threading.Thread(target=cancel).start()
+    with pytest.raises(FlowRunCancelled):
+        in_time(lambda: again().run() if is_async else again())
+    assert rounds == [1] and stored.run().state.name == "Cancelled"
+
+
+@pytest.mark.parametrize("how", ["called", "submitted"])
+def test_a_stop_that_hits_a_finalizer_is_not_lost(stored, how) -> None:
+    """The interpreter forgets what is raised there, so it is raised again where the work goes on."""
+    begun, heard = threading.Event(), []
+
+    class Slow:
+        def __del__(self):
+            begun.set()
+            try:
+                spin()
+            finally:
+                heard.append("stopped")
+
+    @task(name="slow")
+    def slow():
+        Slow()
+        spin()
+
+    @flow
+    def patient():
+        future = slow.submit() if how == "submitted" else None
+        threading.Thread(target=lambda: begun.wait(PATIENCE) and engine().cancel_task("slow")).start()
+        if future is None:
+            slow(return_state=True)
+        else:
+            future.wait()
+        return "went on"
+
+    def engine():
+        [finish] = stored.home.closing.values()
+        return finish.__self__._engine
+
+    assert in_time(patient) == "went on"
+    assert heard == ["stopped"] and stored.states() == {"slow": "Cancelled"}
+
+
 SCRIPT = """
 import sys, time, signal, threading
 from orch_notebook import flow, task

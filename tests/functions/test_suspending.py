@@ -93,6 +93,20 @@ def test_a_suspended_run_goes_on_where_it_was(stored, a_flow) -> None:
     assert calls == ["load", "total"]
 
 
+@pytest.mark.parametrize("how", ["called", "submitted"])
+def test_what_was_made_from_a_result_is_not_made_again(stored, how) -> None:
+    """A list that a task returned counts as that task's result, before the suspension and after it."""
+
+    @flow
+    def makes_then_asks():
+        values = load(3) if how == "called" else load.submit(3).result()
+        found = total(values, 0) if how == "called" else total.submit(values, 0).result()
+        return found + suspend_flow_run(wait_for_input=int)
+
+    assert in_time(makes_then_asks.resume, suspended(makes_then_asks), 10) == 13
+    assert calls == ["load", "total"]
+
+
 def test_parameters_come_back_as_they_were(stored) -> None:
     """Also those that JSON cannot hold: a class here, which the store shows as text alone."""
     run_id = suspended(asks, 1, Approval)
@@ -191,6 +205,26 @@ def test_a_pause_is_asked_once_in_a_line_of_runs(stored) -> None:
     with pytest.raises(ConnectionError):
         in_time(asks_then_fails.resume, run_id, 3)
     assert in_time(asks_then_fails.retry, run_id) == 3
+
+
+def test_a_repetition_that_was_suspended_goes_on_with_what_the_first_run_left(stored) -> None:
+    """It is of the same line: its pauses are answered, and what completed before is not run again."""
+
+    @flow
+    def fails_then_asks():
+        values = load(3)
+        calls.append("body")
+        if calls.count("body") == 1:
+            raise ConnectionError("down")
+        return total(values, suspend_flow_run(wait_for_input=int))
+
+    in_time(fails_then_asks, return_state=True)
+    first = stored.home.store.runs()[0].run_id
+    with pytest.raises(FlowRunSuspended):
+        in_time(fails_then_asks.retry, first)
+    second = stored.home.store.runs()[0].run_id
+    assert second != first and in_time(fails_then_asks.resume, second, 10) == 13
+    assert calls.count("load") == 1
 
 
 def test_a_run_that_nobody_resumes_fails_in_time(stored, night) -> None:

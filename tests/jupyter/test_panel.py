@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from orch_notebook.errors import OrchError, UsageError
-from orch_notebook.jupyter.widgets import FlowPanel, Given, Kept, Page, PanelSource, surface
+from orch_notebook.jupyter.widgets import FlowPanel, Given, Kept, Page, PanelSource, Question, surface
 from orch_notebook.model.events import LogWritten, TaskStateChanged
 from orch_notebook.model.graph import Edge, Graph
 from orch_notebook.model.parameters import read_parameters
@@ -55,6 +55,7 @@ class Source(PanelSource):
         self.lines: list[LogWritten] = []
         self.asked: list[Any] = []
         self.refusal: Exception | None = None
+        self.wanted: Question | None = None
         self.callback: Callable[[], None] | None = None
 
     def graph(self) -> Graph:
@@ -94,14 +95,17 @@ class Source(PanelSource):
             raise self.refusal
         self.asked.append(("start all" if everything else "start", select, *([values] if values else [])))
 
-    def cancel(self) -> None:
-        self.asked.append(("cancel", current_thread().name))
+    def cancel(self, run_id: str = "") -> None:
+        self.asked.append(("cancel", run_id, current_thread().name))
 
     def pause(self) -> None:
         self.asked.append("pause")
 
-    def resume(self, answer: Mapping[str, str] | None = None) -> None:
-        self.asked.append(("resume", answer))
+    def resume(self, answer: Mapping[str, str] | None = None, run_id: str = "") -> None:
+        self.asked.append(("resume", answer, run_id))
+
+    def question(self, run: FlowRun | None) -> Question | None:
+        return self.wanted
 
     def retry(self) -> None:
         self.asked.append("retry")
@@ -293,18 +297,18 @@ def test_clicks_are_handed_on(panel: Still, source: Source, glass: Glass) -> Non
     """▶ and ■ call the source on the thread they came on, and nothing else."""
     glass.say({"type": "run", "select": ["plot+"], "everything": False})
     glass.say({"type": "run", "select": [], "everything": True})
-    glass.say({"type": "cancel"})
+    glass.say({"type": "cancel", "run_id": "run-1"})
     glass.say({"type": "run", "select": [], "everything": False, "values": {"n": "3"}})
     glass.say({"type": "pause"})
-    glass.say({"type": "resume", "answer": {}})
+    glass.say({"type": "resume", "run_id": "run-2", "answer": {}})
     glass.say({"type": "retry"})
     assert source.asked == [
         ("start", ("plot+",)),
         ("start all", ()),
-        ("cancel", current_thread().name),
+        ("cancel", "run-1", current_thread().name),
         ("start", (), {"n": "3"}),
         "pause",
-        ("resume", None),
+        ("resume", None, "run-2"),
         "retry",
     ]
 
@@ -371,14 +375,55 @@ def test_a_task_shows_what_is_known_of_it(panel: Still, source: Source, glass: G
     assert detail["things"][0]["kind"] == "DataFrame 2 × 1"
 
 
-def test_parameters_are_a_form_made_from_their_types(panel: Still, source: Source, glass: Glass) -> None:
-    """Each with its type, its help and the value it has now."""
-    source.given = [Given(each, "300") for each in read_parameters("n: int = 200  # rows to draw")]
+FIELDS = [
+    ("n: int = 200  # rows to draw", "integer", [], "rows to draw"),
+    ("n: int = 3  # rows [1..9]", "integer", [], "rows · from 1 to 9"),
+    ("n: float | None = None", "number", [], ""),
+    ("n: date = '2026-01-02'", "date", [], "A given 'n' reaches the notebook as ISO text."),
+    ("n: bool = True", "", ["True", "False"], ""),
+    ("n: Literal['a', 'b'] | None = None", "", ["a", "b", "None"], ""),
+    ("n = 'x'  # which [x | y]", "", ["x", "y"], "which"),
+    (
+        "n: SecretStr = 'x'",
+        "secret",
+        [],
+        "'n' is annotated SecretStr, which cannot be checked; any JSON value is taken.",
+    ),
+    ("n: list[int] = [1]", "", [], ""),
+]
+
+
+@pytest.mark.parametrize(("line", "kind", "choices", "said"), FIELDS, ids=[line for line, *_ in FIELDS])
+def test_parameters_are_a_form_made_from_their_types(
+    panel: Still, source: Source, glass: Glass, line: str, kind: str, choices: list[str], said: str
+) -> None:
+    """Each with the field that fits its type, what can be chosen, its help and limits, and the value it has now."""
+    source.given = [Given(each, "300") for each in read_parameters(line)]
     glass.say({"type": "hello"})
     panel.flush()
-    assert glass.sent[-1]["parameters"] == [
-        {"name": "n", "annotation": "int", "value": "300", "help": "rows to draw", "is_required": False}
-    ]
+    (field,) = glass.sent[-1]["parameters"]
+    assert (field["name"], field["value"], field["is_required"]) == ("n", "300", False)
+    assert (field["kind"], field["choices"], field["help"]) == (kind, choices, said)
+
+
+def test_what_a_run_waits_to_be_told_is_a_form(panel: Still, source: Source, glass: Glass) -> None:
+    """It comes and goes without any task changing; a flow that the run began is called by its name."""
+    source.run = run_of(GRAPH, "Running", "Running", "Pending")
+    panel.flush()
+    fields = [Given(each, "") for each in read_parameters("ok: bool = False\nby: str = 'nobody'")]
+    source.wanted = Question("child", "<approve>", fields, NOW)
+    panel.flush()
+    asked = glass.sent[-1]["asked"]
+    assert (asked["run_id"], asked["words"]) == ("child", "'<approve>' waits for an answer.")
+    assert [field["name"] for field in asked["fields"]] == ["ok", "by"]
+    source.wanted = Question("run-1", "nightly", (), NOW)
+    panel.flush()
+    assert glass.sent[-1]["asked"]["words"] == "The run waits for the go-ahead."
+    source.wanted = None
+    panel.flush()
+    panel.flush()
+    assert [message["type"] for message in glass.sent[-3:]] == ["delta"] * 3
+    assert glass.sent[-1]["asked"] is None
 
 
 def test_a_page_gets_its_answer_or_the_reason(panel: Still, glass: Glass) -> None:

@@ -525,19 +525,65 @@ BROKEN_KERNELS = [
 ]
 
 
+def install(folder, monkeypatch, name, argv):
+    """Install a kernel that only this test knows."""
+    spec = folder / "share" / "kernels" / name
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": name, "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(folder / "share"))
+
+
 @pytest.mark.parametrize(("argv", "says"), BROKEN_KERNELS, ids=["missing", "dies", "lacks"])
 def test_a_kernel_that_does_not_start_is_one_line(tmp_path, monkeypatch, argv, says):
     """A kernel whose program lacks or dies at once is a NotebookError that names it."""
-    spec = tmp_path / "share" / "kernels" / "broken"
-    spec.mkdir(parents=True)
-    (spec / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "Broken", "language": "python"}))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
+    install(tmp_path, monkeypatch, "broken", argv)
     path = write(tmp_path / "a.ipynb", "x = 1")
     with pytest.raises(NotebookError, match=says) as caught:
         execute(path, output=tmp_path / "out.ipynb", kernel="broken")
     assert "'broken'" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert statuses(read_notebook(tmp_path / "out.ipynb")) == ["pending"]
+
+
+#: A kernel whose port another process takes in the last moment, the first two times.
+ROBBED = """
+import json, os, pathlib, socket, subprocess, sys
+with open("starts", "a") as file:
+    file.write("x")
+command = [sys.executable, "-m", "ipykernel_launcher", "-f", sys.argv[1]]
+if pathlib.Path("starts").stat().st_size > 2:
+    os.execv(sys.executable, command)
+about = json.loads(pathlib.Path(sys.argv[1]).read_text())
+with socket.socket() as thief:
+    thief.bind((about["ip"], about["shell_port"]))
+    thief.listen()
+    sys.exit(subprocess.run(command).returncode)
+"""
+
+
+def test_a_kernel_whose_port_is_taken_is_started_again(tmp_path, monkeypatch):
+    """The notebook is executed by the third, and each of its cells once."""
+    (tmp_path / "robbed.py").write_text(ROBBED)
+    install(tmp_path, monkeypatch, "robbed", [sys.executable, str(tmp_path / "robbed.py"), "{connection_file}"])
+    path = write(tmp_path / "a.ipynb", "with open('cells', 'a') as file:\n    file.write('x')")
+    assert execute(path, output=tmp_path / "out.ipynb", kernel="robbed").ok
+    assert (tmp_path / "starts").read_text() == "xxx"
+    assert (tmp_path / "cells").read_text() == "x"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="There are no such sockets.")
+def test_a_python_kernel_takes_no_port(tmp_path):
+    """It is reached through sockets in a folder that only its owner enters and that goes with it."""
+    look = """
+        import json, os, stat
+        from ipykernel.kernelapp import IPKernelApp
+        app = IPKernelApp.instance()
+        print(json.dumps([app.transport, app.ip, stat.S_IMODE(os.stat(os.path.dirname(app.ip)).st_mode)]))
+    """
+    ended = execute(write(tmp_path / "a.ipynb", look), output=tmp_path / "out.ipynb")
+    transport, place, mode = json.loads(texts(read_notebook(ended.output).cells[0]))
+    assert (transport, mode) == ("ipc", 0o700)
+    assert not Path(place).parent.exists()
 
 
 def test_a_notebook_that_takes_too_much_memory_is_ended_and_says_why(tmp_path):

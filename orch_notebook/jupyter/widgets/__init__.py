@@ -5,6 +5,6 @@ every Jupyter front end can show.  It is for controls and live detail and never 
 """
 
 from orch_notebook.jupyter.widgets.panel import FlowPanel
-from orch_notebook.jupyter.widgets.sources import Given, Kept, Page, PanelSource
+from orch_notebook.jupyter.widgets.sources import Given, Kept, Page, PanelSource, Question
 
-__all__ = ["FlowPanel", "Given", "Kept", "Page", "PanelSource"]
+__all__ = ["FlowPanel", "Given", "Kept", "Page", "PanelSource", "Question"]

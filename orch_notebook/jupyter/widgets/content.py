@@ -10,7 +10,7 @@ from datetime import datetime
 
 import orch_notebook.jupyter.widgets.faces as faces
 import orch_notebook.jupyter.widgets.messages as messages
-from orch_notebook.jupyter.widgets.sources import Given, Kept
+from orch_notebook.jupyter.widgets.sources import Kept
 from orch_notebook.model.events import LogWritten, TaskStateChanged
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.runs import FlowRun, TaskRun
@@ -30,14 +30,21 @@ from orch_notebook.model.views import (
 from orch_notebook.model.views.badges import remark
 from orch_notebook.model.views.words import count_tones
 
-__all__ = ["LOG_LINES", "detail", "given", "node_face", "run_face", "task_face", "topology", "tries_of"]
+__all__ = ["LOG_LINES", "detail", "node_face", "run_face", "task_face", "topology", "tries_of"]
 
 #: So many of a log's last lines are shown.
 LOG_LINES = 500
 
 
 def topology(
-    flow: str, graph: Graph, boxes: Sequence[Node], svg: str, excuse: str = "", kernel: str = ""
+    flow: str,
+    graph: Graph,
+    boxes: Sequence[Node],
+    svg: str,
+    excuse: str = "",
+    kernel: str = "",
+    pages: Sequence[str] = (),
+    hint: str = "",
 ) -> faces.Topology:
     """Return what a browser needs once about a flow's wiring."""
     number = {task.name: index for index, task in enumerate(graph.tasks)}
@@ -63,6 +70,8 @@ def topology(
         "nodes": [[number[name] for name in box.members] for box in boxes],
         "shapes": {name: tone.path for name, tone in TONES.items()},
         "kernel": kernel,
+        "pages": list(pages),
+        "hint": hint,
     }
 
 
@@ -135,20 +144,6 @@ def run_face(run: FlowRun | None, coming: int | None = None, *, is_waited_for: b
         "outcome": " ".join(part for part in (clip(why, 400), outcome_words(run)) if part),
         "parameters": [(name, clip(plain(repr(value)), 80)) for name, value in run.parameters.items()],
     }
-
-
-def given(parameters: Sequence[Given]) -> list[faces.ParameterInfo]:
-    """Return the form of the parameters."""
-    return [
-        {
-            "name": each.parameter.name,
-            "annotation": each.parameter.annotation,
-            "value": each.value,
-            "help": " ".join(part for part in (each.parameter.help, each.parameter.note) if part),
-            "is_required": each.parameter.required,
-        }
-        for each in parameters
-    ]
 
 
 def detail(

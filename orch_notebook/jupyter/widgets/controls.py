@@ -32,6 +32,7 @@ def controls_of(
     coming: int | None = None,
     again: int | None = None,
     limits: Mapping[str, str] | None = None,
+    is_open: bool = False,
 ) -> Controls:
     """Return what each button can do.
 
@@ -47,6 +48,8 @@ def controls_of(
         How many tasks a run of what is stale, and of what failed, would perform.
     limits : mapping, optional
         What can never be done here, by verb, with the reason.
+    is_open : bool
+        Tasks appear while it runs: it can be run, and repeated, though none are known.
 
     Examples
     --------
@@ -56,18 +59,21 @@ def controls_of(
     limits = limits or {}
     state = None if run is None else run.state.type
     is_going = run is not None and not run.state.is_final
-    start = "There are no tasks yet." if not graph.tasks else "This is an earlier run." if past else ""
+    start = "This is an earlier run." if past else "" if graph.tasks or is_open else "There are no tasks yet."
     if is_going:
         start = "A run goes on."
     idle = "Nothing is running."
     cancelling = "The run is being cancelled." if state is StateType.CANCELLING else ""
+    elsewhere = "This run is not one of this session." if past else ""
+    has_failed = bool(failed_tasks(run, graph)) or (is_open and state in _FAILED)
     return {
         "run": start or limits.get("run", ""),
-        "all": start or limits.get("run", ""),
+        "all": start or limits.get("all", ""),
+        "part": start or limits.get("part", ""),
         "cancel": cancelling if is_going else idle,
-        "pause": (cancelling or limits.get("pause", "")) if is_going else idle,
+        "pause": (cancelling or elsewhere or limits.get("pause", "")) if is_going else idle,
         "resume": limits.get("resume", "") if state is StateType.PAUSED else "The run is not paused.",
-        "retry": start or limits.get("retry", "") or ("" if failed_tasks(run, graph) else "No task has failed."),
+        "retry": start or limits.get("retry", "") or ("" if has_failed else "No task has failed."),
         "coming": None if is_going or past else coming,
         "again": None if is_going or past else again,
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 __all__ = [
+    "Asked",
     "Controls",
     "LogLine",
     "NodeFace",
@@ -56,6 +57,10 @@ class Topology(TypedDict):
     shapes: dict[str, str]
     #: The kernel, where its front end can interrupt it; or empty.
     kernel: str
+    #: The further pages that there are: ``history``, ``promote``.
+    pages: list[str]
+    #: What stands in the place of tasks where there are none; code between backticks.
+    hint: str
 
 
 class TaskFace(TypedDict):
@@ -110,6 +115,8 @@ class Controls(TypedDict):
 
     run: str
     all: str
+    #: Why one task alone, with what it needs, cannot be run.
+    part: str
     cancel: str
     pause: str
     resume: str
@@ -128,6 +135,21 @@ class ParameterInfo(TypedDict):
     value: str
     help: str
     is_required: bool
+    #: What kind of field fits: ``date``, ``integer``, ``number``, ``secret``, or empty.
+    kind: str
+    #: What it can be, where that is a few things, each as one would type it.
+    choices: list[str]
+
+
+class Asked(TypedDict):
+    """What a run waits to be told by a person."""
+
+    run_id: str
+    #: Which flow asks, and for what.
+    words: str
+    fields: list[ParameterInfo]
+    #: How long it waits.
+    until: float
 
 
 class LogLine(TypedDict):

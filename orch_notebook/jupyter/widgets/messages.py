@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 from orch_notebook.jupyter.widgets.faces import (
+    Asked,
     Controls,
     LogLine,
     NodeFace,
@@ -66,6 +67,7 @@ class Snapshot(TypedDict):
     #: How many seconds each task usually takes, where earlier runs tell.
     usual: list[float | None]
     parameters: list[ParameterInfo]
+    asked: Asked | None
 
 
 class Delta(TypedDict):
@@ -76,6 +78,7 @@ class Delta(TypedDict):
     now: float
     run: RunFace | None
     controls: Controls
+    asked: Asked | None
     tasks: dict[str, TaskFace]
     nodes: dict[str, NodeFace]
 
@@ -144,10 +147,11 @@ class Run(TypedDict):
 
 
 class Cancel(TypedDict):
-    """■: cancel the run."""
+    """■: cancel this run."""
 
     type: Literal["cancel"]
     id: int
+    run_id: str
 
 
 class Pause(TypedDict):
@@ -158,10 +162,11 @@ class Pause(TypedDict):
 
 
 class Resume(TypedDict):
-    """Go on, with the answer that the run waits for."""
+    """Let this run go on, with the answer that it waits for."""
 
     type: Literal["resume"]
     id: int
+    run_id: str
     answer: dict[str, str]
 
 

@@ -29,6 +29,8 @@ RESTS = 9
 LONGEST = 2.0
 #: So often the kernel says that it lives while a run goes on, though nothing changes: silence means that it does not.
 PULSE = 5.0
+#: So often it looks at a run that goes on elsewhere, of which nobody tells it.
+LOOK = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -159,12 +161,12 @@ class FlowPanel:
                 everything = message.get("everything") is True
                 values = _texts(message.get("values"))
                 self._source.start(tuple(str(part) for part in select), everything=everything, values=values)
-            case {"type": "cancel"}:
-                self._source.cancel()
+            case {"type": "cancel", "run_id": str(run_id)}:
+                self._source.cancel(run_id)
             case {"type": "pause"}:
                 self._source.pause()
-            case {"type": "resume"}:
-                self._source.resume(_texts(message.get("answer")) or None)
+            case {"type": "resume", "run_id": str(run_id)}:
+                self._source.resume(_texts(message.get("answer")) or None, run_id)
             case {"type": "retry"}:
                 self._source.retry()
             case {"type": "ask", "page": str(page)} if page in self._pages:
@@ -178,9 +180,9 @@ class FlowPanel:
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            if not self._wake.wait(PULSE if self._picture.is_going else None):
+            pause = LOOK if self._picture.past else PULSE
+            if not self._wake.wait(pause if self._picture.is_going else None):
                 self._surface.send({"type": "pulse", "now": self._clock().timestamp()})
-                continue
             self._wake.clear()
             try:
                 self.flush()

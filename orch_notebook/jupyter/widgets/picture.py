@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from orch_notebook.errors import OrchError
-from orch_notebook.jupyter.widgets.content import given, node_face, run_face, task_face, topology, tries_of
+from orch_notebook.jupyter.widgets.content import node_face, run_face, task_face, topology, tries_of
 from orch_notebook.jupyter.widgets.controls import controls_of, failed_tasks
 from orch_notebook.jupyter.widgets.faces import Controls, RunFace, TaskFace, Topology
+from orch_notebook.jupyter.widgets.forms import asked, given
 from orch_notebook.jupyter.widgets.messages import Delta, Snapshot
-from orch_notebook.jupyter.widgets.sources import PanelSource
+from orch_notebook.jupyter.widgets.sources import PanelSource, Question
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.runs import FlowRun, TaskRun
 from orch_notebook.model.views import Node, dot, faces, nodes
@@ -44,6 +45,7 @@ class Picture:
         self._ended: str | None = None
         self._run: FlowRun | None = None
         self._controls: Controls | None = None
+        self._question: Question | None = None
         self.past = ""
         self.task_runs: Mapping[str, TaskRun] = {}
 
@@ -69,13 +71,8 @@ class Picture:
 
     def delta(self, now: datetime) -> Snapshot | Delta | None:
         """Return what changed since the last message, or ``None``; everything when much did."""
-        told, was_drawn, known, before, controls = (
-            self._graph,
-            self._is_drawn,
-            self.task_runs,
-            self._run,
-            self._controls,
-        )
+        told, was_drawn, known, before = self._graph, self._is_drawn, self.task_runs, self._run
+        controls, question = self._controls, self._question
         self._look()
         run = self._run
         if self._graph is not told or not was_drawn:
@@ -87,7 +84,7 @@ class Picture:
             return self._everything(now)
         changed = [name for name, task_run in self.task_runs.items() if _differs(known.get(name), task_run)]
         is_same = run is before or (run and before and run.state == before.state)
-        if not changed and is_same and controls == self._controls:
+        if not changed and is_same and controls == self._controls and question == self._question:
             return None
         self._seq += 1
         touched = {self._box_of[name] for name in changed}
@@ -101,6 +98,7 @@ class Picture:
             "now": now.timestamp(),
             "run": self._run_face(),
             "controls": self._controls,
+            "asked": asked(self._question, run),
             "tasks": {str(self._number[name]): self._task_face(self.task_runs[name]) for name in changed},
             "nodes": {str(index): node_face(face) for index, face in shown.items()},
         }
@@ -125,15 +123,18 @@ class Picture:
         self._run = run
         names = self._graph.by_name
         self.task_runs = {task_run.name: task_run for task_run in run.tasks if task_run.name in names} if run else {}
+        self._question = source.question(run)
         self._controls = self._see_controls(run)
 
     def _see_controls(self, run: FlowRun | None) -> Controls:
-        source = self._source
+        source, limits = self._source, self._source.limits()
         if self.is_going or self.past:
-            return controls_of(run, self._graph, past=bool(self.past), limits=source.limits())
+            past = bool(self.past)
+            return controls_of(run, self._graph, past=past, limits=limits, is_open=source.is_open)
         failed = failed_tasks(run, self._graph)
         again = source.coming(tuple(f"{name}+" for name in failed)) if failed else None
-        return controls_of(run, self._graph, coming=source.coming(), again=again, limits=source.limits())
+        coming = source.coming()
+        return controls_of(run, self._graph, coming=coming, again=again, limits=limits, is_open=source.is_open)
 
     def _run_face(self) -> RunFace | None:
         return run_face(self._run, is_waited_for=not self.past and self._source.is_waited_for())
@@ -161,6 +162,7 @@ class Picture:
             "nodes": [node_face(shown[index]) for index in range(len(self._boxes))],
             "usual": [usual.get(task.name) for task in self._graph.tasks],
             "parameters": given(self._source.parameters()),
+            "asked": asked(self._question, run),
         }
         if with_topology:
             message["topology"] = self._topology()
@@ -173,8 +175,8 @@ class Picture:
                 svg = layout(dot(self._graph))
             except OrchError as error:
                 excuse = str(error)
-        source = self._source
-        return topology(source.flow_name, self._graph, self._boxes, svg, excuse, source.kernel_id)
+        source, pages = self._source, tuple(self._source.pages())
+        return topology(source.flow_name, self._graph, self._boxes, svg, excuse, source.kernel_id, pages, source.hint)
 
 
 def _differs(before: TaskRun | None, after: TaskRun) -> bool:

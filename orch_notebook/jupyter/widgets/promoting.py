@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from orch_notebook.errors import OrchError, UsageError
-from orch_notebook.jupyter.widgets.content import given
+from orch_notebook.jupyter.widgets.forms import given
 from orch_notebook.jupyter.widgets.pages import DeploymentLine, Preview, PromoteForm
 from orch_notebook.jupyter.widgets.sources import Given
 from orch_notebook.model.deployments import Deployment

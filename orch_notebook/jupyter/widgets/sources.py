@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from orch_notebook.model.events import LogWritten, TaskStateChanged
@@ -15,7 +16,7 @@ from orch_notebook.model.graph import Graph
 from orch_notebook.model.parameters import Parameter
 from orch_notebook.model.runs import FlowRun
 
-__all__ = ["Given", "Kept", "Page", "PanelSource"]
+__all__ = ["Given", "Kept", "Page", "PanelSource", "Question"]
 
 #: Answers what a page of the panel asks, on the panel's own thread: a question in, an answer out, both plain JSON.
 Page = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -39,6 +40,16 @@ class Kept:
     is_artifact: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a run waits to be told: which one, of which flow, what its answer consists of, and until when it waits."""
+
+    run_id: str
+    flow: str
+    fields: Sequence[Given]
+    expires_at: datetime
+
+
 class PanelSource:
     """One flow, as a panel sees it.  Every method may be called from any thread.
 
@@ -48,10 +59,16 @@ class PanelSource:
         Name of the flow.
     kernel_id : str
         The kernel's id where its front end can be asked to interrupt it, else empty.
+    is_open : bool
+        Its tasks appear while it runs, so that it can be run though none are known.
+    hint : str
+        What a person reads where there are no tasks; code between backticks.
     """
 
     flow_name: str = ""
     kernel_id: str = ""
+    is_open: bool = False
+    hint: str = "No tasks yet: begin a cell with `%%task NAME`."
 
     # what is shown
 
@@ -91,6 +108,10 @@ class PanelSource:
         """Return what the flow can be given, with the values it has now."""
         return ()
 
+    def question(self, run: FlowRun | None) -> Question | None:
+        """Return what a run, or one that it began, waits to be told; ``None`` where nothing waits."""
+        return None
+
     def pages(self) -> Mapping[str, Page]:
         """Return who answers the questions of further pages, by the page's name."""
         return {}
@@ -109,7 +130,7 @@ class PanelSource:
         return False
 
     def limits(self) -> Mapping[str, str]:
-        """Return, by verb (``run``, ``pause`` …), why this source can never do it."""
+        """Return, by verb (``run``, ``part``, ``pause`` …), why this source can never do it."""
         return {}
 
     def start(
@@ -121,16 +142,16 @@ class PanelSource:
         """
         raise NotImplementedError
 
-    def cancel(self) -> None:
-        """Ask for the run to be cancelled and return at once."""
+    def cancel(self, run_id: str = "") -> None:
+        """Ask for a run to be cancelled, by default the latest, and return at once."""
         raise NotImplementedError
 
     def pause(self) -> None:
         """Let what runs come to its end and start nothing more until :meth:`resume`."""
         raise NotImplementedError
 
-    def resume(self, answer: Mapping[str, str] | None = None) -> None:
-        """Let a paused run go on, with the answer it waits for if it does."""
+    def resume(self, answer: Mapping[str, str] | None = None, run_id: str = "") -> None:
+        """Let a paused run go on, by default the latest, with the answer it waits for if it does."""
         raise NotImplementedError
 
     def retry(self) -> None:

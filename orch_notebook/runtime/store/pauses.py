@@ -89,6 +89,12 @@ class Pauses(ABC):
             row = self._queries.select_open_pause(connection, run_id=run_id)
             return None if row is None else _pause(row)
 
+    def pause_near(self, run_id: str, owner: str = "") -> tuple[Pause, str] | None:
+        """Return what was asked last by a run, by one that it began, or by any of an owner's; with the flow's name."""
+        with self._read() as connection:
+            row = self._queries.select_pause_near(connection, run_id=run_id, owner=owner)
+            return None if row is None else (_pause(row), row["flow"])
+
     def answer(self, pause: Pause, answer: Any, now: datetime) -> bool:
         """Answer a pause; False if somebody has before."""
         given = {"line": pause.line, "key": pause.key, "answer": json.dumps(answer), "now": now.timestamp()}

@@ -580,6 +580,17 @@ SELECT * FROM pauses WHERE line = :line AND key = :key;
 -- Safe: reads.
 SELECT * FROM pauses WHERE run_id = :run_id AND answered_at IS NULL ORDER BY asked_at DESC, key DESC LIMIT 1;
 
+-- name: select_pause_near^
+-- Safe: reads.
+WITH RECURSIVE family (run_id) AS (
+    SELECT CAST(:run_id AS TEXT)
+    UNION SELECT runs.run_id FROM runs JOIN family ON runs.parent_run_id = family.run_id
+)
+SELECT pauses.*, runs.flow FROM pauses JOIN runs ON runs.run_id = pauses.run_id
+WHERE pauses.answered_at IS NULL AND runs.state_type = 'PAUSED'
+    AND (runs.owner = :owner OR runs.run_id IN (SELECT run_id FROM family))
+ORDER BY pauses.asked_at DESC, pauses.key DESC LIMIT 1;
+
 -- name: answer!
 -- Safe: the first answer stands until it is refused; of two that answer at once, one gets 0 rows.
 UPDATE pauses SET answer = :answer, answered_at = :now WHERE line = :line AND key = :key AND answered_at IS NULL;
