@@ -219,14 +219,17 @@ class Orchestrator:
             limit=limit,
         )
 
-    def flow_runs(self, flow: str, limit: int = 20) -> list[FlowRun]:
-        """Return a flow's newest runs, without their tasks; those of a notebook that a worker executed among them."""
-        upkeep.sweep(self.store, this_owner(), self.clock.now())
-        return self.store.runs(flow=flow, limit=limit)
+    def flow_runs(self, flow: str, limit: int = 20, path: str | None = None) -> list[FlowRun]:
+        """Return a flow's newest runs, without their tasks; those of a notebook that a worker executed among them.
 
-    def task_history(self, flow: str, limit: int = 20) -> list[TaskRun]:
+        With `path`, the file in which it stands, flows of that name in other files are left out.
+        """
+        upkeep.sweep(self.store, this_owner(), self.clock.now())
+        return self.store.runs(flow=flow, limit=limit, path=path)
+
+    def task_history(self, flow: str, limit: int = 20, path: str | None = None) -> list[TaskRun]:
         """Return the task runs of a flow's newest runs, for what they say about times and ends."""
-        return self.store.task_history(flow, limit)
+        return self.store.task_history(flow, limit, path)
 
     def artifacts(self, run_id: str) -> list[Artifact]:
         """Return what a run has published for people, oldest first."""
