@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.server import until
 from tests.test_house import ROOT, project_files
+from tests.waiting import until
 
 BINDER = ROOT / "binder"
 

@@ -38,6 +38,11 @@ class NotebookFile:
         return path if path.suffix == ".ipynb" and path.is_file() else None
 
     @property
+    def place(self) -> str | None:
+        """The file's path without detours, by which runs of its flows are found; None where nobody tells it."""
+        return None if self.path is None else str(self.path.resolve())
+
+    @property
     def stem(self) -> str:
         """The notebook's name without its ending; ``notebook`` where nobody tells it."""
         named = os.environ.get("ORCH_NOTEBOOK") or os.environ.get("JPY_SESSION_NAME", "")

@@ -51,6 +51,10 @@ class RecordedSource(PanelSource):
         """Where flows of functions record what this process runs."""
         return open_home(self.orchestrator.settings)
 
+    def path(self) -> str | None:
+        """Return the file in which the flow stands, where that is known; one of its name elsewhere is another."""
+        return None
+
     def past(self, run_id: str) -> FlowRun | None:
         """Return one of the flow's earlier runs with its task runs."""
         found = self._past.get(run_id)
@@ -82,12 +86,12 @@ class RecordedSource(PanelSource):
         run = self.current()
         told = run and (run.run_id, run.state.is_final)
         if told != self._usual[0]:
-            self._usual = told, usual_seconds(self.orchestrator.task_history(self.flow_name))
+            self._usual = told, usual_seconds(self.orchestrator.task_history(self.flow_name, path=self.path()))
         return self._usual[1]
 
     def pages(self) -> Mapping[str, Page]:
         """Return who answers for the page on history."""
-        return {"history": HistoryPage(self.orchestrator, self.flow_name)}
+        return {"history": HistoryPage(self.orchestrator, self.flow_name, self.path)}
 
     def told(self, run: FlowRun | None, graph: Graph) -> None:
         """Bring the static view up to date."""

@@ -403,6 +403,7 @@ class NotebookSession:
                     kept=self._leavings.of(flow),
                     hooks=self._hooks,
                     runner=runner,
+                    path=self.file.place,
                     goes_on=goes_on,
                 )
                 self.display.follow(lambda: handle.run, lambda: handle.is_over, summary_id)

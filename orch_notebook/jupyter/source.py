@@ -47,6 +47,10 @@ class FlowSource(RecordedSource):
         """Return the latest run with its task runs, or ``None`` before the first."""
         return self._session.current(self.flow_name)
 
+    def path(self) -> str | None:
+        """Return the notebook's file, where the front end tells it."""
+        return self._session.file.place
+
     def past(self, run_id: str) -> FlowRun | None:
         """Return one of the flow's earlier runs; the one of this session that goes on is no past one."""
         handle = self._session.steering.handle

@@ -144,6 +144,8 @@ class FlowRun:
         Who executes it.
     notebook, executed_notebook : str or None
         Paths of what is executed and of the executed copy.
+    path : str or None
+        The file in which its flow stands, where that is known: flows of one name in two files are two flows.
     graph : Graph
         Its tasks and their edges.
     tasks : tuple of TaskRun
@@ -172,6 +174,7 @@ class FlowRun:
     worker: str | None = None
     notebook: str | None = None
     executed_notebook: str | None = None
+    path: str | None = None
     graph: Graph = field(default_factory=Graph)
     tasks: tuple[TaskRun, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)

@@ -289,6 +289,7 @@ def submit(
         due_at=now,
         parameters=given,
         notebook=plan.notebook,
+        path=str(Path(plan.notebook).resolve()),
     )
     store.create_run(run, plan=plan, owner=owner, lease_expires_at=now + timedelta(seconds=STARTING))
     return run

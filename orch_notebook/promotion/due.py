@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from orch_notebook.errors import ScheduleError
@@ -122,6 +123,7 @@ def run_of(deployment: Deployment, parameters: Mapping[str, Any], now: datetime,
         due_at=due_at,
         parameters=dict(parameters),
         notebook=None if deployment.plan.entrypoint else deployment.plan.notebook,
+        path=str(Path(deployment.plan.notebook).resolve()),
     )
 
 

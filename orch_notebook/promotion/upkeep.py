@@ -102,6 +102,7 @@ def next_attempt(run: FlowRun, now: datetime, due_at: datetime) -> FlowRun:
         due_at=due_at,
         parameters=run.parameters,
         notebook=run.notebook,
+        path=run.path,
     )
 
 

@@ -86,6 +86,7 @@ class CellRuns:
         runner: Runner | str | None = None,
         around: Around | None = None,
         goes_on: Continuation | None = None,
+        path: str | None = None,
     ) -> RunHandle:
         """Begin a run of a flow of cells and return at once.
 
@@ -116,6 +117,8 @@ class CellRuns:
             Watches each body while it runs.
         goes_on : Continuation, optional
             The run that this one repeats, and what that has left.
+        path : str, optional
+            The file in which the flow stands.
 
         Raises
         ------
@@ -147,6 +150,7 @@ class CellRuns:
             created_at=now,
             parent_run_id=settings.parent_run_id,
             parameters=dict(parameters or {}),
+            path=path,
             graph=graph,
         )
         if goes_on is not None:

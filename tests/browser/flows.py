@@ -15,7 +15,7 @@ from typing import TypeVar
 from playwright.sync_api import Locator
 
 from tests.browser.driver import Page, Server
-from tests.browser.server import until
+from tests.waiting import until
 
 __all__ = ["Gates", "agree", "expect_badge", "expect_diagram", "expect_kinds", "expect_text", "panel", "printed"]
 

@@ -9,15 +9,16 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
 import nbformat
 
-__all__ = ["Server", "until"]
+from tests.waiting import until
+
+__all__ = ["Server"]
 
 #: Quiet settings: no news, no update checks, no autosave, and every cell in the document however long the notebook.
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
@@ -26,22 +27,6 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "extensionmanager-extension/plugin": {"enabled": False},
     "notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
 }
-
-
-def until(claim: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    """Ask `claim` again and again until it gives something true, and return that.
-
-    Raises
-    ------
-    TimeoutError
-        It stayed untrue for so many seconds.
-    """
-    end = time.monotonic() + seconds
-    while not (value := claim()):
-        if time.monotonic() > end:
-            raise TimeoutError(f"Waited {seconds:g} s for {what}.")
-        time.sleep(0.05)  # between two looks at another process, never instead of one
-    return value
 
 
 def _die_with_parent() -> None:

@@ -70,6 +70,20 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
 
 
+#: Kills its kernel once it is stored that the task is at work: what is not stored yet dies, too.
+SUICIDE = """
+import os, time
+from orch_notebook.runtime.settings import Settings
+from orch_notebook.runtime.store.opening import open_store
+
+store, states = open_store(Settings.from_environment()), {}
+while states.get("suicide") != "Running":
+    for run in store.runs(parent_run_id=os.environ["ORCH_RUN_ID"]):
+        states = {task.name: task.state.name for task in store.run(run.run_id).tasks}
+    time.sleep(0.01)
+os.kill(os.getpid(), 9)
+"""
+
 #: Notebooks whose execution several tests look at; each is executed once.
 BOOKS: dict[str, tuple[str | tuple[str, list[str]], ...]] = {
     "good": (
@@ -91,7 +105,7 @@ BOOKS: dict[str, tuple[str | tuple[str, list[str]], ...]] = {
     "killed": (
         "%load_ext orch_notebook",
         "%%task first\nx = 1",
-        "%%task suicide --after first\nimport os, time\ntime.sleep(0.5)\nos.kill(os.getpid(), 9)",
+        "%%task suicide --after first\n" + SUICIDE,
     ),
 }
 

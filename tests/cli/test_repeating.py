@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.books import write_book
 from tests.cli.conftest import COMMAND
+from tests.waiting import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.processes]
 
@@ -51,13 +51,15 @@ def test_after_a_kill_only_what_had_not_completed_is_run(orch, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     write_book(tmp_path / "nb.ipynb", *CELLS)
     command = subprocess.Popen([*COMMAND, "run", "nb.ipynb", "-p", "n=3"], stdout=subprocess.DEVNULL)
-    give_up_at = time.monotonic() + 60
-    while len(lines(tmp_path)) < 4 and time.monotonic() < give_up_at:
-        time.sleep(0.02)
+    until(lambda: len(lines(tmp_path)) == 4, "the task that holds")
     _, kernel, run_id = lines(tmp_path)[3]
-    shown: dict[str, str] = {}
-    while shown.get("hold") != "Running" and time.monotonic() < give_up_at:  # what is not stored yet dies, too
-        shown = {task["name"]: task["state"]["name"] for task in orch("show", run_id, "--json").json["tasks"]}
+
+    def is_stored():
+        """Whether the beginning of the task is: what is not stored yet dies, too."""
+        tasks = orch("show", run_id, "--json").json["tasks"]
+        return ("hold", "Running") in [(task["name"], task["state"]["name"]) for task in tasks]
+
+    until(is_stored)
     parent = Path(f"/proc/{kernel}/stat").read_text().rpartition(")")[2].split()[1]
     for pid in (parent, kernel):  # the process of the run, and its kernel
         os.kill(int(pid), signal.SIGKILL)

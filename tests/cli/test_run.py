@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.notebooks import read_notebook
 from tests.books import write_book
 from tests.cli.conftest import COMMAND
+from tests.waiting import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.processes]
 
@@ -182,15 +182,14 @@ def test_an_interrupt_cancels(tmp_path, orch_home, options):
         preexec_fn=heed_interrupts,
     )
     orchestrator = Orchestrator()
-    give_up_at = time.monotonic() + 60
 
     def is_held():
+        assert process.poll() is None
         runs = [orchestrator.store.run(run.run_id) for run in orchestrator.store.runs()] if orch_home.exists() else []
-        return any(task.name == "hold" and task.state.name == "Running" for run in runs for task in run.tasks)
+        is_running = any(task.name == "hold" and task.state.name == "Running" for run in runs for task in run.tasks)
+        return is_running and (tmp_path / "held").exists()
 
-    while not (is_held() and (tmp_path / "held").exists()):
-        assert time.monotonic() < give_up_at and process.poll() is None
-        time.sleep(0.05)
+    until(is_held)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "Cancelling; interrupt again to leave at once.\n")

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +30,7 @@ from orch_notebook.runtime.recovery import end_lost_run
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store
 from tests.books import write_book
+from tests.waiting import until
 
 __all__ = ["CASES", "Case", "play"]
 
@@ -144,16 +145,6 @@ def play(case: Case, folder: Path, settings: Settings) -> str:
         return scene.play(case)
 
 
-def wait_for(what: str, condition: Callable[[], Found], seconds: float = 60.0) -> Found:
-    """Return what `condition` returns as soon as that is true."""
-    give_up_at = time.monotonic() + seconds
-    while True:
-        if found := condition():
-            return found
-        assert time.monotonic() < give_up_at, f"waited {seconds:g} s in vain: {what}"
-        time.sleep(0.02)
-
-
 def stat_of(pid: int) -> list[str]:
     """Return the fields of a process behind its name: state, parent and so on; none if there is no such process."""
     try:
@@ -194,7 +185,7 @@ class Scene:
         book = write_book(self.folder / "book.ipynb", *BOOK)
         due_at = self._promote(book)
         first = self._work(case.point)
-        held = wait_for(f"{case.point} is reached", self._held)
+        held = until(self._held, f"{case.point} to be reached")
         owned = [lease.run_id for lease in self.store.owned_runs()]
         if case.victim == LEASE:
             taken = self._take_over()
@@ -207,15 +198,15 @@ class Scene:
         killed_at = time.monotonic()
         (self.folder / "point" / "go").touch()
         second = self._work(None)
-        wait_for("orphans end", lambda: all(self._is_over(run_id) for run_id in owned), 15.0)
+        until(lambda: all(self._is_over(run_id) for run_id in owned), "the ends of orphans", 15.0)
         took = time.monotonic() - killed_at
-        wait_for("all ends", self._is_done)
+        until(self._is_done, "the end of all")
         assert second.wait(60) == 0, "the second worker failed"
         for worker in self.workers:
             if worker.poll() is None:
                 worker.terminate()
             worker.wait(30)
-        wait_for("all processes end", lambda: not self._remains(), 15.0)
+        until(lambda: not self._remains(), "the ends of all processes", 15.0)
         self._check(case, due_at, before, taken)
         runs = ", ".join(run.state.name for run in sorted(self.store.runs(deployment="book"), key=lambda r: r.attempt))
         return f"{took:.1f} s; {runs}"
@@ -261,9 +252,9 @@ class Scene:
         if case.victim == PROCESS:
             if case.reacher == KERNEL:
                 return int(stat_of(held)[1])
-            return wait_for("a run process", lambda: self._child(worker, b"promotion.start"))
+            return until(lambda: self._child(worker, b"promotion.start"), "a run process")
         process = held if case.reacher == PROCESS else self._find(Case(case.point, case.reacher, PROCESS), worker, held)
-        return wait_for("a kernel", lambda: self._child(process, b"ipykernel"))
+        return until(lambda: self._child(process, b"ipykernel"), "a kernel")
 
     def _child(self, parent: int, words: bytes) -> int:
         for place in Path("/proc").glob("[0-9]*"):
@@ -313,8 +304,8 @@ class Scene:
             os.kill(pid, signal.SIGSTOP)
         self._work(None, until_idle=False)
         # On one machine the others know that the owner lives: they wait for its lease and then some seconds more.
-        wait_for("the frozen run is taken over", lambda: all(self._is_over(run_id) for run_id in owned), 40.0)
-        wait_for("what was at work is ended", lambda: stat_of(process)[:1] in (["Z"], []), 15.0)
+        until(lambda: all(self._is_over(run_id) for run_id in owned), "a take-over of the frozen run", 40.0)
+        until(lambda: stat_of(process)[:1] in (["Z"], []), "the end of what was at work", 15.0)
         os.kill(worker, signal.SIGCONT)
         return owned
 

@@ -90,6 +90,21 @@ def in_time(function: Any, *args: Any, **kwargs: Any) -> Any:
     return value
 
 
+def when_paused(home: Home) -> FlowRun:
+    """Wait until the newest run is paused, and return it."""
+    told = threading.Event()
+    leave = home.ledger.subscribe(lambda *_: told.set())
+    try:
+        while True:
+            told.clear()
+            runs = home.store.runs()
+            if runs and runs[0].state.name == "Paused":
+                return runs[0]
+            assert told.wait(PATIENCE), "No run is paused."
+    finally:
+        leave()
+
+
 def final(run: FlowRun) -> StateType:
     """Return the type of a run's state."""
     return run.state.type

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
+
+from tests.waiting import until
 
 pytestmark = pytest.mark.kernel
 
@@ -82,8 +82,7 @@ def test_an_interrupt_ends_the_cell(kernel, tmp_path, cell) -> None:
     kernel.run(SETUP)
     begun = tmp_path / "begun"
     running = kernel.start(f"{BEGIN}\n@flow\ndef long():\n    {cell}\n\nlong()".replace("PATH", str(begun)))
-    while not begun.exists():
-        time.sleep(0.05)
+    until(begun.exists)
     kernel.interrupt()
     assert kernel.wait(running).error.startswith("KeyboardInterrupt")
     assert kernel.run("plain(1)").data() == ["4"]

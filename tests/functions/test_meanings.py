@@ -25,10 +25,32 @@ meanings.fill()
 
 #: What is asked by other modules of ours, and by nobody else.
 INTERNAL = {
-    "task": {"may_retry", "name_run", "named", "perform", "perform_async", "run", "tell_end", "tell_start"},
-    "flow": {"claimed", "named", "prepared", "run"},
+    "task": {
+        "bound_first",
+        "may_retry",
+        "name_run",
+        "named",
+        "perform",
+        "perform_async",
+        "run",
+        "tell_end",
+        "tell_start",
+    },
+    "flow": {"bound_first", "claimed", "named", "prepared", "run"},
     "future": {
-        *("args", "attempt", "context", "details", "error", "facts", "failure", "interrupt", "is_done", "is_observed"),
+        *(
+            "args",
+            "attempt",
+            "context",
+            "details",
+            "error",
+            "facts",
+            "failure",
+            "interrupt",
+            "is_direct",
+            "is_done",
+            "is_observed",
+        ),
         *("is_stated", "kwargs", "outcome", "performance", "state_now", "take", "task", "tell", "value", "waiters"),
     },
     "futures": set(dir(list)),

@@ -28,7 +28,7 @@ from orch_notebook import (
 )
 from orch_notebook.errors import FlowRunTimedOut, MissingContext, NotFound, ParameterError, UsageError
 from orch_notebook.runtime.store.shelves import Limit
-from tests.functions.conftest import PATIENCE, in_time
+from tests.functions.conftest import PATIENCE, in_time, when_paused
 
 # Transactions
 
@@ -342,12 +342,7 @@ def test_progress_goes_on(stored) -> None:
 
 def answer_once(stored, given):
     """Resume the newest run once it is paused."""
-    for _ in range(2000):
-        runs = stored.home.store.runs()
-        if runs and runs[0].state.name == "Paused":
-            break
-        time.sleep(0.01)
-    resume_flow_run(runs[0].run_id, given)
+    resume_flow_run(when_paused(stored.home).run_id, given)
 
 
 def answer(stored, *answers):

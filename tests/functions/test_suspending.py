@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from pydantic import BaseModel
@@ -22,7 +21,7 @@ from orch_notebook.errors import (
 from orch_notebook.functions.resuming import resume
 from orch_notebook.promotion.upkeep import cancel, sweep
 from orch_notebook.runtime.owners import this_owner
-from tests.functions.conftest import in_time
+from tests.functions.conftest import in_time, when_paused
 
 #: Seconds.  The clock of a night moves whenever the run looks for requests, so what must not have passed is far away.
 MONTH = 30 * 86_400
@@ -136,9 +135,7 @@ def test_an_answer_is_read_from_a_command_line(stored, wanted, words, value) -> 
         return pause_flow_run(wait_for_input=wanted)
 
     def answering():
-        while not (runs := home.store.runs()) or runs[0].state.name != "Paused":
-            time.sleep(0.01)
-        resume(runs[0].run_id, words)
+        resume(when_paused(home).run_id, words)
 
     import threading
 

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 from orch_notebook.errors import NotebookError, ParameterError, UsageError
+from orch_notebook.jupyter.document import NotebookFile
 from orch_notebook.jupyter.previews import artifact_preview, value_preview
 from orch_notebook.jupyter.widgets import Given
 from orch_notebook.jupyter.widgets.history import HistoryPage
@@ -23,6 +24,11 @@ from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store.shelves import Artifact
 from orch_notebook.testing import ManualClock
+from tests.books import write_book
+
+
+def nowhere() -> None:
+    """Tell what is known of the file of a notebook that was never saved."""
 
 
 @pytest.fixture
@@ -33,18 +39,18 @@ def orchestrator(orch_home: Path) -> Iterator[Orchestrator]:
     found.close()
 
 
-def run_once(orchestrator: Orchestrator, second: str, **parameters: Any) -> str:
+def run_once(orchestrator: Orchestrator, second: str, *, path: str | None = None, **parameters: Any) -> str:
     """Run a flow of two tasks to its end; return the run's id."""
     cells = [CellTask("load", TaskHeader(), "x = 1"), CellTask("use", TaskHeader(), second)]
     flow = CellFlow("nightly", cells)
-    handle = orchestrator.cells.start(flow, {}, parameters=parameters)
+    handle = orchestrator.cells.start(flow, {}, parameters=parameters, path=path)
     handle.wait(30)
     return handle.run_id
 
 
 def test_the_history_is_runs_against_tasks(orchestrator: Orchestrator) -> None:
     """Newest first, a row for each task that any of them had, with tone, word and seconds; of this flow alone."""
-    page = HistoryPage(orchestrator, "nightly")
+    page = HistoryPage(orchestrator, "nightly", nowhere)
     assert page({"grid": True})["grid"] == {"runs": [], "rows": [], "left": 0}
     first = run_once(orchestrator, "y = x / 0", n=200)
     second = run_once(orchestrator, "y = x", n=300)
@@ -53,13 +59,35 @@ def test_the_history_is_runs_against_tasks(orchestrator: Orchestrator) -> None:
     assert grid["rows"] == ["load", "use"]
     assert [run["tasks"]["1"][:2] for run in grid["runs"]] == [["completed", "Completed"], ["failed", "Failed"]]
     assert grid["runs"][0]["parameters"] == [["n", "300"]]
-    assert HistoryPage(orchestrator, "other")({"grid": True})["grid"]["runs"] == []
+    assert HistoryPage(orchestrator, "other", nowhere)({"grid": True})["grid"]["runs"] == []
+
+
+def test_notebooks_of_one_name_have_histories_of_their_own(
+    orchestrator: Orchestrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook elsewhere is another flow, whatever its name; what a worker made of this one belongs to it."""
+    monkeypatch.delenv("ORCH_NOTEBOOK", raising=False)
+    here, there = (tmp_path / folder / "nightly.ipynb" for folder in ("here", "there"))
+    for book in (here, there):
+        write_book(book, "x = 1")
+    (tmp_path / "link").symlink_to(here.parent)
+    unknown = run_once(orchestrator, "y = x")
+    mine = run_once(orchestrator, "y = x", path=str(here))
+    other = run_once(orchestrator, "y = x", path=str(there))
+    orchestrator.deployments.promote(tmp_path / "link" / "nightly.ipynb", "nightly")
+    due = orchestrator.deployments.trigger("nightly").run_id
+    for book, runs in ((here, [due, mine, unknown]), (there, [other, unknown])):
+        monkeypatch.setenv("JPY_SESSION_NAME", str(book))
+        grid = HistoryPage(orchestrator, "nightly", lambda: NotebookFile({}).place)({"grid": True})["grid"]
+        assert [run["run_id"] for run in grid["runs"]] == runs
+        assert {each.run_id for each in orchestrator.task_history("nightly", path=str(book))} == set(runs) - {due}
+    assert len(orchestrator.flow_runs("nightly")) == 4
 
 
 def test_two_runs_are_compared(orchestrator: Orchestrator) -> None:
     """What they were given, how they and their tasks ended; what is the same says so."""
     ids = run_once(orchestrator, "y = x / 0", n=200, rate=1), run_once(orchestrator, "y = x", n=300, rate=1)
-    lines = HistoryPage(orchestrator, "nightly")({"left": ids[0], "right": ids[1]})["lines"]
+    lines = HistoryPage(orchestrator, "nightly", nowhere)({"left": ids[0], "right": ids[1]})["lines"]
     found = {(line["kind"], line["name"]): line for line in lines}
     assert (found["parameter", "n"]["left"], found["parameter", "n"]["right"]) == ("200", "300")
     assert found["parameter", "rate"]["is_same"]
@@ -70,7 +98,7 @@ def test_two_runs_are_compared(orchestrator: Orchestrator) -> None:
 def test_a_question_that_is_no_question_is_refused(orchestrator: Orchestrator) -> None:
     """Each page says that it cannot answer."""
     with pytest.raises(UsageError):
-        HistoryPage(orchestrator, "nightly")({})
+        HistoryPage(orchestrator, "nightly", nowhere)({})
     with pytest.raises(UsageError):
         PromotePage(orchestrator, Path, tuple)({"do": "nothing"})
 

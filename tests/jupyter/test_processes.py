@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-
 import pytest
 
 from tests.kernels import Kernel
+from tests.waiting import is_gone, until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.processes]
 
@@ -105,15 +103,4 @@ def test_unloading_ends_the_processes(fresh_kernel: Kernel) -> None:
     run_task(fresh_kernel, "x = 1", "second")
     pids = eval(fresh_kernel.run("print(pools())").stream())
     fresh_kernel.shutdown()
-    give_up_at = time.monotonic() + 60
-    while not all(is_gone(pid) for pid in pids):
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
-
-
-def is_gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has reaped counts."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+    until(lambda: all(is_gone(pid) for pid in pids), "the ends of the processes")

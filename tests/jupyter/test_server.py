@@ -1,7 +1,5 @@
 """The worker inside the Jupyter server: nothing by default, one setting starts it, and it ends with the server."""
 
-import time
-
 import pytest
 from traitlets.config import Application, Config
 
@@ -9,6 +7,7 @@ import orch_notebook
 from orch_notebook.jupyter.server import load
 from orch_notebook.orchestrator import Orchestrator
 from tests.books import write_book
+from tests.waiting import until
 
 
 def test_a_server_has_no_worker_unless_it_is_told():
@@ -29,10 +28,7 @@ def test_one_setting_starts_a_worker_in_the_server(tmp_path):
     run_id = orchestrator.deployments.trigger("book").run_id
     worker = load(Application(config=Config({"ServerWorker": {"slots": 1}})))
     try:
-        give_up_at = time.monotonic() + 60
-        while not orchestrator.show(run_id).state.is_final:
-            assert time.monotonic() < give_up_at
-            time.sleep(0.05)
+        until(lambda: orchestrator.show(run_id).state.is_final, "the end of the run")
         assert [row.slots for row in orchestrator.workers()] == [1]
     finally:
         worker.stop()

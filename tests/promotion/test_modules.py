@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store.opening import open_store
 from tests.promotion.modules import write_module
+from tests.waiting import until
 
 NOW = SystemClock().now()
 
@@ -152,8 +152,7 @@ def test_a_run_is_ended_from_outside(tmp_path, orch_home, module, terms, act, na
     run, stop = deployments.trigger("w"), Stop()
 
     def acting() -> None:
-        while not (module.parent / "marks.txt").exists():
-            time.sleep(0.01)
+        until((module.parent / "marks.txt").exists)
         act(store, run.run_id, stop)
 
     if act is not None:
@@ -265,9 +264,8 @@ def test_a_run_whose_process_is_killed_goes_on_in_another(orch_home, tmp_path) -
     assert [task.state.name for task in first.tasks] == ["Completed", "Lost"]
     assert (second.state.name, [task.state.name for task in second.tasks]) == ("Completed", ["Cached", "Completed"])
     assert (module.parent / "first").read_text() == "1" and not (module.parent / "failed").exists()
-    give_up_at = time.monotonic() + 60
-    while not (told := module.parent / "told").exists() and time.monotonic() < give_up_at:
-        time.sleep(0.02)
+    told = module.parent / "told"
+    until(told.exists)
     assert told.read_text().startswith(f"work {first.run_id} work {{}} Crashed: The process that executed it")
 
 

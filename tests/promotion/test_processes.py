@@ -8,7 +8,6 @@ import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -19,6 +18,7 @@ from orch_notebook.promotion.terms import Terms
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store.sqlite import SqliteStore
 from tests.books import write_book
+from tests.waiting import is_gone, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.kernel]
 
@@ -39,25 +39,6 @@ TASKS = (
     "%%task after --after hold\ny = x",
     "%flow run",
 )
-
-
-def until(condition, seconds=60.0):
-    """Return what `condition` returns as soon as that is true; fail when it has not become so in time."""
-    give_up_at = time.monotonic() + seconds
-    while True:
-        if found := condition():
-            return found
-        if time.monotonic() > give_up_at:
-            raise AssertionError(f"Waited {seconds:g} s in vain for {condition.__name__}.")
-        time.sleep(0.02)
-
-
-def is_gone(pid):
-    """Whether a process has ended; one that nobody has reaped counts."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 class House:
@@ -109,7 +90,7 @@ class House:
             family = [self.store.run(run_id), *self.store.runs(parent_run_id=run_id)]
             return all(run.state.is_final for run in family)
 
-        until(has_ended, seconds)
+        until(has_ended, seconds=seconds)
         return self.orchestrator.show(run_id)
 
     def repeated(self, run_id):
@@ -151,7 +132,7 @@ def all_gone(*pids):
     def are_gone():
         return all(map(is_gone, pids))
 
-    until(are_gone, 15)
+    until(are_gone, seconds=15)
 
 
 def test_a_killed_workers_run_is_ended_and_repeated_by_another(house):
@@ -288,7 +269,7 @@ def test_two_workers_lose_no_due_time_and_do_none_twice(house):
         runs = house.store.runs(deployment="tick")
         return len(runs) >= 8 and all(run.state.is_final for run in runs)
 
-    until(all_done, 120)
+    until(all_done, seconds=120)
     runs = house.store.runs(deployment="tick", limit=100)
     assert sorted(run.due_at for run in runs) == moments
     assert Counter(run.state.name for run in runs) == {"Completed": 8}

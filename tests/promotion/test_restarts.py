@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import closing
 
 import pytest
@@ -15,6 +14,7 @@ from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.runtime.settings import Settings
 from tests.books import write_book
 from tests.databases.postgres import HOW_TO_INSTALL, PostgresServer, find_postgres
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.processes,
@@ -42,15 +42,6 @@ CELLS = (
 )
 
 
-def wait_for(condition, seconds=60.0):
-    """Return what `condition` returns as soon as that is true."""
-    give_up_at = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < give_up_at, f"waited {seconds:g} s in vain for {condition.__name__}"
-        time.sleep(0.02)
-    return found
-
-
 def test_a_run_outlives_a_restart_of_its_database(tmp_path, orch_home):
     """Run process, kernel and worker wait for the server; the run completes at its first attempt, with all facts."""
     book = write_book(tmp_path / "book.ipynb", *CELLS)
@@ -65,7 +56,7 @@ def test_a_run_outlives_a_restart_of_its_database(tmp_path, orch_home):
             with log.open("wb") as said:
                 worker = subprocess.Popen(command, stdout=said, stderr=said, env=environment, start_new_session=True)
             try:
-                wait_for((tmp_path / "held").exists)
+                until((tmp_path / "held").exists)
                 server.stop(signal.SIGQUIT)
                 (tmp_path / "away").touch()
                 process_log = orch_home / "runs" / run.run_id / "process.log"
@@ -73,7 +64,7 @@ def test_a_run_outlives_a_restart_of_its_database(tmp_path, orch_home):
                 def is_noticed():
                     return "This is waited for" in process_log.read_text()
 
-                wait_for(is_noticed)
+                until(is_noticed)
                 server.start()
                 (tmp_path / "go").touch()
                 assert worker.wait(90) == 0, log.read_text()

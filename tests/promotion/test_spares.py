@@ -16,14 +16,16 @@ import pytest
 from orch_notebook.model.schedules import Interval
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion import spares as module
+from orch_notebook.promotion.booting import EXTENSION, Environment, environment_of
 from orch_notebook.promotion.execution import execute
 from orch_notebook.promotion.launching import launch_process
 from orch_notebook.promotion.notebooks import read_notebook
-from orch_notebook.promotion.spares import EXTENSION, Environment, Spares, due_soon, environment_of
+from orch_notebook.promotion.spares import Spares, due_soon
 from orch_notebook.runtime.clock import SystemClock
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
 from tests.books import write_book
+from tests.waiting import is_gone, until
 
 R, PYTHON = Environment("ir"), Environment("python3")
 LEASE = Lease("run", "owner", 1, datetime(2026, 1, 1, tzinfo=UTC))
@@ -180,15 +182,6 @@ def test_what_is_due_soon_is_known_from_the_schedules(tmp_path):
     orchestrator.close()
 
 
-def wait_for(condition, seconds=60.0):
-    """Return what `condition` returns as soon as that is true."""
-    give_up_at = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
-    return found
-
-
 def kernels_of(pid):
     """Return the kernels that a process has started."""
     try:
@@ -196,14 +189,6 @@ def kernels_of(pid):
     except OSError:
         return []
     return [int(each) for each in children if b"ipykernel_launcher" in Path(f"/proc/{each}/cmdline").read_bytes()]
-
-
-def is_gone(pid):
-    """Whether a process has ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 @pytest.mark.processes
@@ -217,7 +202,7 @@ def test_nothing_of_one_run_or_of_waiting_is_found_in_another(tmp_path):
     orchestrator = Orchestrator(settings)
     spares = Spares(settings)
     spares.start(Environment("python3", ("colorsys", "no_such_module")))
-    wait_for(lambda: kernels_of(spares._spares[0].process.pid))
+    until(lambda: kernels_of(spares._spares[0].process.pid))
     orchestrator.deployments.promote(book, "tell")
     run_id = orchestrator.deployments.trigger("tell").run_id
     lease = orchestrator.store.claim_run(run_id, "me", "me", SystemClock().now() + timedelta(seconds=60))
@@ -250,9 +235,10 @@ def test_whoever_dies_leaves_no_kernel_behind(tmp_path):
     """A spare process that is closed, killed, or whose starter is killed, leaves neither itself nor its kernel."""
     code = (
         "import sys, time, pathlib\n"
-        "from orch_notebook.promotion.spares import Environment, Spare\n"
+        "from orch_notebook.promotion.booting import Environment, Spare\n"
         "from orch_notebook.runtime.settings import Settings\n"
-        f"found = [Spare(Settings(pathlib.Path({str(tmp_path)!r})), Environment('python3')) for _ in range(3)]\n"
+        f"home = Settings(pathlib.Path({str(tmp_path)!r})).environment\n"
+        "found = [Spare(home, Environment('python3')) for _ in range(3)]\n"
         "print(*(each.process.pid for each in found), flush=True)\n"
         "sys.stdin.readline()\n"
         "found[0].close()\n"
@@ -260,13 +246,13 @@ def test_whoever_dies_leaves_no_kernel_behind(tmp_path):
     )
     owner = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     pids = list(map(int, owner.stdout.readline().split()))
-    kernels = [wait_for(lambda pid=pid: kernels_of(pid))[0] for pid in pids]
+    kernels = [until(lambda pid=pid: kernels_of(pid))[0] for pid in pids]
     owner.stdin.write("\n")
     owner.stdin.flush()
-    wait_for(lambda: is_gone(pids[0]) and is_gone(kernels[0]))
+    until(lambda: is_gone(pids[0]) and is_gone(kernels[0]))
     os.kill(pids[1], signal.SIGKILL)
-    wait_for(lambda: is_gone(kernels[1]))
+    until(lambda: is_gone(kernels[1]))
     assert not is_gone(kernels[2])
     owner.kill()
     owner.communicate()
-    wait_for(lambda: is_gone(pids[2]) and is_gone(kernels[2]))
+    until(lambda: is_gone(pids[2]) and is_gone(kernels[2]))

@@ -10,7 +10,7 @@ import pytest
 
 from orch_notebook.promotion.deployments import promote, trigger
 from orch_notebook.promotion.terms import Terms
-from tests.promotion.test_processes import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.processes
 

@@ -7,10 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +17,7 @@ from orch_notebook.runtime.runners.pooling import ProcessPool
 from orch_notebook.runtime.runners.processes import ProcessRunner
 from tests.runtime.test_programs import Notebook
 from tests.runtime.test_runners import Lines, details_of, notes_of
+from tests.waiting import is_gone, until
 
 pytestmark = pytest.mark.processes
 
@@ -31,23 +30,6 @@ def pool() -> Iterator[ProcessPool]:
     pool = ProcessPool(2)
     yield pool
     pool.close()
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """Return what `condition` returns as soon as that is true."""
-    give_up_at = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < give_up_at, "Waited in vain."
-        time.sleep(0.02)
-    return found
-
-
-def is_gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has reaped counts."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 DEATHS = {

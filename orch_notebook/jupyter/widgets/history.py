@@ -5,7 +5,7 @@ In: questions of the page.  Out: plain JSON, as ``pages.History`` and ``pages.Co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -32,11 +32,14 @@ class HistoryPage:
         Knows the runs.
     flow : str
         The flow's name.
+    path : callable
+        Returns the file in which it stands, if that is known: a flow of its name elsewhere has another history.
     """
 
-    def __init__(self, orchestrator: Orchestrator, flow: str) -> None:
+    def __init__(self, orchestrator: Orchestrator, flow: str, path: Callable[[], str | None]) -> None:
         self._orchestrator = orchestrator
         self._flow = flow
+        self._path = path
 
     def __call__(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the grid, or two runs compared.
@@ -56,12 +59,13 @@ class HistoryPage:
     def grid(self) -> History:
         """Return the newest runs and where each task ended in them."""
         orchestrator = self._orchestrator
-        runs = orchestrator.flow_runs(self._flow, RUNS)
+        path = self._path()
+        runs = orchestrator.flow_runs(self._flow, RUNS, path)
         # A worker's run of a notebook and the run inside of it are one thing to a person.
         shown = {run.run_id for run in runs}
         home = {run.run_id: run.parent_run_id for run in runs if run.parent_run_id in shown}
         by_run: dict[str, list[TaskRun]] = {}
-        for task_run in orchestrator.task_history(self._flow, RUNS):
+        for task_run in orchestrator.task_history(self._flow, RUNS, path):
             by_run.setdefault(home.get(task_run.run_id) or task_run.run_id, []).append(task_run)
         runs = [run for run in runs if run.run_id not in home]
         names = list(dict.fromkeys(each.name for run in runs for each in by_run.get(run.run_id, ())))

@@ -101,13 +101,17 @@ class Store(Protocol):
         state: str | None = None,
         parent_run_id: str | None = None,
         flow: str | None = None,
+        path: str | None = None,
         backfill: str | None = None,
         limit: int = 100,
     ) -> list[FlowRun]:
-        """Return runs, newest first, without their tasks."""
+        """Return runs, newest first, without their tasks.
+
+        Of a flow in a file (`path`) also those of which it is not known where their flow stands.
+        """
         ...
 
-    def task_history(self, flow: str, limit: int = 20) -> list[TaskRun]:
+    def task_history(self, flow: str, limit: int = 20, path: str | None = None) -> list[TaskRun]:
         """Return the task runs of a flow's newest runs, without what they left and what they were defined as."""
         ...
 

@@ -9,12 +9,12 @@ INSERT INTO runs (
     run_id, flow, deployment, schedule_id, parent_run_id, retry_of, state_type, state_name, state_message, attempt,
     parameters, plan, due_at, created_at, ended_at, notebook, executed_notebook, worker, owner, lease_token,
     lease_expires_at, queue, priority, concurrency, limited_as, backfill,
-    name, tags, about, upstream_run_id
+    name, tags, about, upstream_run_id, path
 ) VALUES (
     :run_id, :flow, :deployment, :schedule_id, :parent_run_id, :retry_of, :state_type, :state_name, :state_message,
     :attempt, :parameters, :plan, :due_at, :created_at, :ended_at, :notebook, :executed_notebook, :worker,
     :owner, :lease_token, :lease_expires_at, :queue, :priority, :concurrency, :limited_as, :backfill,
-    :name, :tags, :about, :upstream_run_id
+    :name, :tags, :about, :upstream_run_id, :path
 ) ON CONFLICT DO NOTHING;
 
 -- name: select_run^
@@ -26,12 +26,14 @@ SELECT * FROM runs WHERE run_id = :run_id;
 SELECT run_id FROM runs WHERE run_id LIKE :part || '%' OR run_id LIKE '%' || :part ORDER BY run_id LIMIT 2;
 
 -- name: select_runs
--- Safe: reads.  Children are shown only when asked for by their parent, or when nothing narrows the list.
+-- Safe: reads.  Children are shown only when asked for by their parent, or when nothing narrows the list.  A run of
+-- which it is not known where its flow stands may be of any flow of that name.
 SELECT * FROM runs
 WHERE (:deployment IS NULL OR deployment = :deployment)
   AND (:state IS NULL OR state_type = upper(:state) OR lower(state_name) = lower(:state))
   AND (:parent_run_id IS NULL OR parent_run_id = :parent_run_id)
   AND (:flow IS NULL OR flow = :flow)
+  AND (:path IS NULL OR path IS NULL OR path = :path)
   AND (:backfill IS NULL OR backfill = :backfill)
 ORDER BY created_at DESC, due_at DESC, run_id DESC LIMIT :limit;
 
@@ -196,10 +198,11 @@ SELECT max(seq) FROM (
 SELECT * FROM task_runs WHERE run_id = :run_id;
 
 -- name: select_task_history
--- Safe: reads.  Task runs of a flow's newest runs, without what they left.
+-- Safe: reads.  Task runs of a flow's newest runs, the same as select_runs finds, without what they left.
 SELECT t.run_id, t.task, t.attempt, t.state_type, t.state_name, t.state_message, t.started_at, t.ended_at
 FROM task_runs AS t JOIN (
-    SELECT run_id FROM runs WHERE flow = :flow ORDER BY created_at DESC, run_id DESC LIMIT :limit
+    SELECT run_id FROM runs WHERE flow = :flow AND (:path IS NULL OR path IS NULL OR path = :path)
+    ORDER BY created_at DESC, due_at DESC, run_id DESC LIMIT :limit
 ) AS newest ON newest.run_id = t.run_id;
 
 -- name: select_added

@@ -119,6 +119,7 @@ def run_parameters(
         "ended_at": seconds(run.ended_at),
         "notebook": run.notebook,
         "executed_notebook": run.executed_notebook,
+        "path": run.path,
         "worker": run.worker,
         "owner": owner,
         "lease_token": 1 if owner else 0,
@@ -174,6 +175,7 @@ def run_from_row(
         worker=row["worker"],
         notebook=row["notebook"],
         executed_notebook=row["executed_notebook"],
+        path=row["path"],
         graph=graph,
         tasks=tuple(task_runs(run_id, graph, tasks)) if tasks is not None else (),
     )

@@ -138,6 +138,7 @@ class SqlStore(Shelves, AssetRecords, Following, Retiring):
         state: str | None = None,
         parent_run_id: str | None = None,
         flow: str | None = None,
+        path: str | None = None,
         backfill: str | None = None,
         limit: int = 100,
     ) -> list[FlowRun]:
@@ -148,14 +149,16 @@ class SqlStore(Shelves, AssetRecords, Following, Retiring):
             state=state,
             parent_run_id=parent_run_id,
             flow=flow,
+            path=path,
             backfill=backfill,
             limit=limit,
         )
         return [rows.run_from_row(row) for row in found]
 
-    def task_history(self, flow: str, limit: int = 20) -> list[TaskRun]:
+    def task_history(self, flow: str, limit: int = 20, path: str | None = None) -> list[TaskRun]:
         """Return the task runs of a flow's newest runs, without what they left and what they were defined as."""
-        return [rows.past_task_run(row) for row in self._all("select_task_history", flow=flow, limit=limit)]
+        found = self._all("select_task_history", flow=flow, limit=limit, path=path)
+        return [rows.past_task_run(row) for row in found]
 
     def events(self, run_id: str, after: int = 0) -> list[tuple[int, Event]]:
         """Return the recorded events of a run with their numbers, logs left out."""

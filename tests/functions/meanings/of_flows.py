@@ -97,8 +97,9 @@ def it_speaks_for_tasks_that_do_not(stored, night) -> None:
     assert counts == [1, 2]
 
 
-elsewhere("tests/functions/test_flow_options.py::test_an_option_that_would_not_be_heeded_is_refused",
-          "@flow(cache_result_in_memory)")  # fmt: skip
+elsewhere("tests/functions/test_storing.py::test_what_a_flow_returns_need_not_be_held", "@flow(cache_result_in_memory)")
+elsewhere("tests/functions/test_storing.py::test_what_a_flow_returns_is_kept_where_it_says",
+          "flow.result", "flow.result(run_id)")  # fmt: skip
 elsewhere("tests/functions/test_options.py::test_prints_go_into_the_log_where_wanted", "@flow(log_prints)")
 
 

@@ -295,6 +295,9 @@ def a_suspension_ends_in_time_and_each_key_fires_once(stored) -> None:
         flow(lambda: suspend_flow_run(timeout=-1))()
 
 
+elsewhere("tests/functions/test_serializers.py::test_a_value_comes_back_as_it_was",
+          "PickleSerializer", "JSONSerializer", "CompressedPickleSerializer", "CompressedJSONSerializer")  # fmt: skip
+elsewhere("tests/functions/test_serializers.py::test_a_serializer_of_ones_own", "Serializer", "CompressedSerializer")
 elsewhere("tests/functions/test_runners.py::test_a_function_gives_its_value",
           "ProcessPoolTaskRunner", "DaskTaskRunner")  # fmt: skip
 elsewhere("tests/functions/test_options.py::test_a_task_runner_bounds_what_runs_at_once",

@@ -214,20 +214,13 @@ def what_is_not_kept_runs_again_with_the_flow(stored, night) -> None:
     assert counts == [1, 1, 2]
 
 
-elsewhere("tests/functions/test_options.py::test_an_option_that_would_be_ignored_is_refused",
+elsewhere("tests/functions/test_storing.py::test_results_are_kept_where_and_as_it_is_said",
           "@task(result_storage)", "@task(result_serializer)",
           "@flow(result_storage)", "@flow(result_serializer)")  # fmt: skip
-elsewhere("tests/functions/test_options.py::test_an_option_of_tasks_that_would_be_ignored_is_refused",
+elsewhere("tests/functions/test_storing.py::test_a_storage_key_names_the_result_and_finds_it_again",
           "@task(result_storage_key)")  # fmt: skip
-
-
-@means("@task(cache_result_in_memory)")
-def the_value_is_there_for_who_asks_either_way(stored, night) -> None:
-    @flow
-    def asks():
-        return [task(lambda: [1], cache_result_in_memory=word).submit().result() for word in (True, False)]
-
-    assert asks() == [[1], [1]]
+elsewhere("tests/functions/test_storing.py::test_a_result_that_is_not_held_is_read_when_asked_for",
+          "@task(cache_result_in_memory)")  # fmt: skip
 
 
 @means("@task(log_prints)")

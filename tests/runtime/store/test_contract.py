@@ -79,13 +79,16 @@ LISTED = [
     ({"state": "Scheduled"}, "edcba"),
     ({"state": "FAILED"}, ""),
     ({"flow": "demo", "parent_run_id": "p"}, "c"),
+    ({"flow": "demo", "path": "/here/demo.ipynb"}, "ecb"),
+    ({"flow": "demo", "path": "/there/demo.ipynb"}, "eca"),
 ]
 
 
 @pytest.mark.parametrize("narrowed, expected", LISTED, ids=[str(narrowed) for narrowed, _ in LISTED])
 def test_runs_are_listed_newest_first(store, narrowed, expected) -> None:
-    """They can be narrowed by what they came from, by flow, and by the type or the name of their state."""
-    fields = [{}, {"deployment": "nightly"}, {"parent_run_id": "p"}, {"flow": "other"}, {}]
+    """They can be narrowed by what they came from, by flow and its file, and by the type or the name of their state."""
+    here, there = ({"path": f"/{folder}/demo.ipynb"} for folder in ("here", "there"))
+    fields = [there, {"deployment": "nightly", **here}, {"parent_run_id": "p"}, {"flow": "other", **here}, {}]
     for number, (letter, changed) in enumerate(zip("abcde", fields, strict=True)):
         run = replace(waiting(), **changed, run_id=letter, created_at=START + timedelta(seconds=number))
         store.create_run(replace(run, state=State(StateType.SCHEDULED, "Late")) if letter == "e" else run)
