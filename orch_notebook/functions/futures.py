@@ -51,7 +51,6 @@ class Future:
         "interrupt",
         "is_done",
         "is_observed",
-        "is_stated",
         "kwargs",
         "name",
         "performance",
@@ -86,7 +85,6 @@ class Future:
         self.facts: dict[str, Any] | None = None  # what its attempt wants recorded with its end
         self.interrupt: KeyboardInterrupt | None = None  # Ctrl-C hit its code in the main thread
         self.is_done = False
-        self.is_stated = False  # its value is a state that the function returned
         self.is_observed = False  # somebody has asked how it ended
         self.waiters: list[Callable[[], object]] | None = None
 
