@@ -1,8 +1,8 @@
 """What executing a notebook costs, by itself and by a worker, beside tools that execute one and keep nothing.
 
-``python benchmarks/promoted.py [NAME …] [--repeats N] [--count N]`` prints a line of JSON for each budget; the names are
-``notebooks``, ``promoted``, ``idle``, ``delays``, ``order`` and ``thousand``.  What is compared runs in turns, in processes
-of its own; medians are shown, and with them how long processors were busy, which says more on a machine that others use.
+``python benchmarks/promoted.py [NAME …] [--repeats N] [--count N]`` prints a line of JSON for each budget; the names
+are ``notebooks``, ``promoted``, ``idle``, ``delays``, ``order`` and ``thousand``.  What is compared runs in turns, in
+processes of its own; medians are shown, and with them how long processors were busy, which says more where others work.
 """
 
 from __future__ import annotations
