@@ -28,8 +28,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from orch_notebook.errors import StoreError
 from orch_notebook.model.events import RunStateChanged
@@ -104,7 +103,7 @@ class Chaos:
         """Start a worker."""
         command = [sys.executable, "-m", "orch_notebook.cli", "worker", "--slots", str(self.options.slots)]
         environment = {**os.environ, **self.settings.environment, "CHAOS": str(self.folder)}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (sys.path[0], os.environ.get("PYTHONPATH"))))
         with (self.folder / "workers.log").open("ab") as log:
             self.workers.append(
                 subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)

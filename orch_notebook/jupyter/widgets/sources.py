@@ -6,11 +6,13 @@ on them.  What a source cannot tell it leaves at the neutral answer, and the pan
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from orch_notebook.errors import UsageError
 from orch_notebook.model.events import LogWritten, TaskStateChanged
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.parameters import Parameter
@@ -20,6 +22,8 @@ __all__ = ["Given", "Kept", "Page", "PanelSource", "Question"]
 
 #: Answers what a page of the panel asks, on the panel's own thread: a question in, an answer out, both plain JSON.
 Page = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+ONLY_SHOWS = "This panel only shows its flow."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,10 @@ class Question:
     expires_at: datetime
 
 
-class PanelSource:
+class PanelSource(ABC):
     """One flow, as a panel sees it.  Every method may be called from any thread.
+
+    What a kind of source does not define, it does not have or cannot do: it never changes, and only shows.
 
     Attributes
     ----------
@@ -72,17 +78,17 @@ class PanelSource:
 
     # what is shown
 
+    @abstractmethod
     def graph(self) -> Graph:
         """Return the flow as it is defined now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def current(self) -> FlowRun | None:
         """Return the latest run with its task runs, or ``None`` before the first."""
-        raise NotImplementedError
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after every stored change, until what this returns is called."""
-        raise NotImplementedError
+        return lambda: None
 
     def past(self, run_id: str) -> FlowRun | None:
         """Return one of the flow's earlier runs with its task runs, or ``None`` where there is none."""
@@ -116,7 +122,7 @@ class PanelSource:
         """Return who answers the questions of further pages, by the page's name."""
         return {}
 
-    def told(self, run: FlowRun | None, graph: Graph) -> None:
+    def told(self, run: FlowRun | None, graph: Graph) -> None:  # noqa: B027 - most sources have nobody else to tell
         """Take note of what the panel has just shown of the latest run; called on the panel's own thread."""
 
     # what is asked for
@@ -140,20 +146,20 @@ class PanelSource:
 
         `values` are parameters as typed by a person; the source checks them.
         """
-        raise NotImplementedError
+        raise UsageError(ONLY_SHOWS)
 
     def cancel(self, run_id: str = "") -> None:
         """Ask for a run to be cancelled, by default the latest, and return at once."""
-        raise NotImplementedError
+        raise UsageError(ONLY_SHOWS)
 
     def pause(self) -> None:
         """Let what runs come to its end and start nothing more until :meth:`resume`."""
-        raise NotImplementedError
+        raise UsageError(ONLY_SHOWS)
 
     def resume(self, answer: Mapping[str, str] | None = None, run_id: str = "") -> None:
         """Let a paused run go on, by default the latest, with the answer it waits for if it does."""
-        raise NotImplementedError
+        raise UsageError(ONLY_SHOWS)
 
     def retry(self) -> None:
         """Run what failed, and what did not run because of it; return at once."""
-        raise NotImplementedError
+        raise UsageError(ONLY_SHOWS)
