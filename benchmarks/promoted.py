@@ -1,8 +1,8 @@
 """What executing a notebook costs, by itself and by a worker, beside tools that execute one and keep nothing.
 
-``python benchmarks/promoted.py [notebooks] [promoted] [idle] [delays] [thousand] [--repeats N] [--count N]`` prints a
-line of JSON for each budget.  What is compared runs in turns, in processes of its own; medians are shown, and with them
-how long processors were busy, which says more on a machine that others use, too.
+``python benchmarks/promoted.py [notebooks] [short] [promoted] [idle] [delays] [thousand] [--repeats N] [--count N]``
+prints a line of JSON for each budget.  What is compared runs in turns, in processes of its own; medians are shown, and
+with them how long processors were busy, which says more on a machine that others use, too.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ BOOKS = {
     "200 cells": [f"x{place} = {place}\nprint(x{place})\nx{place}" for place in range(200)],
     "3 s of work": [WORK],
 }
+SHORT = ["rows = list(range(1000))", "total = sum(rows)", "print(total)"]
 ORCH = ("-m", "orch_notebook.cli")
 
 
@@ -113,6 +114,39 @@ def notebooks(repeats: int, count: int) -> None:
     cell = (middle(ours["200 cells"])[0] - middle(ours["10 cells"])[0]) / 190
     base = (middle(plain["200 cells"])[0] - middle(plain["10 cells"])[0]) / 190
     show("per cell, 200 cells with outputs", "≤ 6 ms", ours_ms=cell * 1000, papermill_ms=base * 1000)
+
+
+def short(repeats: int, count: int) -> None:
+    """Three cells, plain and as tasks, by ``orch run``, ``papermill`` and ``jupyter execute``."""
+    tasks = [f"%%task {name}\n{cell}" for name, cell in zip(("load", "add", "say"), SHORT, strict=True)]
+    commands = {
+        "plain": (*ORCH, "run", "plain.ipynb", "--json"),
+        "tasks": (*ORCH, "run", "tasks.ipynb", "--json"),
+        "papermill": ("-m", "papermill", "plain.ipynb", "out.ipynb", "--no-progress-bar"),
+        "jupyter execute": ("-m", "jupyter", "execute", "plain.ipynb", "--output=executed.ipynb"),
+    }
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    with house() as (_, folder, environment):
+        write_book(folder / "plain.ipynb", SHORT)
+        write_book(folder / "tasks.ipynb", ["%load_ext orch_notebook", *tasks, "%flow run"])
+        for number in range(repeats + 1):
+            for name, command in commands.items():
+                taken = timed(command, folder, environment)
+                if number:  # the first compiles modules and makes the store
+                    found[name].append(taken)
+    middles = {name: middle(pairs) for name, pairs in found.items()}
+    for name in ("plain", "tasks"):
+        (mine, busy), papermill, execute = middles[name], middles["papermill"], middles["jupyter execute"]
+        show(
+            f"orch run, 3 cells, {name}",
+            "≤ 1.1 × papermill",
+            ours=mine,
+            papermill=papermill[0],
+            jupyter_execute=execute[0],
+            ratio=mine / papermill[0],
+            ratio_to_jupyter_execute=mine / execute[0],
+            busy_ratio=busy / papermill[1],
+        )
 
 
 @contextmanager
@@ -268,7 +302,14 @@ def thousand(repeats: int, count: int) -> None:
     )
 
 
-BENCHMARKS = {"notebooks": notebooks, "promoted": promoted, "idle": idle, "delays": delays, "thousand": thousand}
+BENCHMARKS = {
+    "notebooks": notebooks,
+    "short": short,
+    "promoted": promoted,
+    "idle": idle,
+    "delays": delays,
+    "thousand": thousand,
+}
 
 
 def main() -> None:

@@ -35,7 +35,6 @@ __all__ = [
     "language_of",
     "notebook_bytes",
     "parameters_of",
-    "peek",
     "read_notebook",
     "runs_flow",
     "snapshot",
@@ -231,17 +230,6 @@ def kernel_of(notebook: NotebookNode) -> str:
     """Return the name of the kernel the notebook asks for; ``python3`` where it asks for none."""
     name = notebook.metadata.get("kernelspec", {}).get("name")
     return name if isinstance(name, str) and name else "python3"
-
-
-def peek(path: str | Path) -> tuple[str, bool]:
-    """Return, at the price of reading a file, the kernel a notebook asks for, and whether it seems to have tasks."""
-    try:
-        data = _read_json(Path(path))
-        spec = data["metadata"].get("kernelspec", {}).get("name")
-        uses_tasks = "orch_notebook" in json.dumps([cell.get("source") for cell in data["cells"]])
-    except (NotebookError, AttributeError, KeyError, TypeError):  # whoever executes it will say so
-        return "", False
-    return spec if isinstance(spec, str) and spec else "python3", uses_tasks
 
 
 def language_of(notebook: NotebookNode) -> str:
