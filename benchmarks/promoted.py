@@ -1,8 +1,8 @@
 """What executing a notebook costs, by itself and by a worker, beside tools that execute one and keep nothing.
 
-``python benchmarks/promoted.py [notebooks] [promoted] [idle] [delays] [thousand] [--repeats N] [--count N]`` prints a
-line of JSON for each budget.  What is compared runs in turns, in processes of its own; medians are shown, and with them
-how long processors were busy, which says more on a machine that others use, too.
+``python benchmarks/promoted.py [NAME …] [--repeats N] [--count N]`` prints a line of JSON for each budget; the names
+are ``notebooks``, ``short``, ``promoted``, ``idle``, ``delays``, ``order`` and ``thousand``.  What is compared runs in
+turns, in processes of its own; medians are shown, and with them how long processors were busy.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from orch_notebook.model.events import RunCreated, RunStateChanged
 from orch_notebook.model.schedules import Once
+from orch_notebook.model.states import State, StateType
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion.launching import Launch
 from orch_notebook.promotion.worker import Worker
@@ -38,6 +40,7 @@ BOOKS = {
     "200 cells": [f"x{place} = {place}\nprint(x{place})\nx{place}" for place in range(200)],
     "3 s of work": [WORK],
 }
+SHORT = ["rows = list(range(1000))", "total = sum(rows)", "print(total)"]
 ORCH = ("-m", "orch_notebook.cli")
 
 
@@ -113,6 +116,39 @@ def notebooks(repeats: int, count: int) -> None:
     cell = (middle(ours["200 cells"])[0] - middle(ours["10 cells"])[0]) / 190
     base = (middle(plain["200 cells"])[0] - middle(plain["10 cells"])[0]) / 190
     show("per cell, 200 cells with outputs", "≤ 6 ms", ours_ms=cell * 1000, papermill_ms=base * 1000)
+
+
+def short(repeats: int, count: int) -> None:
+    """Three cells, plain and as tasks, by ``orch run``, ``papermill`` and ``jupyter execute``."""
+    tasks = [f"%%task {name}\n{cell}" for name, cell in zip(("load", "add", "say"), SHORT, strict=True)]
+    commands = {
+        "plain": (*ORCH, "run", "plain.ipynb", "--json"),
+        "tasks": (*ORCH, "run", "tasks.ipynb", "--json"),
+        "papermill": ("-m", "papermill", "plain.ipynb", "out.ipynb", "--no-progress-bar"),
+        "jupyter execute": ("-m", "jupyter", "execute", "plain.ipynb", "--output=executed.ipynb"),
+    }
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    with house() as (_, folder, environment):
+        write_book(folder / "plain.ipynb", SHORT)
+        write_book(folder / "tasks.ipynb", ["%load_ext orch_notebook", *tasks, "%flow run"])
+        for number in range(repeats + 1):
+            for name, command in commands.items():
+                taken = timed(command, folder, environment)
+                if number:  # the first compiles modules and makes the store
+                    found[name].append(taken)
+    middles = {name: middle(pairs) for name, pairs in found.items()}
+    for name in ("plain", "tasks"):
+        (mine, busy), papermill, execute = middles[name], middles["papermill"], middles["jupyter execute"]
+        show(
+            f"orch run, 3 cells, {name}",
+            "≤ 1.1 × papermill",
+            ours=mine,
+            papermill=papermill[0],
+            jupyter_execute=execute[0],
+            ratio=mine / papermill[0],
+            ratio_to_jupyter_execute=mine / execute[0],
+            busy_ratio=busy / papermill[1],
+        )
 
 
 @contextmanager
@@ -243,8 +279,55 @@ def delays(repeats: int, count: int) -> None:
     )
 
 
+def order(repeats: int, count: int) -> None:
+    """So many deployments due within one minute, on one worker with four slots whose runs take a tenth of a second."""
+    began: list[str] = []
+    with house() as (orchestrator, folder, _):
+        store = orchestrator.store
+
+        def perform(lease: Lease, launch: Launch, told: Callable[[], None]) -> None:
+            time.sleep(0.1)
+            now = datetime.now(UTC)
+            states = (State(StateType.RUNNING), State(StateType.COMPLETED))
+            facts = [RunCreated(now, "a"), *(RunStateChanged(now, state) for state in states)]
+            store.append(lease, list(enumerate(facts, 1)), lease.expires_at)
+            launch.said = "ended with code 0"
+            launch.ended.set()
+            told()
+
+        def begin(lease: Lease, told: Callable[[], None]) -> Launch:
+            began.append(lease.run_id)
+            launch = Launch(lease, lambda: None)
+            threading.Thread(target=perform, args=(lease, launch, told), daemon=True).start()
+            return launch
+
+        book = write_book(folder / "a.ipynb", BOOKS["empty"])
+        start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=10 + count * 0.02)
+        for place in range(count):
+            due = start + timedelta(seconds=60 * place / count)
+            orchestrator.deployments.promote(book, f"d{place}", schedules=[Once(due)])
+        worker = Worker(store, orchestrator.settings, slots=4, launcher=begin)
+        thread = threading.Thread(target=worker.run)
+        thread.start()
+        runs = all_ended(orchestrator, count, 120 + 0.2 * count)
+        worker.drain()
+        thread.join(30)
+    late = sorted((run.started_at - run.due_at).total_seconds() * 1000 for run in runs)
+    show(
+        f"{count} deployments due in one minute, 4 slots, runs of 0.1 s",
+        "started in due order, none twice",
+        rows=len(runs),
+        completed=sum(run.state.name == "Completed" for run in runs),
+        started_twice=len(began) - len(set(began)),
+        in_due_order=began == [run.run_id for run in runs],
+        ended_after_due_ms=statistics.median(late),
+        worst_ms=late[-1],
+        never_early=late[0] >= 0,
+    )
+
+
 def thousand(repeats: int, count: int) -> None:
-    """So many deployments due within one minute, really executed by one worker with four slots."""
+    """The same, and each really executed, which takes a second of processor."""
     with house() as (orchestrator, folder, environment):
         book = write_book(folder / "a.ipynb", [TICK])
         start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=10 + count * 0.02)
@@ -268,7 +351,15 @@ def thousand(repeats: int, count: int) -> None:
     )
 
 
-BENCHMARKS = {"notebooks": notebooks, "promoted": promoted, "idle": idle, "delays": delays, "thousand": thousand}
+BENCHMARKS = {
+    "notebooks": notebooks,
+    "short": short,
+    "promoted": promoted,
+    "idle": idle,
+    "delays": delays,
+    "order": order,
+    "thousand": thousand,
+}
 
 
 def main() -> None:
@@ -276,7 +367,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which; all when left out")
     parser.add_argument("--repeats", type=int, default=7, metavar="N", help="executions of each kind")
-    parser.add_argument("--count", type=int, default=1000, metavar="N", help="deployments of 'thousand'")
+    parser.add_argument("--count", type=int, default=1000, metavar="N", help="deployments of 'order' and 'thousand'")
     given = parser.parse_args()
     for name in given.names or BENCHMARKS:
         BENCHMARKS[name](given.repeats, given.count)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from orch_notebook.cli import all_commands
+from orch_notebook.cli.entrance import all_commands
 
 REFERENCE = Path(__file__).with_name("reference.md")
 TABLE = r"\| {head} \| (?:does|means) \|\n\|---\|---\|\n(?:\|[^\n]*\n)*"

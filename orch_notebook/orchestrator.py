@@ -20,6 +20,7 @@ from orch_notebook.model.retention import Retention
 from orch_notebook.model.retries import Fate
 from orch_notebook.model.runs import FlowRun, TaskRun, short_id
 from orch_notebook.promotion import upkeep
+from orch_notebook.promotion.booting import Spare
 from orch_notebook.promotion.checking import check_notebook
 from orch_notebook.promotion.comparing import compare
 from orch_notebook.promotion.deploying import Deployments
@@ -277,13 +278,14 @@ class Orchestrator:
         *,
         kernel: str | None = None,
         timeout: float | None = None,
+        ahead: Spare | None = None,
     ) -> Execution:
         """Execute a notebook now, without a deployment or a worker.
 
         See :func:`orch_notebook.promotion.executing.execute_now`.
         """
-        store = self.store
-        return execute_now(store, self.settings, self.clock, notebook, parameters, kernel=kernel, timeout=timeout)
+        store, settings, clock = self.store, self.settings, self.clock
+        return execute_now(store, settings, clock, notebook, parameters, kernel=kernel, timeout=timeout, ahead=ahead)
 
     def retry(self, run_id: str, *, again: Sequence[str] = (), here: bool | None = None) -> Execution | FlowRun:
         """Repeat a run that has ended: what completed is loaded, what failed and what comes from it runs.

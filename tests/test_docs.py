@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from orch_notebook.cli import all_commands
+from orch_notebook.cli.entrance import all_commands
 from orch_notebook.jupyter.commands import COMMANDS
 from orch_notebook.model.headers import OPTIONS, Option, parse_header
 from orch_notebook.model.runs import FlowRun, TaskRun

@@ -1,101 +1,70 @@
 """The ``orch`` command: a face that parses, calls one verb of the orchestrator, and shows what comes back.
 
-Exit codes: 0 all well; 1 a run failed, or something was found wrong; 2 what was asked cannot be done as asked;
-3 the store cannot be used; 130 interrupted.
+What it is made of takes a quarter of a second to load.  So where the words say plainly that a notebook is to be
+executed, the process for it is started before that, and ended again if something turns out to be wrong.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
-from typing import Any
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
-import typer
+from orch_notebook.promotion.booting import Spare, environment_of
 
-from orch_notebook.cli import (
-    assets,
-    backfilling,
-    demo,
-    deploying,
-    keeping,
-    notebooks,
-    promoting,
-    repeating,
-    runs,
-    secrets,
-    telling,
-    working,
-)
-from orch_notebook.cli.app import app
-from orch_notebook.errors import FlowRunError, OrchError, StoreError
-from orch_notebook.promotion.notebooks import spare_formats
-
-__all__ = ["all_commands", "app", "main"]
-
-COMMANDS = (
-    runs,
-    notebooks,
-    promoting,
-    repeating,
-    working,
-    deploying,
-    backfilling,
-    telling,
-    keeping,
-    demo,
-    secrets,
-    assets,
-)
-
-
-def all_commands() -> dict[str, Any]:
-    """Return every command by its words, those of a group with the group's name before theirs."""
-    found: dict[str, Any] = {}
-    group: Any = typer.main.get_command(app)
-    for name in group.list_commands(typer.Context(group)):
-        command = group.commands[name]
-        inner = getattr(command, "commands", None)
-        found |= {name: command} if inner is None else {f"{name} {each}": inner[each] for each in inner}
-    return found
+__all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command; every error we know is one line on standard error."""
-    spare_formats()
+    """Run the command."""
+    ahead = start_ahead(sys.argv[1:])
     try:
-        code = app(prog_name="orch", standalone_mode=False)
-        sys.stdout.flush()
-        sys.exit(code if isinstance(code, int) else 0)
-    except FlowRunError as error:
-        sys.exit(_say(error, 1))
-    except StoreError as error:
-        sys.exit(_say(error, 3))
-    except OrchError as error:
-        sys.exit(_say(error, 2))
-    except (KeyboardInterrupt, typer.Abort):
-        sys.exit(130)
-    except OSError as error:
-        if error.filename is not None:
-            sys.exit(_say(f"{error.filename}: {error.strerror}.", 2))
-        # Our own output: who read it has had enough, as 'head' has, or it goes to a full disk.  What is left in the
-        # buffers can go nowhere, and must not be tried again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(0 if error.errno == errno.EPIPE else _say(f"{error.strerror or error}.", 2))
-    except Exception as error:
-        # Typer's own errors about arguments have a message in common, but no class that all its versions know.
-        if not hasattr(error, "format_message"):
-            raise
-        sys.exit(_say(_about_arguments(error), 2))
+        from orch_notebook.cli.entrance import main as enter
+
+        enter(ahead)
+    finally:
+        if ahead is not None and not ahead.is_told:
+            ahead.close()
 
 
-def _about_arguments(error: Exception) -> str:
-    """Return what is wrong with the arguments, and where to read what they may be, in one line."""
-    said = " ".join(str(error.format_message()).split())  # type: ignore[attr-defined]
-    path = getattr(getattr(error, "ctx", None), "command_path", "orch")
-    return f"{said.rstrip('.')}. See '{path} --help'."
+def start_ahead(words: Sequence[str]) -> Spare | None:
+    """Start the process that ``orch run NOTEBOOK`` will need; None where the words say something else, or more."""
+    notebook, kernel = read_run(words)
+    if not notebook:
+        return None
+    environment = environment_of(notebook, kernel or None)
+    if not environment.kernel:
+        return None
+    home = os.environ.get("ORCH_HOME")
+    variables = {"ORCH_HOME": str(Path(home).expanduser().absolute())} if home else {}
+    with suppress(OSError):  # there can be no further process, or not now; whoever needs it will say so
+        return Spare(variables, environment)
+    return None
 
 
-def _say(message: object, code: int) -> int:
-    sys.stderr.write(f"orch: {message}\n")
-    return code
+def read_run(words: Sequence[str]) -> tuple[str, str]:
+    """Return the notebook that is plainly to be executed, and the kernel if one is named; else two empty texts.
+
+    Examples
+    --------
+    >>> read_run(["run", "-p", "n=3", "report.ipynb", "--kernel=ir"])
+    ('report.ipynb', 'ir')
+    >>> read_run(["run", "etl.py:nightly"]), read_run(["run", "a.ipynb", "--runner", "dask"]), read_run(["runs"])
+    (('', ''), ('', ''), ('', ''))
+    """
+    notebooks, kernel, rest = [], "", iter(words[1:])
+    for word in rest if words[:1] == ["run"] else ():
+        if word == "--kernel":
+            kernel = next(rest, "")
+        elif word in ("-p", "--parameter", "--timeout"):
+            next(rest, "")
+        elif word.startswith("--kernel="):
+            kernel = word.partition("=")[2]
+        elif not word.startswith("-"):
+            notebooks.append(word)
+        elif word != "--json" and not word.startswith(("-p", "--parameter=", "--timeout=")):
+            return "", ""
+    is_plain = len(notebooks) == 1 and notebooks[0].endswith(".ipynb")
+    return (notebooks[0], kernel) if is_plain else ("", "")

@@ -22,12 +22,14 @@ from orch_notebook.model.runs import iso
 from orch_notebook.model.states import NAMES, StateType
 from orch_notebook.model.tasks import RUNNER_WORDS, RUNNERS
 from orch_notebook.orchestrator import open_orchestrator
+from orch_notebook.promotion.booting import Spare
 
 __all__ = ["app"]
 
 
 @app.command()
 def run(
+    context: typer.Context,
     notebook: Annotated[
         Path, typer.Argument(metavar="NOTEBOOK", help="Path of the notebook, or a flow: etl.py:nightly.")
     ],
@@ -53,7 +55,8 @@ def run(
             raise UsageError("A kernel executes notebooks; a flow of a module runs in Python itself.")
         raise typer.Exit(perform(str(notebook), parameter or (), seconds, as_json))
     with open_orchestrator() as orchestrator:
-        execution = orchestrator.execute(notebook, parameter or (), kernel=kernel, timeout=seconds)
+        ahead = context.find_object(Spare)
+        execution = orchestrator.execute(notebook, parameter or (), kernel=kernel, timeout=seconds, ahead=ahead)
         see_through(orchestrator, execution, as_json)
 
 

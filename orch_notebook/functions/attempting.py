@@ -16,10 +16,10 @@ from orch_notebook.errors import ReturnedFailure
 from orch_notebook.functions.arguments import resolve
 from orch_notebook.functions.futures import Future
 from orch_notebook.functions.jobs import perform_elsewhere
-from orch_notebook.functions.keeping import Plan
 from orch_notebook.functions.limits import slots_of_tags
 from orch_notebook.functions.logs import logging_prints, not_logging_prints
 from orch_notebook.functions.outcomes import Outcome
+from orch_notebook.functions.plans import Plan
 from orch_notebook.functions.transactions import current_transaction
 from orch_notebook.runtime.context import TaskScope, task_scope
 from orch_notebook.runtime.runners.places import Carrier
@@ -144,7 +144,6 @@ def _accept(future: Future, value: Any) -> Mapping[str, Any] | None:
     if type(value) is Future:
         value = value.result()
     if type(value) is Outcome:
-        future.is_stated = True
         if value.is_final() and not value.is_completed():
             error = value.data if isinstance(value.data, BaseException) else None
             raise error or ReturnedFailure(value.message or f"It returned {value.name}.", task=future.name)

@@ -21,7 +21,8 @@ __all__ = ["Standing"]
 #: output holds; the page above says all there is to say.
 _HIDE = (
     "<style>.jp-OutputArea-child:has(.orch-standing)+.jp-OutputArea-child:has("
-    '[data-mime-type="application/vnd.jupyter.widget-view+json"]):not(:has(.orch-panel)){display:none}</style>'
+    '[data-mime-type="application/vnd.jupyter.widget-view+json"],.jupyter-widgets):not(:has(.orch-panel))'
+    "{display:none}</style>"
 )
 
 

@@ -24,10 +24,10 @@ from orch_notebook.model.retention import Retention
 from orch_notebook.model.schedules import Cron, Interval, Once, Recurrence, Schedule, schedule_from_json
 from orch_notebook.model.sizes import parse_size
 from orch_notebook.model.zones import parse_instant
+from orch_notebook.promotion.booting import environment_of
 from orch_notebook.promotion.deployments import compose
 from orch_notebook.promotion.following import check_rules
 from orch_notebook.promotion.notebooks import cells_of
-from orch_notebook.promotion.spares import environment_of
 from orch_notebook.promotion.terms import Terms, Timed
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store

@@ -15,10 +15,11 @@ from types import MappingProxyType
 from orch_notebook.errors import OrchError
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.promotion import upkeep
+from orch_notebook.promotion.booting import Environment, Spare, environment_of
 from orch_notebook.promotion.deployments import submit
 from orch_notebook.promotion.launching import STARTING, Launch, launch_process
 from orch_notebook.promotion.retrying import retry
-from orch_notebook.promotion.spares import Environment, Spares, environment_of, environment_of_run
+from orch_notebook.promotion.spares import Spares, environment_of_run
 from orch_notebook.promotion.terms import Given
 from orch_notebook.runtime.clock import Clock
 from orch_notebook.runtime.owners import this_owner
@@ -76,6 +77,7 @@ def execute_now(
     timeout: float | None = None,
     instead: Path | None = None,
     variables: Mapping[str, str] = MappingProxyType({}),
+    ahead: Spare | None = None,
 ) -> Execution:
     """Execute a notebook.
 
@@ -93,6 +95,8 @@ def execute_now(
         What is executed in the notebook's place, and in its folder.
     variables : mapping
         Environment variables that its kernel has from its start.
+    ahead : Spare, optional
+        A process that was started for it already.
 
     Raises
     ------
@@ -102,7 +106,7 @@ def execute_now(
         A parameter is unknown, missing or ill-typed.
     """
     environment = replace(environment_of(instead or notebook, kernel), variables=variables)
-    with _spare(settings, environment) as spares:
+    with _spare(settings, environment, ahead) as spares:
         run = submit(
             store,
             settings,
@@ -131,10 +135,13 @@ def retry_now(store: Store, settings: Settings, clock: Clock, run: FlowRun, agai
 
 
 @contextmanager
-def _spare(settings: Settings, environment: Environment) -> Iterator[Spares]:
+def _spare(settings: Settings, environment: Environment, ahead: Spare | None = None) -> Iterator[Spares]:
     """Have a process load what an execution takes while it is made out what it will be."""
     with closing(Spares(settings)) as spares:
-        spares.start(environment)
+        if ahead is not None and ahead.is_alive and ahead.environment.serves(environment):
+            spares.adopt(ahead)
+        else:
+            spares.start(environment)
         yield spares
 
 

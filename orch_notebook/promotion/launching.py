@@ -14,7 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from orch_notebook.promotion.spares import Spare, Spares, environment_of_run
+from orch_notebook.promotion.booting import Spare
+from orch_notebook.promotion.spares import Spares, environment_of_run
 from orch_notebook.runtime.crashpoints import reach
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease, Store
@@ -81,7 +82,7 @@ def launch_process(settings: Settings, store: Store, spares: Spares | None = Non
         spare = spares.take(environment) if spares is not None else None
         if spare is None or not spare.tell(lease, log_path):
             with os.fdopen(os.open(log_path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600), "ab") as log:
-                spare = Spare(settings, environment, log.fileno())
+                spare = Spare(settings.environment, environment, log.fileno())
             spare.tell(lease, log_path)  # if it has ended already, that is found out below
         process = spare.process
         reach("launch.started")

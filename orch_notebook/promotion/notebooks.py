@@ -18,7 +18,7 @@ from orch_notebook.errors import NotebookError
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.headers import split_task_cell
 from orch_notebook.model.parameters import Parameter, read_parameters
-from orch_notebook.runtime.files import make_private_folder, write_whole
+from orch_notebook.runtime.files import make_private_folder, near_file, write_whole
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -35,7 +35,6 @@ __all__ = [
     "language_of",
     "notebook_bytes",
     "parameters_of",
-    "peek",
     "read_notebook",
     "runs_flow",
     "snapshot",
@@ -114,7 +113,7 @@ def _read_json(path: Path) -> Any:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise NotebookError(f"There is no notebook {path}.", path=str(path)) from None
+        raise NotebookError(f"There is no notebook {path}.{near_file(path)}", path=str(path)) from None
     except IsADirectoryError:
         raise _broken(path, "is a folder, not a notebook") from None
     except (OSError, ValueError) as error:
@@ -127,6 +126,8 @@ def _read_json(path: Path) -> Any:
     except UnicodeDecodeError:
         raise _broken(path, "is no notebook: it is not UTF-8 text") from None
     except json.JSONDecodeError as error:
+        if path.suffix == ".py":
+            raise _broken(path, f"is a module, not a notebook. For a flow of it: orch deploy {path}:FLOW") from None
         raise _broken(path, f"is no notebook: line {error.lineno}, column {error.colno} is not JSON") from None
     except RecursionError:
         raise _broken(path, "is no notebook: it is nested too deeply") from None
@@ -229,17 +230,6 @@ def kernel_of(notebook: NotebookNode) -> str:
     """Return the name of the kernel the notebook asks for; ``python3`` where it asks for none."""
     name = notebook.metadata.get("kernelspec", {}).get("name")
     return name if isinstance(name, str) and name else "python3"
-
-
-def peek(path: str | Path) -> tuple[str, bool]:
-    """Return, at the price of reading a file, the kernel a notebook asks for, and whether it seems to have tasks."""
-    try:
-        data = _read_json(Path(path))
-        spec = data["metadata"].get("kernelspec", {}).get("name")
-        uses_tasks = "orch_notebook" in json.dumps([cell.get("source") for cell in data["cells"]])
-    except (NotebookError, AttributeError, KeyError, TypeError):  # whoever executes it will say so
-        return "", False
-    return spec if isinstance(spec, str) and spec else "python3", uses_tasks
 
 
 def language_of(notebook: NotebookNode) -> str:

@@ -1,30 +1,23 @@
-"""Processes that can execute a notebook before it is known which run it will be: while that is made out, or for long.
+"""Spare processes for executions: kept in store for a worker, as long as something is likely to need them.
 
-In: an :class:`Environment`, which says what kernel such a process starts.  Out: a :class:`Spare`, whose kernel boots
-while it loads what an execution takes itself, and which is told its run by one line.  :class:`Spares` keeps some in
-store for a worker, as long as something is likely to need them and there is memory.  Each serves one run only, and
-ends, with its kernel, when whoever started it dies.
+In: what the next runs will need.  Out: processes of :mod:`orch_notebook.promotion.booting`, ready as far as there is
+memory.  Each serves one run only, and ends, with its kernel, when whoever started it dies.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
 
-from orch_notebook.promotion.notebooks import peek
+from orch_notebook.promotion.booting import Environment, Spare, environment_of
 from orch_notebook.runtime.settings import Settings
-from orch_notebook.runtime.store import Lease, Store
+from orch_notebook.runtime.store import Store
 
-__all__ = ["Environment", "Spare", "Spares", "due_soon", "environment_of", "environment_of_run"]
+__all__ = ["Spares", "due_soon", "environment_of_run"]
 
 #: Seconds that a spare process is kept unused, and before a due time that one is started.
 KEEP = 900.0
@@ -38,120 +31,11 @@ LOOK_EVERY = 10.0
 #: Of the memory, the part that has to be available for spare processes to be kept.
 MEMORY_LEFT = 0.1
 
-#: What a notebook with tasks loads first, a tenth of a second's work.
-EXTENSION = "orch_notebook.jupyter.magics"
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """What a process that executes a notebook has to have ready.
-
-    Parameters
-    ----------
-    kernel : str
-        The name of the kernel; empty for none.
-    preload : tuple of str
-        Modules that the kernel imports at once.
-    variables : mapping
-        Environment variables it has from its start, for those that come too late with the run.
-    """
-
-    kernel: str
-    preload: tuple[str, ...] = ()
-    variables: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-    def serves(self, other: Environment) -> bool:
-        """Whether what is ready for this has all that another needs: more modules do no harm."""
-        return self.kernel == other.kernel and not self.lacks(other)
-
-    def lacks(self, other: Environment) -> int:
-        """Return how many modules of another are not imported here."""
-        return len(set(other.preload) - set(self.preload))
-
-
-def environment_of(notebook: str | Path, kernel: str | None = None, preload: Sequence[str] = ()) -> Environment:
-    """Return what executing a notebook takes, in its own kernel or in another, with modules that it shall find."""
-    try:
-        found = _environment(Path(notebook), Path(notebook).stat().st_mtime_ns, kernel)
-    except OSError:  # whoever executes it will say so
-        return Environment("")
-    return replace(found, preload=(*found.preload, *preload))
-
 
 def environment_of_run(store: Store, run_id: str) -> Environment:
     """Return what executing a run takes."""
     plan = store.plan(run_id)
     return Environment("") if plan is None else environment_of(plan.snapshot, plan.kernel, plan.preload)
-
-
-@lru_cache(maxsize=256)
-def _environment(path: Path, changed_at: int, kernel: str | None) -> Environment:
-    named, uses_tasks = peek(path)
-    return Environment(kernel or named, (EXTENSION,) if uses_tasks else ())
-
-
-class Spare:
-    """A process that loads what an execution takes, and starts a kernel, before it is told its run.
-
-    Parameters
-    ----------
-    settings : Settings
-        Those of the run that it will execute.
-    environment : Environment
-        The kernel it starts.
-    output : int, optional
-        Where it writes before it is told where to.
-
-    Raises
-    ------
-    OSError
-        There can be no further process.
-    """
-
-    def __init__(self, settings: Settings, environment: Environment, output: int = subprocess.DEVNULL) -> None:
-        self.environment = environment
-        self.started_at = time.monotonic()
-        variables = {**os.environ, **settings.environment, **environment.variables, "PYTHONUNBUFFERED": "1"}
-        variables.pop("JPY_PARENT_PID", None)  # else a kernel would watch the worker's parent instead of its own
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "orch_notebook.promotion.start", environment.kernel, *environment.preload],
-            stdin=subprocess.PIPE,  # stays open as long as this worker lives
-            stdout=output,
-            stderr=output,
-            env=variables,
-            start_new_session=True,
-        )
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it can still be told."""
-        return self.process.poll() is None
-
-    def tell(self, lease: Lease, log_path: Path) -> bool:
-        """Have it execute a claimed run and write to a log; False if it did not live to be told."""
-        line = json.dumps([lease.run_id, lease.owner, str(lease.token), str(log_path)]) + "\n"
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(line.encode())
-            self.process.stdin.flush()
-        except OSError:
-            return False
-        return True
-
-    def ask_to_end(self) -> None:
-        """Let it end its kernel, and then itself."""
-        with suppress(OSError):
-            self.process.stdin.close()  # type: ignore[union-attr]
-        self.process.terminate()
-
-    def close(self, seconds: float = 2.0) -> None:
-        """End it and its kernel."""
-        self.ask_to_end()
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 class Spares:
@@ -194,7 +78,11 @@ class Spares:
         """Start one now; if there can be none, whoever launches a process next will say why."""
         preload = (*environment.preload, *self._preload)
         with suppress(OSError):
-            self._spares.append(Spare(self._settings, replace(environment, preload=preload)))
+            self._spares.append(Spare(self._settings.environment, replace(environment, preload=preload)))
+
+    def adopt(self, spare: Spare) -> None:
+        """Take in one that somebody else has started, for the settings of this process."""
+        self._spares.append(spare)
 
     def take(self, environment: Environment) -> Spare | None:
         """Return one with the kernel of an environment, that with most of its modules; None if there is none."""

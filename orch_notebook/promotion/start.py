@@ -1,7 +1,7 @@
 """Starts the process that executes one run: ``python -m orch_notebook.promotion.start KERNEL [MODULE …]``.
 
 It starts that kernel, which imports those modules, and loads itself what an execution takes.  Which run it executes it
-is told by a line on its standard input, see :mod:`orch_notebook.promotion.spares`.
+is told by a line on its standard input, see :mod:`orch_notebook.promotion.booting`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,23 @@ if __name__ == "__main__":
     # The order counts: the kernel boots while the rest is loaded, which takes half a second.
     from orch_notebook.promotion.kernels import start_ahead
 
-    kernel = None
+    kernel, is_starting, is_asked_to_leave = None, True, False
 
     def leave(signum: int, frame: FrameType | None) -> None:
         """End before there is a run; who executes one ends otherwise."""
+        global is_asked_to_leave
+        is_asked_to_leave = True
+        if is_starting:  # a kernel that is half started would be left behind
+            return
         if kernel is not None:
             kernel.kill()
         os._exit(0)
 
     signal.signal(signal.SIGTERM, leave)
     kernel = start_ahead(sys.argv[1], sys.argv[2:]) if sys.argv[1] else None
+    is_starting = False
+    if is_asked_to_leave:
+        leave(signal.SIGTERM, None)
     from orch_notebook.promotion.process import main
 
     code = 1

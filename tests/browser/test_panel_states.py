@@ -192,7 +192,8 @@ SHOW = """async script => {
     widget.initialize({ model });
     widget.render({ model, el: document.querySelector("main") });
 }"""
-PAPER = {"light": "#ffffff", "dark": "#111111"}
+PAPER = {"light": "#ffffff", "dark": "#111111", "contrast": "#ffffff"}
+FITS = "() => document.documentElement.scrollWidth <= innerWidth"
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +207,10 @@ def sheet(browser: Browser) -> Iterator[Sheet]:
 def show(sheet: Sheet, source: Source, theme: str, width: int) -> None:
     """Put a new panel on the page, in front of what a front end's theme says."""
     script, style = front_end()
+    is_forced = theme == "contrast"
+    sheet.emulate_media(
+        forced_colors="active" if is_forced else "none", reduced_motion="reduce" if is_forced else "no-preference"
+    )
     dark = theme == "dark"
     colours = f"--jp-layout-color1:{PAPER[theme]};--jp-ui-font-color1:{'#e6e6e6' if dark else '#1d2129'}"
     sheet.set_viewport_size({"width": width, "height": 900})
@@ -237,9 +242,9 @@ def each_tab(sheet: Sheet, look: Callable[[str], object]) -> None:
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_every_state_is_accessible(sheet: Sheet, shots: Path, scene: str) -> None:
-    """In each tab, light and dark, wide and narrow; and what a person wrote is text everywhere."""
+    """In each tab, light, dark and high contrast, wide and narrow; and what a person wrote is text everywhere."""
     found: list[str] = []
-    ways = [("light", 1400), ("dark", 700), ("light", 700), ("dark", 1400)]
+    ways = [("light", 1400), ("dark", 700), ("contrast", 500), ("dark", 1400)]
     if scene not in ("running", "failed"):
         ways = [ways[list(SCENES).index(scene) % 2]]
     for theme, width in ways:
@@ -252,5 +257,7 @@ def test_every_state_is_accessible(sheet: Sheet, shots: Path, scene: str) -> Non
             )
 
         each_tab(sheet, look)
+        assert sheet.evaluate(FITS)
+        assert sheet.evaluate("() => document.getAnimations().length > 0") <= (theme != "contrast")
         assert not sheet.evaluate("() => window.hacked || document.querySelector('main img')")
     assert not found, "\n".join(dict.fromkeys(found))

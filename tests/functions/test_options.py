@@ -64,11 +64,11 @@ def test_retries_wait_as_the_options_say(stored, night, how, options, attempts, 
     assert work.calls == attempts and delays(stored) == expected
 
 
-def test_a_jitter_lengthens_a_delay_by_up_to_its_factor(stored, night) -> None:
-    """A factor of 0.5 makes a wait of ten seconds at most fifteen."""
+def test_a_jitter_changes_a_delay_by_up_to_its_factor(stored, night) -> None:
+    """A factor of 0.5 makes a wait of ten seconds one of five to fifteen."""
     flaky = task(retries=5, retry_delay_seconds=10, retry_jitter_factor=0.5, name="flaky")(Flaky().__call__)
     in_time(flow(lambda: flaky(return_state=True).name), return_state=True)
-    assert len(delays(stored)) == 5 and all(10 <= delay <= 15.001 for delay in delays(stored))
+    assert len(delays(stored)) == 5 and all(4.999 <= delay <= 15.001 for delay in delays(stored))
 
 
 class Gone(ConnectionError):
@@ -519,19 +519,3 @@ def test_a_task_runner_bounds_what_runs_at_once(stored) -> None:
 
     in_time(narrow)
     assert max(most) == 1
-
-
-@pytest.mark.parametrize("kind", [task, flow])
-@pytest.mark.parametrize("option", ["result_storage", "result_serializer"])
-def test_an_option_that_would_be_ignored_is_refused(kind, option) -> None:
-    """With words on what to do instead; None says nothing, as in Prefect."""
-    with pytest.raises(UsageError, match=f"does not heed {option}. Results are"):
-        kind(**{option: "json"})
-    assert kind(**{option: None})(len).name == "len"
-
-
-@pytest.mark.parametrize("option", ["result_storage_key"])
-def test_an_option_of_tasks_that_would_be_ignored_is_refused(option) -> None:
-    """Not noticing that it does nothing would be worse."""
-    with pytest.raises(UsageError, match=f"@task does not heed {option}"):
-        task(**{option: ["s3://rows"]})

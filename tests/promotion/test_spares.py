@@ -16,10 +16,11 @@ import pytest
 from orch_notebook.model.schedules import Interval
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.promotion import spares as module
+from orch_notebook.promotion.booting import EXTENSION, Environment, environment_of
 from orch_notebook.promotion.execution import execute
 from orch_notebook.promotion.launching import launch_process
 from orch_notebook.promotion.notebooks import read_notebook
-from orch_notebook.promotion.spares import EXTENSION, Environment, Spares, due_soon, environment_of
+from orch_notebook.promotion.spares import Spares, due_soon
 from orch_notebook.runtime.clock import SystemClock
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
@@ -234,9 +235,10 @@ def test_whoever_dies_leaves_no_kernel_behind(tmp_path):
     """A spare process that is closed, killed, or whose starter is killed, leaves neither itself nor its kernel."""
     code = (
         "import sys, time, pathlib\n"
-        "from orch_notebook.promotion.spares import Environment, Spare\n"
+        "from orch_notebook.promotion.booting import Environment, Spare\n"
         "from orch_notebook.runtime.settings import Settings\n"
-        f"found = [Spare(Settings(pathlib.Path({str(tmp_path)!r})), Environment('python3')) for _ in range(3)]\n"
+        f"home = Settings(pathlib.Path({str(tmp_path)!r})).environment\n"
+        "found = [Spare(home, Environment('python3')) for _ in range(3)]\n"
         "print(*(each.process.pid for each in found), flush=True)\n"
         "sys.stdin.readline()\n"
         "found[0].close()\n"

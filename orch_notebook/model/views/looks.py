@@ -140,5 +140,7 @@ def icon(tone: str) -> str:
         f'stroke-linecap="round" stroke="{TONES[tone].mid}" d="{TONES[tone].path}"/></svg>'
     )
     data = b64encode(drawing.encode()).decode()
-    # The shape repeats what the word beside it says, so it has nothing to add for a screen reader.
-    return f'<img src="data:image/svg+xml;base64,{data}" width="12" height="12" alt="" style="margin:0 5px 0 0"/>'
+    # The shape repeats what the word beside it says, so it has nothing to add for a screen reader.  JupyterLab gives
+    # images whose alternative text is empty one of its own ("Image"), hence the second word on it.
+    size = 'width="12" height="12" alt="" aria-hidden="true"'
+    return f'<img src="data:image/svg+xml;base64,{data}" {size} style="margin:0 5px 0 0"/>'

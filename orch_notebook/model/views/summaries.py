@@ -181,14 +181,17 @@ def _table(run: FlowRun, now: datetime) -> str:
     attempts = any(row.attempts for row in rows)
     names = any(row.reads or row.writes or row.mutates for row in rows)
     remarks = any(row.remark for row in rows)
-    heads = ["Task", "State", "Time", *["Attempt"] * attempts, *["Reads → writes"] * names, *[""] * remarks]
+    # What is to be remarked stands below the names, where there are any: two wide columns would squeeze each other.
+    alone = remarks and not names
+    heads = ["Task", "State", "Time", *["Attempt"] * attempts, *["Reads → writes"] * names, *[""] * alone]
     states = {LOOKS[task_run.state.name].word: task_run.state.name for task_run in run.tasks}
     lines = ["".join(f'<th style="{_CELL}">{dim(head) if head else ""}</th>' for head in heads)]
     for row in rows:
         cells = [f"<b>{escape(clip(row.name, 60))}</b>", pill(states[row.state], row.state)]
         cells.append(f'<span style="white-space:nowrap">{escape(row.duration)}</span>')
-        cells += [escape(row.attempts)] * attempts + [_names(row)] * names
-        cells += [dim(clip(row.remark, 160))] * remarks
+        cells += [f'<span style="white-space:nowrap">{escape(row.attempts)}</span>'] * attempts
+        told = dim(clip(row.remark, 160)) if row.remark else ""
+        cells += ["<br/>".join(part for part in (_names(row), told) if part)] * names + [told] * alone
         lines.append("".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells))
     style = "border-collapse:collapse;margin:10px 0 0;border:none;font-size:13px"
     table = f'<table style="{style}">' + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
