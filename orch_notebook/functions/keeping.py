@@ -20,6 +20,7 @@ from orch_notebook.functions.options import FlowOptions, seconds_of
 from orch_notebook.functions.outcomes import Away
 from orch_notebook.functions.plans import Plan, Planner
 from orch_notebook.functions.policies import compare_recipes
+from orch_notebook.model.lines import first_line
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import StateType
 from orch_notebook.runtime.home import Home
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from orch_notebook.functions.futures import Future
     from orch_notebook.functions.serializers import Serializer
 
-__all__ = ["Keeper", "kept_return"]
+__all__ = ["Keeper", "kept_return", "lock_of"]
 
 WITH_OTHERS: AbstractContextManager[None] = nullcontext()
 
@@ -192,8 +193,7 @@ class Keeper:
                 what = {"recipe": dict(plan.recipe), "expires_at": expires_at}
                 self._home.results.keep(self._recipe_place(future), what, made_by)
         except Exception as error:  # noqa: BLE001 - what cannot be kept is no failure: the task always runs
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            details["note"] = f"Not kept, so it always runs: {reason[:200]}"
+            details["note"] = f"Not kept, so it always runs: {first_line(error)}"
             if plan.shelf.storage is not None:  # somebody counts on finding it there
                 future.performance.log(future.name, future.attempt, logging.WARNING, details["note"])
         self.note(future, plan, offer)
@@ -234,14 +234,15 @@ class Keeper:
     def alone(self, plan: Plan | None) -> AbstractContextManager[object]:
         """Let nobody else work on the same key meanwhile, where the policy asks for that."""
         is_serial = plan is not None and plan.policy is not None and plan.policy.isolation_level == "SERIALIZABLE"
-        return _lock_of(plan.key) if is_serial and plan is not None else WITH_OTHERS
+        return lock_of(plan.key) if is_serial and plan is not None else WITH_OTHERS
 
 
 _locks: dict[str, threading.Lock] = {}
 _locking = threading.Lock()
 
 
-def _lock_of(key: str) -> threading.Lock:
+def lock_of(key: str) -> threading.Lock:
+    """Return the lock of a key in this process."""
     with _locking:
         return _locks.setdefault(key, threading.Lock())
 
