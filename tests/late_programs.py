@@ -243,6 +243,11 @@ LATE: dict[str, tuple[str, list[str], dict[str, Any]]] = {
          "try:\n    c = f()\nexcept NameError:\n    c = None", "xs = 3", "d = f()"],
         {"a": [1], "b": None, "c": None, "d": 3},
     ),
+    "a name asked for between its deletion and its next binding": (
+        "n = 5\nxs = [1]",
+        ["del xs\ntry:\n    a = xs\nexcept NameError:\n    a = None\nxs = 2", "b = xs"],
+        {"a": None, "b": 2},
+    ),
     "a name that is deleted below": (
         "def f(): return k",
         ["k = 1", "a = f()", "del k", "k = 2", "b = f()"],

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_
 
 from orch_notebook.errors import ParameterError, UpstreamFailed, UsageError
 from orch_notebook.functions.futures import Future
-from orch_notebook.functions.outcomes import Outcome
+from orch_notebook.functions.outcomes import Away, Outcome
 from orch_notebook.functions.secrets import Secret
 from orch_notebook.model.states import StateType
 from orch_notebook.runtime.redaction import redactor
@@ -24,6 +24,7 @@ __all__ = [
     "AllowFailure",
     "Quote",
     "Unmapped",
+    "adapter_of",
     "allow_failure",
     "bind",
     "coerce",
@@ -143,7 +144,7 @@ def resolve(value: Any, *, raise_on_failure: bool = True) -> Any:
 def _outcome_of(future: Future, raise_on_failure: bool) -> Any:
     now = future.state_now
     if now.type is StateType.COMPLETED:
-        return future.value
+        return future.value.load() if type(future.value) is Away else future.value
     error = future.failure()
     if not raise_on_failure:
         return error
@@ -263,6 +264,16 @@ def _is_what_it_says(value: Any, hint: Any) -> bool:
             _is_what_it_says(k, key) and _is_what_it_says(v, item) for k, v in value.items()
         )
     return False
+
+
+def adapter_of(kind: type) -> Any:
+    """Return what pydantic writes and reads values of a class by; None if it does not know such values."""
+    from pydantic import PydanticUserError, TypeAdapter
+
+    try:
+        return TypeAdapter(kind)
+    except PydanticUserError:
+        return None
 
 
 def coerce(name: str, value: Any, hint: Any, flow: str) -> Any:

@@ -16,10 +16,10 @@ from orch_notebook.errors import ReturnedFailure
 from orch_notebook.functions.arguments import resolve
 from orch_notebook.functions.futures import Future
 from orch_notebook.functions.jobs import perform_elsewhere
-from orch_notebook.functions.keeping import Plan
 from orch_notebook.functions.limits import slots_of_tags
 from orch_notebook.functions.logs import logging_prints, not_logging_prints
 from orch_notebook.functions.outcomes import Outcome
+from orch_notebook.functions.plans import Plan
 from orch_notebook.functions.transactions import current_transaction
 from orch_notebook.runtime.context import TaskScope, task_scope
 from orch_notebook.runtime.runners.places import Carrier

@@ -193,6 +193,7 @@ async def call(
         return future
     here = HereAsync()
     future = performance.submit(task, args, kwargs, wait_for, here)
+    future.is_direct = True
     await here.perform_until_done(future)
     return future
 

@@ -79,6 +79,8 @@ class Endings:
             except IndexError:
                 return
             future.task.tell_end(future)
+            if not future.task.options.cache_result_in_memory:
+                future.performance.keeper.drop(future)
             with self.lock:
                 future.is_done = True
                 future.args, future.kwargs, future.context = (), {}, None

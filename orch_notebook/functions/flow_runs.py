@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import FlowRunCancelled
 from orch_notebook.functions.beginnings import new_run, shown
 from orch_notebook.functions.entrypoints import entrypoint_of, pin
 from orch_notebook.functions.flow_ends import after_error, after_value, cancelled, timed_out
+from orch_notebook.functions.given import INEXACT, inexact, is_plain, keep_given
 from orch_notebook.functions.hooks import call_hooks
-from orch_notebook.functions.keeping import keep_parameters
 from orch_notebook.functions.logs import logging_prints
 from orch_notebook.functions.loops import loops
-from orch_notebook.functions.options import TaskOptions
+from orch_notebook.functions.options import part_options
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.functions.performances import Performance
 from orch_notebook.functions.tasks import FunctionTask
@@ -62,11 +63,13 @@ class FlowCall:
         earlier: FlowRun | None = None,
         *,
         claimed: tuple[FlowRun, Lease] | None = None,
+        raw: Mapping[str, Any] = MappingProxyType({}),
         begun: Callable[[str], object] = lambda run_id: None,
     ) -> None:
         self.flow = flow
         self.earlier = earlier  # the run that it repeats
         self.claimed = claimed  # the run that it performs, where that was made beforehand
+        self.raw = raw  # its parameters before they were made what the flow takes
         self.begun = begun
         self.given_up: State | None = None
         self.bound = bound
@@ -75,6 +78,7 @@ class FlowCall:
         self.scope: FlowScope
         self.value: Any = None
         self.is_timed_out = False
+        self.is_part = False  # of another flow, which keeps what this one returns
         self.is_stuck = False  # threads that cannot be stopped are left to end by themselves
 
     # as part of another flow
@@ -87,14 +91,14 @@ class FlowCall:
             return await self.perform_async()
 
         part: FunctionTask[..., Any] = FunctionTask(
-            begin_async if self.flow.is_async else begin, TaskOptions(name=self.flow.name)
+            begin_async if self.flow.is_async else begin, part_options(self.flow.options, self.flow.name)
         )
         part.source = self.flow.fn
         return part
 
     def as_part(self, wait_for: Any) -> Any:
         """Perform it as a task run of the flow whose code is running."""
-        return_state, self.return_state = self.return_state, False
+        return_state, self.return_state, self.is_part = self.return_state, False, True
         parent: Performance = flow_scope.get().performance  # type: ignore[union-attr]
         with this_place().quiet():
             future = parent.call(self._part(), (), dict(self.bound.arguments), wait_for)
@@ -102,7 +106,7 @@ class FlowCall:
 
     async def as_part_async(self, wait_for: Any) -> Any:
         """Perform it as a task run of the flow whose code is running, in the same event loop."""
-        return_state, self.return_state = self.return_state, False
+        return_state, self.return_state, self.is_part = self.return_state, False, True
         parent: Performance = flow_scope.get().performance  # type: ignore[union-attr]
         future = await loops().call(parent, self._part(), (), dict(self.bound.arguments), wait_for)
         return future.outcome() if return_state else future.take()
@@ -123,7 +127,10 @@ class FlowCall:
             run = new_run(home, flow.name, parameters=parameters, parent_run_id=parent, earlier=self.earlier)
         else:
             run, tags = replace(self.claimed[0], parameters=parameters), (*tags, *self.claimed[0].tags)
-        run = replace(run, about=flow.about, tags=tuple(dict.fromkeys(tags)))
+        about, given = flow.about, self._given()
+        if lossy := inexact(given, parameters):
+            about = {**about, INEXACT: ",".join(lossy)}
+        run = replace(run, about=about, tags=tuple(dict.fromkeys(tags)))
         self.scope = scope = FlowScope(
             run.run_id,
             f"{flow.name}-{short_id(run.run_id)}",
@@ -147,13 +154,22 @@ class FlowCall:
             log_prints=bool(flow.options.log_prints),
             stop=self._stop,
         )
-        performance.keeper.persist = flow.options.persist_result
+        if lossy and not self.is_part:
+            keep_given(home, run.run_id, given, lossy)
+        around = outer.performance if outer is not None else None
+        performance.keeper.follow(flow.options, around.keeper if around is not None else None)
         if flow.retry_policy.retries:
             performance.keeper.remember()
         if task is not None and task.future is not None:
             task.future.facts = {"child_run_id": performance.run_id}
         self.begun(run.run_id)
         return performance, scope
+
+    def _given(self) -> dict[str, Any]:
+        """Return what the run is given, as it would be given again: without what the flow is a method of."""
+        arguments = list(self.bound.arguments.items())[self.flow.bound_first :]
+        raw = {name: value for name, value in self.raw.items() if is_plain(value)}
+        return {name: raw.get(name, value) for name, value in arguments}
 
     def _name(self, scope: FlowScope) -> str:
         """Return the run's name as the flow makes it; empty if it cannot be made."""
@@ -247,7 +263,7 @@ class FlowCall:
         finally:
             flow_scope.reset(tokens[0])
             task_scope.reset(tokens[1])
-        self._close(performance, outcome)
+        outcome = self._close(performance, outcome)
         await waits.end(performance, is_stuck=self.is_stuck)
         return outcome
 
@@ -314,18 +330,27 @@ class FlowCall:
             return timed_out(performance, self.flow.timeout)
         return after_error(performance, error) if error is not None else after_value(performance, self.value)
 
-    def _close(self, performance: Performance, outcome: Outcome) -> None:
+    def _close(self, performance: Performance, outcome: Outcome) -> Outcome:
+        """Say how the run ends, once what it returned is kept where it is to be; return what its caller is given."""
         if outcome.is_paused():
             self._leave(performance, outcome)
-            return
+            return outcome
         hooks = {T.COMPLETED: "on_completion", T.FAILED: "on_failure", T.CANCELLED: "on_cancellation"}
         call_hooks(hooks.get(outcome.type, "on_crashed"), self.flow, self.scope, outcome)
+        kept = None
+        if outcome.is_completed() and self.flow.keeps_result and not self.is_part:
+            kept = performance.keeper.keep_returned(self.flow.options, outcome.data, performance.log)
         performance.engine.close(outcome.to_state() if outcome.is_final() else None)
+        if kept is None or self.flow.options.cache_result_in_memory or not self.return_state:
+            return outcome
+        self.value = None
+        return Outcome(outcome.type, outcome.name, outcome.message, kept)
 
     def _leave(self, performance: Performance, outcome: Outcome) -> None:
         """Leave the run to whoever goes on with it: what it was given is kept, and how a worker finds the flow."""
         home, lease = performance.home, performance.engine.journal.lease
-        keep_parameters(home, performance.run_id, self.bound.arguments)
+        given = self._given()
+        keep_given(home, performance.run_id, given, inexact(given, performance.run.parameters), is_limited=False)
         place = entrypoint_of(self.flow)
         if place is not None and self.claimed is None:
             pinned = pin(place.file, home.settings.folder("snapshots"))

@@ -16,7 +16,8 @@ from orch_notebook.functions.arguments import validate
 from orch_notebook.functions.doors import above
 from orch_notebook.functions.faces import bundle_of, panel_of
 from orch_notebook.functions.flow_runs import FlowCall
-from orch_notebook.functions.keeping import kept_parameters
+from orch_notebook.functions.given import given_of, spread
+from orch_notebook.functions.keeping import kept_return
 from orch_notebook.functions.loops import AsyncCall, loops
 from orch_notebook.functions.options import FlowOptions, changed, retry_policy
 from orch_notebook.functions.resuming import answer
@@ -64,6 +65,9 @@ class FunctionFlow(Wrapped[P, R]):
         if not options.name:
             self.name = self.name.replace("_", "-")
         self.retry_policy = retry_policy(options)
+        how = (options.result_storage, options.result_serializer, None if options.cache_result_in_memory else "away")
+        #: Whether what a run returns is kept.
+        self.keeps_result = options.persist_result or (options.persist_result is None and any(how))
         #: What is noted with every run: the version and the first line of the description.
         self.about = {key: text for key, text in self._about() if text}
 
@@ -104,7 +108,7 @@ class FunctionFlow(Wrapped[P, R]):
         Exception
             What the function raised, when no retry is left.
         """
-        run = FlowCall(self, self._parameters(self._prefix + args, kwargs), return_state)
+        run = self._made(self._prefix + args, kwargs, return_state)
         scope = flow_scope.get()
         is_part = scope is not None and scope.performance is not None and not scope.performance.is_implicit
         if self.is_async:
@@ -113,15 +117,31 @@ class FunctionFlow(Wrapped[P, R]):
         __tracebackhide__ = True
         return run.as_part(wait_for) if is_part else run.perform()
 
-    def _parameters(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
+    def _made(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], return_state: bool, **more: Any) -> FlowCall:
+        """Return the call with these arguments."""
+        bound = self._bound(args, kwargs)
+        raw = dict(bound.arguments)
+        return FlowCall(self, self._valid(bound), return_state, raw=raw, **more)
+
+    def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
         try:
             bound = inspect.signature(self.fn).bind(*args, **kwargs)
         except TypeError as error:
             raise ParameterError(f"Flow {self.name!r}: {error}.") from None
         bound.apply_defaults()
+        return bound
+
+    def _valid(self, bound: inspect.BoundArguments) -> inspect.BoundArguments:
         if self.options.validate_parameters:
             bound.arguments.update(validate(self.fn, bound.arguments, self.name))
         return bound
+
+    def _named_anew(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return by parameter what is given, though it need not be all."""
+        try:
+            return dict(inspect.signature(self.fn).bind_partial(*args, **kwargs).arguments)
+        except TypeError as error:
+            raise ParameterError(f"Flow {self.name!r}: {error}.") from None
 
     def retry(self, run_id: str, *args: Any, return_state: bool = False, **kwargs: Any) -> Any:
         """Perform a run again that did not end well: what completed in it is not run again, what failed is.
@@ -131,7 +151,7 @@ class FunctionFlow(Wrapped[P, R]):
         run_id : str
             The run, by its id.
         *args, **kwargs
-            The flow's parameters; by default those that the run was given.
+            Parameters of the flow that are to be others; those that are not given are what they were.
 
         Raises
         ------
@@ -139,6 +159,8 @@ class FunctionFlow(Wrapped[P, R]):
             There is no such run of this flow.
         UsageError
             It has not ended, has completed, or was repeated already.
+        ParameterError
+            A parameter is not what the flow takes; or one that is not given could not be kept.
         """
         home = open_home()
         end_if_lost(home.store, run_id, this_owner(), home.clock.now())
@@ -147,9 +169,29 @@ class FunctionFlow(Wrapped[P, R]):
             raise NotFound(f"Flow {self.name!r} has no run {run_id!r}.", run_id=run_id)
         if not earlier.state.is_final or earlier.state.type is T.COMPLETED:
             raise UsageError(f"Run {short_id(run_id)} is {earlier.state.name}; only what did not end well is repeated.")
-        given = self._parameters(self._prefix + args, kwargs if args or kwargs else dict(earlier.parameters))
-        run = FlowCall(self, given, return_state, earlier)
+        anew = self._named_anew(self._prefix + args, kwargs)
+        given = spread(self.fn, {**given_of(home, earlier, anew), **anew})
+        run = self._made(*given, return_state, earlier=earlier)
         return AsyncCall(run.perform_async, f"flow {self.name!r}") if self.is_async else run.perform()
+
+    def result(self, run_id: str) -> Any:
+        """Return what a completed run of this flow returned, where the flow keeps that.
+
+        It does with ``persist_result=True``, or where it says how (`result_storage`, `result_serializer`).
+
+        Raises
+        ------
+        NotFound
+            There is no such run, or what it returned was not kept.
+        """
+        found = kept_return(open_home(), run_id, self.options.result_serializer)
+        if found is None:
+            raise NotFound(
+                f"What run {short_id(run_id)} of flow {self.name!r} returned is not kept. @flow(persist_result=True) "
+                "keeps it.",
+                run_id=run_id,
+            )
+        return found[0]
 
     def claimed(self, run: FlowRun, lease: Lease) -> FlowCall:
         """Return the call that performs a run which was made beforehand and is owned by this process.
@@ -159,8 +201,8 @@ class FunctionFlow(Wrapped[P, R]):
         ParameterError
             Its parameters are not what the function takes.
         """
-        given = self._parameters((), kept_parameters(open_home(), run))
-        return FlowCall(self, given, True, claimed=(run, lease))
+        given = spread(self.fn, given_of(open_home(), run))
+        return self._made(*given, True, claimed=(run, lease))
 
     def prepared(self, parameters: Mapping[str, Any], begun: Callable[[str], object]) -> FlowCall:
         """Return the call with these parameters, which tells the id of its run when it begins.
@@ -170,7 +212,7 @@ class FunctionFlow(Wrapped[P, R]):
         ParameterError
             They are not what the function takes.
         """
-        return FlowCall(self, self._parameters((), parameters), True, begun=begun)
+        return self._made((), parameters, True, begun=begun)
 
     def visualize(self, *args: Any, **kwargs: Any) -> Diagram:
         """Draw the tasks that a call with these arguments would run, without running them.
@@ -196,7 +238,7 @@ class FunctionFlow(Wrapped[P, R]):
         double
         double-2  ← double
         """
-        given = self._parameters(self._prefix + args, kwargs)
+        given = self._valid(self._bound(self._prefix + args, kwargs))
 
         def body() -> object:
             value: Any = self.fn(*given.args, **given.kwargs)

@@ -13,7 +13,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orch_notebook.errors import OrchError, TaskCancelled, TaskCrashed, TaskError, TaskTimedOut, UpstreamFailed
-from orch_notebook.functions.outcomes import Outcome
+from orch_notebook.functions.outcomes import Away, Outcome
 from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.calls import without_ours
 from orch_notebook.runtime.places import this_place
@@ -49,6 +49,7 @@ class Future:
         "error",
         "facts",
         "interrupt",
+        "is_direct",
         "is_done",
         "is_observed",
         "is_stated",
@@ -85,6 +86,7 @@ class Future:
         self.error: BaseException | None = None
         self.facts: dict[str, Any] | None = None  # what its attempt wants recorded with its end
         self.interrupt: KeyboardInterrupt | None = None  # Ctrl-C hit its code in the main thread
+        self.is_direct = False  # its caller takes what it returns, and has it then
         self.is_done = False
         self.is_stated = False  # its value is a state that the function returned
         self.is_observed = False  # somebody has asked how it ended
@@ -191,8 +193,10 @@ class Future:
         """Return what came of a task run that has ended."""
         self.is_observed = True
         if self.state_now.type is StateType.COMPLETED:
-            self.performance.origins.remember(self.value, self.name)
-            return self.value
+            value = self.value.load() if type(self.value) is Away else self.value
+            is_held = self.task.options.cache_result_in_memory
+            self.performance.origins.remember(value, self.name, is_held=is_held)
+            return value
         error = self.failure()
         if raise_on_failure:
             __tracebackhide__ = True

@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 
 from orch_notebook.errors import UsageError
 from orch_notebook.functions.assets import Asset, asset_of
+from orch_notebook.functions.serializers import Serializer, serializer_of
 from orch_notebook.model.tasks import RUNNER_WORDS, RUNNERS, WHEN, RetryPolicy
+from orch_notebook.runtime.storages import check_place
 
 __all__ = [
     "FlowOptions",
@@ -23,6 +25,7 @@ __all__ = [
     "changed",
     "exponential_backoff",
     "make",
+    "part_options",
     "retry_policy",
     "seconds_of",
 ]
@@ -57,9 +60,9 @@ class TaskOptions:
     cache_expiration: timedelta | float | None = None
     refresh_cache: bool | None = None
     persist_result: bool | None = None
-    result_storage: Any = None
+    result_storage: str | None = None
     result_storage_key: str | None = None
-    result_serializer: Any = None
+    result_serializer: Serializer | None = None
     cache_result_in_memory: bool = True
     log_prints: bool | None = None
     on_running: tuple[Hook, ...] = ()
@@ -93,8 +96,8 @@ class FlowOptions:
     timeout_seconds: float | timedelta | None = None
     validate_parameters: bool = True
     persist_result: bool | None = None
-    result_storage: Any = None
-    result_serializer: Any = None
+    result_storage: str | None = None
+    result_serializer: Serializer | None = None
     cache_result_in_memory: bool = True
     log_prints: bool | None = None
     on_running: tuple[Hook, ...] = ()
@@ -122,14 +125,6 @@ SEVERAL = frozenset(
     }
     | {"on_rollback", "on_commit"}
 )
-
-
-#: Prefect's options that mean nothing here, and what to do instead: who asks for them must not believe they hold.
-REFUSED = {
-    "result_storage": "Results are kept under ORCH_HOME; leave it out, and store elsewhere what others need.",
-    "result_storage_key": "Results are found by their policy; say cache_key_fn to choose a key.",
-    "result_serializer": "Results are pickled; leave it out.",
-}
 
 
 def make(kind: type[Options], given: Mapping[str, Any]) -> Options:
@@ -164,13 +159,15 @@ def changed(options: Options, given: Mapping[str, Any]) -> Options:
     for name, value in given.items():
         if value is None:
             continue
-        if name in REFUSED:
-            raise UsageError(f"{what} does not heed {name}. {REFUSED[name]}")
         if name in SEVERAL:
             is_bare = isinstance(value, str | type) or not isinstance(value, Iterable)
             value = (value,) if is_bare else tuple(value)
         if name in ("assets", "asset_deps"):
             value = tuple(dict.fromkeys(map(asset_of, value)))
+        elif name == "result_storage":
+            value = check_place(value)
+        elif name == "result_serializer":
+            value = serializer_of(value)
         values[name] = value
     made = replace(options, **values)
     _check(made, what)
@@ -200,23 +197,24 @@ def _check(options: TaskOptions | FlowOptions, what: str) -> None:
             raise UsageError(f"runner={options.runner!r} of {what} must be {RUNNER_WORDS}.")
         if options.retry_jitter_factor is not None and options.retry_jitter_factor < 0:
             raise UsageError(f"retry_jitter_factor of {what} must not be below 0.")
+        if options.result_storage_key is not None and not isinstance(options.result_storage_key, str):
+            raise UsageError(f"result_storage_key of {what} is a text such as '{{parameters[day]}}.json'.")
     else:
-        _check_results(options)
+        for name in ("on_cancellation", "on_crashed"):
+            for hook in getattr(options, name):
+                if not callable(hook):
+                    raise UsageError(f"{name} of @flow must hold functions (flow, run, state), not {hook!r}.")
     retry_policy(options)
 
 
-def _check_results(options: FlowOptions) -> None:
-    """Refuse what would be accepted and not be done."""
-    if options.result_storage is not None:
-        raise UsageError("@flow has no result_storage here: results are kept in the folder 'results' of ORCH_HOME.")
-    if options.result_serializer not in (None, "pickle"):
-        raise UsageError("result_serializer of @flow must be 'pickle', as which results are kept, signed.")
-    if not options.cache_result_in_memory:
-        raise UsageError("cache_result_in_memory of @flow must be True: what a flow returns goes to its caller.")
-    for name in ("on_cancellation", "on_crashed"):
-        for hook in getattr(options, name):
-            if not callable(hook):
-                raise UsageError(f"{name} of @flow must hold functions (flow, run, state), not {hook!r}.")
+def part_options(options: FlowOptions, name: str) -> TaskOptions:
+    """Return the options of the task run that a flow is in another one: what it returns is kept as it says itself."""
+    return TaskOptions(
+        name=name,
+        persist_result=options.persist_result,
+        result_storage=options.result_storage,
+        result_serializer=options.result_serializer,
+    )
 
 
 def seconds_of(length: float | timedelta | None) -> float | None:

@@ -43,13 +43,18 @@ class Origins:
         self._held: OrderedDict[int, Any] = OrderedDict()
         self._lock = threading.Lock()
 
-    def remember(self, value: Any, name: str) -> None:
-        """Take note that a value was handed out as a task run's result, so that who is given it is drawn behind it."""
+    def remember(self, value: Any, name: str, *, is_held: bool = True) -> None:
+        """Take note that a value was handed out as a task run's result, so that who is given it is drawn behind it.
+
+        Where it may not be held, only what can be referred to weakly is followed.
+        """
         if type(value) in PLAIN and not self._follows(value, name):
             return
         try:
             self._names[id(value)] = weakref.ref(value, _Forget(self._names, id(value))), name
         except TypeError:  # lists, dicts, texts: only while they are held here can their ids be trusted
+            if not is_held:
+                return
             with self._lock:
                 self._held[id(value)] = value
                 self._names[id(value)] = (lambda: value), name

@@ -6,15 +6,47 @@ and what a function may return to say how it ended (``return Failed(message="no 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from orch_notebook.errors import FlowRunSuspended, ReturnedFailure, TaskError
 from orch_notebook.model.states import NAMES, State, StateType
 from orch_notebook.runtime.calls import without_ours
 
-__all__ = ["Cancelled", "Completed", "Crashed", "Failed", "Outcome", "Suspension"]
+__all__ = ["Away", "Cancelled", "Completed", "Crashed", "Failed", "Outcome", "Suspension"]
 
 T = StateType
+
+
+class Away:
+    """Stands where a value was that is kept elsewhere, and is not held in memory.
+
+    Parameters
+    ----------
+    what : str
+        What it is, for whoever finds it gone.
+    load : callable
+        Returns it in a tuple; None if it is gone.
+    """
+
+    __slots__ = ("_load", "_what")
+
+    def __init__(self, what: str, load: Callable[[], Any]) -> None:
+        self._what = what
+        self._load = load
+
+    def load(self) -> Any:
+        """Return the value.
+
+        Raises
+        ------
+        TaskError
+            It is gone.
+        """
+        found = self._load()
+        if found is None:
+            raise TaskError(f"{self._what} and is not to be found any more, or cannot be read.")
+        return found[0]
 
 
 class Outcome:
@@ -40,13 +72,18 @@ class Outcome:
     Completed()
     """
 
-    __slots__ = ("data", "message", "name", "type")
+    __slots__ = ("_data", "message", "name", "type")
 
     def __init__(self, type: StateType | str, name: str = "", message: str | None = "", data: Any = None) -> None:
         self.type = StateType(type)
         self.name = name or NAMES[self.type][0]
         self.message = message or ""
-        self.data = data
+        self._data = data
+
+    @property
+    def data(self) -> Any:
+        """What came with it: a value or an error; loaded now, if it is not held in memory."""
+        return self._data.load() if type(self._data) is Away else self._data
 
     def result(self, raise_on_failure: bool = True, **ignored: Any) -> Any:
         """Return what came of it; raise what went wrong, or return that too.

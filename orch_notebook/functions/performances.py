@@ -212,12 +212,12 @@ class Performance:
         """Return the task run that did this very call before the flow's body began again; it stands as it is."""
         future = Future(task, "", self, args, kwargs, None)
         plan = self.keeper.plan(future, args, kwargs)
-        kept = self.keeper.take(plan.key, f"{self.run_id}/") if plan is not None else None
+        kept = self.keeper.take(plan, f"{self.run_id}/") if plan is not None else None
         if plan is None or kept is None:
             return None
         future.name = kept.made_by.partition("/")[2]
         future.value, future.state_now, future.is_done = kept.value, State(StateType.COMPLETED), True
-        self.keeper.note(future, plan.key)
+        self.keeper.note(future, plan, kept.offer)
         with self._lock:
             self._names.setdefault(future.name, 1)
         if self.lineage or task.has_assets:
@@ -254,6 +254,7 @@ class Performance:
             return future
         here = Here()
         future = self.submit(task, args, kwargs, wait_for, here)
+        future.is_direct = True
         here.perform_until_done(future)
         if future.interrupt is not None:
             raise future.interrupt

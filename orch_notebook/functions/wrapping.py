@@ -55,6 +55,11 @@ class Wrapped(Generic[P, R]):
             return ()
         return (owner if self._kind is classmethod else instance,)
 
+    @property
+    def bound_first(self) -> int:
+        """How many arguments come before those of a call."""
+        return len(self._prefix)
+
     def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return arguments by parameter; as far as they go, if they do not fit."""
         try:

@@ -12,9 +12,12 @@ calls: list[str] = []
 
 # the option, and what is said
 REFUSED = {
-    "storage elsewhere": ({"result_storage": "s3://bucket"}, "kept under ORCH_HOME"),
-    "another serializer": ({"result_serializer": "json"}, "Results are pickled"),
-    "no memory": ({"cache_result_in_memory": False}, "goes to its caller"),
+    "a block of Prefect": ({"result_storage": "s3-bucket/results"}, "is the name of a Prefect block"),
+    "a kind of address that there is not": ({"result_storage": "ftpp://results"}, "cannot be reached"),
+    "a password": ({"result_storage": "ftp://ann:pw@host/results"}, "holds a password"),
+    "no place": ({"result_storage": 3}, "is a folder, or an address"),
+    "an unknown serializer": ({"result_serializer": "yaml"}, "none that there is"),
+    "no serializer": ({"result_serializer": 3}, "has dumps"),
     "a hook that is none": ({"on_crashed": ["mail"]}, "on_crashed of @flow must hold functions"),
     "another hook that is none": ({"on_cancellation": 3}, "on_cancellation of @flow must hold functions"),
     "of tasks alone": ({"viz_return_value": 1}, "no option 'viz_return_value'"),

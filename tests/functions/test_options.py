@@ -519,19 +519,3 @@ def test_a_task_runner_bounds_what_runs_at_once(stored) -> None:
 
     in_time(narrow)
     assert max(most) == 1
-
-
-@pytest.mark.parametrize("kind", [task, flow])
-@pytest.mark.parametrize("option", ["result_storage", "result_serializer"])
-def test_an_option_that_would_be_ignored_is_refused(kind, option) -> None:
-    """With words on what to do instead; None says nothing, as in Prefect."""
-    with pytest.raises(UsageError, match=f"does not heed {option}. Results are"):
-        kind(**{option: "json"})
-    assert kind(**{option: None})(len).name == "len"
-
-
-@pytest.mark.parametrize("option", ["result_storage_key"])
-def test_an_option_of_tasks_that_would_be_ignored_is_refused(option) -> None:
-    """Not noticing that it does nothing would be worse."""
-    with pytest.raises(UsageError, match=f"@task does not heed {option}"):
-        task(**{option: ["s3://rows"]})

@@ -150,6 +150,8 @@ class Frame:
             return value
         if name in names.unsure:
             self.summary.reads.setdefault(name, False)
+        if found is GONE or name in names.gone:
+            self.summary.indirect.add(name)  # what the notebook has under this name must not be found instead
         return EMPTY if found is GONE else found
 
     def peek(self, name: str) -> Entry:
