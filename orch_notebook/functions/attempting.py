@@ -144,7 +144,6 @@ def _accept(future: Future, value: Any) -> Mapping[str, Any] | None:
     if type(value) is Future:
         value = value.result()
     if type(value) is Outcome:
-        future.is_stated = True
         if value.is_final() and not value.is_completed():
             error = value.data if isinstance(value.data, BaseException) else None
             raise error or ReturnedFailure(value.message or f"It returned {value.name}.", task=future.name)

@@ -26,10 +26,7 @@ def new_run(
     home: Home,
     flow: str,
     *,
-    run_id: str | None = None,
-    name: str = "",
     tags: tuple[str, ...] = (),
-    about: Mapping[str, str] = MappingProxyType({}),
     parameters: Mapping[str, Any] = MappingProxyType({}),
     parent_run_id: str | None = None,
     earlier: FlowRun | None = None,
@@ -38,11 +35,9 @@ def new_run(
     """Return a run that begins now, in this process; or, when it is `due`, in a worker's."""
     now = home.clock.now()
     return FlowRun(
-        run_id=run_id or new_run_id(now),
+        run_id=new_run_id(now),
         flow=flow,
-        name=name,
         tags=tags,
-        about=dict(about),
         state=State(StateType.SCHEDULED if due else StateType.PENDING),
         created_at=now,
         due_at=now if due else None,

@@ -52,7 +52,6 @@ class Future:
         "is_direct",
         "is_done",
         "is_observed",
-        "is_stated",
         "kwargs",
         "name",
         "performance",
@@ -88,7 +87,6 @@ class Future:
         self.interrupt: KeyboardInterrupt | None = None  # Ctrl-C hit its code in the main thread
         self.is_direct = False  # its caller takes what it returns, and has it then
         self.is_done = False
-        self.is_stated = False  # its value is a state that the function returned
         self.is_observed = False  # somebody has asked how it ended
         self.waiters: list[Callable[[], object]] | None = None
 

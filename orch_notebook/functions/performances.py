@@ -12,10 +12,9 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from orch_notebook.errors import TaskTimedOut, UsageError
+from orch_notebook.errors import TaskTimedOut
 from orch_notebook.functions.attempting import Attempt, attempting, perform
 from orch_notebook.functions.beginnings import keeper_of
 from orch_notebook.functions.courses import Course
@@ -29,14 +28,14 @@ from orch_notebook.functions.origins import Origins
 from orch_notebook.model.events import LogWritten, RunCreated
 from orch_notebook.model.graph import Graph
 from orch_notebook.model.machine import RunMachine
-from orch_notebook.model.runs import FlowRun, short_id
+from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import Task, check_resources
 from orch_notebook.runtime.calls import Call, describe_failure
 from orch_notebook.runtime.context import added_tags
 from orch_notebook.runtime.engine import Engine
 from orch_notebook.runtime.home import Home
-from orch_notebook.runtime.owners import this_owner
+from orch_notebook.runtime.making import make_run
 from orch_notebook.runtime.redaction import redactor
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.places import carrier
@@ -104,7 +103,7 @@ class Performance:
             seq = home.store.last_seq(run.run_id)
             home.store.name_run(lease, run)
         else:
-            lease = _made(home, run)
+            lease = make_run(home.store, run, home.settings.lease)
         usual = runner or home.pools.runner(home.settings.runner)
         self._usual, self._capacity = usual.name, home.settings.resources
         # A run that was suspended goes on: its tasks stand as they stood.
@@ -356,17 +355,3 @@ class Performance:
         """Record why the flow's body failed."""
         lines = describe_failure(error)["traceback"] or traceback.format_exception_only(error)
         self.log("", 1, logging.ERROR, "\n".join(lines))
-
-
-def _made(home: Home, run: FlowRun) -> Lease:
-    """Make a new run in the store, and return the right to write its history.
-
-    Raises
-    ------
-    UsageError
-        The run that it repeats was repeated already.
-    """
-    owner, expires_at = this_owner(), run.created_at + timedelta(seconds=home.settings.lease)
-    if not home.store.create_run(run, owner=owner, lease_expires_at=expires_at):
-        raise UsageError(f"Run {short_id(run.retry_of or '')} was repeated already.", run_id=run.retry_of)
-    return Lease(run.run_id, owner, 1, expires_at)

@@ -37,7 +37,6 @@ class Transaction:
         self.key = key
         self.state = "ACTIVE"
         self._parent = parent
-        self._overwrite = overwrite
         self._values: dict[str, Any] = {}
         self._done: list[tuple[list[Callable[..., Any]], list[Callable[..., Any]], Transaction]] = []
         self._staged: tuple[Any] | None = None

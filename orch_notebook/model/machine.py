@@ -140,11 +140,6 @@ class RunMachine:
         """Return how many seconds an attempt of a task may take."""
         return self._stands[task].task.timeout
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether every task that has appeared is settled."""
-        return not self._stands.unsettled
-
     def unfinished(self) -> list[str]:
         """Return the tasks that are being performed (their state is RUNNING or CANCELLING)."""
         return [name for name, stand in self._stands.items() if stand.type in (T.RUNNING, T.CANCELLING)]

@@ -20,7 +20,7 @@ from orch_notebook.model.states import StateType
 from orch_notebook.promotion.launching import STARTING
 from orch_notebook.promotion.upkeep import next_attempt, with_children
 from orch_notebook.runtime.attempts import open_attempts
-from orch_notebook.runtime.continuing import repeated_already
+from orch_notebook.runtime.making import repeated_already
 from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Store

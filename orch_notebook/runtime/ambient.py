@@ -80,9 +80,6 @@ def _put_sys(state: tuple[list[str], int]) -> None:
     sys.setrecursionlimit(limit)
 
 
-STREAMS = ("stderr", "stdout")
-
-
 def _take_logging() -> Any:
     root = logging.getLogger()
     known = dict(root.manager.loggerDict)

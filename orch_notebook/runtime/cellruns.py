@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
-from orch_notebook.model.deployments import Plan
 from orch_notebook.model.events import Event, LogWritten, RunCreated
 from orch_notebook.model.flows import CellFlow
 from orch_notebook.model.graph import Graph
@@ -22,18 +20,18 @@ from orch_notebook.model.tasks import check_resources
 from orch_notebook.runtime.attempts import Attempts, open_attempts
 from orch_notebook.runtime.capture import Routes
 from orch_notebook.runtime.clock import new_run_id
-from orch_notebook.runtime.continuing import Continuation, continued, repeated_already
+from orch_notebook.runtime.continuing import Continuation, continued
 from orch_notebook.runtime.copies import Copies, folder_name, remove_orphans
 from orch_notebook.runtime.engine import Engine
 from orch_notebook.runtime.handles import RunHandle
 from orch_notebook.runtime.home import Home
 from orch_notebook.runtime.hooks import CellHooks
+from orch_notebook.runtime.making import make_run
 from orch_notebook.runtime.owners import this_owner
 from orch_notebook.runtime.planning import Prepared, check, prepare
 from orch_notebook.runtime.programs import Around, CellProgram
 from orch_notebook.runtime.runners import Runner
 from orch_notebook.runtime.runners.mixed import MixedRunner
-from orch_notebook.runtime.store import Lease
 from orch_notebook.runtime.vault import learn_secrets
 from orch_notebook.runtime.versions import Kept
 
@@ -156,7 +154,7 @@ class CellRuns:
         if goes_on is not None:
             run = continued(run, goes_on.run)
         learn_secrets(home.store, settings)
-        lease = self._create(run, goes_on.plan if goes_on is not None else None)
+        lease = make_run(home.store, run, settings.lease, goes_on.plan if goes_on is not None else None)
         program = CellProgram(
             flow,
             environment,
@@ -274,12 +272,6 @@ class CellRuns:
             flow, environment, prepared, kept, line=_ignore, hooks=hooks, results=self._home.results, attempts=attempts
         )
         return program.restore()
-
-    def _create(self, run: FlowRun, plan: Plan | None = None) -> Lease:
-        owner, expires_at = this_owner(), run.created_at + timedelta(seconds=self._home.settings.lease)
-        if not self._home.store.create_run(run, plan=plan, owner=owner, lease_expires_at=expires_at):
-            raise repeated_already(self._home.store, run)
-        return Lease(run.run_id, owner, 1, expires_at)
 
     def _forget(self, handle: RunHandle) -> None:
         with self._lock:

@@ -1,7 +1,6 @@
 """A run that goes on with what another did not finish.
 
-In: the run that it repeats, and what the attempts so far have left.  Out: the run as the next attempt, or the error
-for one that somebody has repeated already.
+In: the run that it repeats, and what the attempts so far have left.  Out: the run as the next attempt.
 """
 
 from __future__ import annotations
@@ -9,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from orch_notebook.errors import UsageError
 from orch_notebook.model.deployments import Plan
-from orch_notebook.model.runs import FlowRun, short_id
+from orch_notebook.model.runs import FlowRun
 from orch_notebook.runtime.attempts import Attempts
-from orch_notebook.runtime.store import Store
 
-__all__ = ["Continuation", "continued", "repeated_already"]
+__all__ = ["Continuation", "continued"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +47,4 @@ def continued(run: FlowRun, earlier: FlowRun) -> FlowRun:
         tags=earlier.tags,
         parameters=earlier.parameters,
         notebook=earlier.notebook,
-    )
-
-
-def repeated_already(store: Store, run: FlowRun) -> UsageError:
-    """Return the error for a run that cannot be the next attempt at another, because there is one."""
-    first = short_id(run.retry_of or "")
-    by = next((each for each in store.runs(limit=100_000) if each.retry_of == run.retry_of), run)
-    return UsageError(
-        f"Run {first} was repeated by run {short_id(by.run_id)} already, which is {by.state.name}.",
-        run_id=run.retry_of,
     )

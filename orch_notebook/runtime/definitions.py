@@ -15,9 +15,6 @@ __all__ = ["KEPT_FOR_LATER", "look_at_definition"]
 KEPT_FOR_LATER = re.compile(r"cache|memo|lazy|lock|weakref", re.IGNORECASE)
 
 
-SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
-
-
 def look_at_definition(value: Any, budget: Budget) -> Inside | None:
     """Return what a function, method, class, module, partial or generator consists of; None for anything else."""
     for kinds, looking in LOOKS:

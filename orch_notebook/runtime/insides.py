@@ -59,8 +59,7 @@ CLOSED = frozenset(
         *("socket", "sqlite3", "subprocess", "logging", "ssl", "orch_notebook", "ctypes", "weakref", "contextvars"),
     }
 )
-#: What is told of each part of a figure, and which parts are counted.
-TOLD = ("get_text", "get_label", "get_xydata", "get_offsets", "get_array", "get_facecolor", "get_visible")
+#: Which parts of a figure are counted.
 COUNTED = {"Axes": "plot", "Line2D": "line", "PathCollection": "scatter"}
 MOST_ITEMS = 2_000_000
 

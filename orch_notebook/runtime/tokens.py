@@ -44,7 +44,6 @@ PLAIN = (
     datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction, uuid.UUID,
     pathlib.PurePath, re.Pattern, range, slice, enum.Enum,
 )  # fmt: skip
-OF_PANDAS = ("Timestamp", "Timedelta", "Period", "NaTType", "NAType")
 MOST_PARTS = 50_000
 
 

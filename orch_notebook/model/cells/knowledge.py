@@ -56,7 +56,6 @@ VIEW = Rule(gives="view")
 HOLDER = Rule(gives="holder")
 MADE = Rule(gives="holder", kind=(OBJECT,))
 COPY = Rule(gives="copy")
-CHANGES_SELF = Rule(changes=("self",), gives="holder")
 PLOTS = Rule(changes=("ax",), exclusive="pyplot", sees=(STYLE,), gives="drawing", kind=FIGURE)
 #: Any method of a figure or of one of its parts.
 DRAWS = Rule(changes=("self", "ax"), gives="drawing", kind=FIGURE, exclusive="pyplot", sees=(STYLE,))

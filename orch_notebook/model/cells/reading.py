@@ -258,9 +258,6 @@ def late_reads(frame: Frame, summary: Summary) -> dict[str, frozenset[str]]:
     return found
 
 
-READER = Reader()
-
-
 @lru_cache(maxsize=4096)
 def analyse(source: str) -> Effects:
     """Return what a cell does to names, seen by itself.
