@@ -100,7 +100,8 @@ def _about_arguments(error: Exception) -> str:
     """Return what is wrong with the arguments, and where to read what they may be, in one line."""
     said = " ".join(str(error.format_message()).split())  # type: ignore[attr-defined]
     path = getattr(getattr(error, "ctx", None), "command_path", "orch")
-    return f"{said.rstrip('.')}. See '{path} --help'."
+    said = said.rstrip(".")
+    return f"{said}{'' if said.endswith('?') else '.'} See '{path} --help'."
 
 
 def _say(message: object, code: int) -> int:

@@ -18,7 +18,7 @@ from orch_notebook.runtime.store.copying import restore as restore_store
 
 __all__ = ["db"]
 
-db = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+db = typer.Typer(rich_markup_mode=None)
 app.add_typer(db, name="db", help="Look at the store, copy it, and bring a copy back.")
 
 

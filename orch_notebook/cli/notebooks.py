@@ -43,6 +43,8 @@ def graph(
         svg.write_text(paint(layout(dot(flow.graph)), flow.graph), "utf-8")
     else:
         say(explanation_text(explain(flow)))
+        if not len(flow):
+            say(f"'orch taskify {notebook}' writes a copy with tasks; with --all-cells each code cell counts as one.")
 
 
 @app.command()

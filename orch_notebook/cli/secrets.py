@@ -16,7 +16,7 @@ __all__ = ["secret"]
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the secret.")]
 
-secret = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+secret = typer.Typer(rich_markup_mode=None)
 app.add_typer(secret, name="secret", help="Keep values that flows need and nobody should see.")
 
 

@@ -12,7 +12,7 @@ from orch_notebook.orchestrator import open_orchestrator
 
 __all__ = ["notify"]
 
-notify = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+notify = typer.Typer(rich_markup_mode=None)
 app.add_typer(notify, name="notify", help="Look at what people are told about deployments, and try it.")
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from orch_notebook.errors import ModuleError
 from orch_notebook.functions.wrapping import Wrapped
-from orch_notebook.runtime.files import make_private_folder, write_whole
+from orch_notebook.runtime.files import make_private_folder, near_file, write_whole
 
 __all__ = ["Entrypoint", "entrypoint_of", "is_entrypoint", "load_module", "pin", "read_entrypoint"]
 
@@ -82,7 +82,7 @@ def read_entrypoint(text: str) -> Entrypoint:
     if where.endswith(".py"):
         file = Path(where).expanduser().absolute()
         if not file.is_file():
-            raise ModuleError(f"There is no module {where}.", path=str(file))
+            raise ModuleError(f"There is no module {where}.{near_file(Path(where))}", path=str(file))
         return Entrypoint(file, file.stem, name)
     here = str(Path.cwd())
     if here not in sys.path:

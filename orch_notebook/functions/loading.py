@@ -35,7 +35,8 @@ def load(place: Entrypoint, pinned: Path | None = None) -> FunctionFlow[..., Any
         if len(own) == 1:
             return next(iter(own.values()))
         listed = ", ".join(f"{place.file.name}:{name}" for name in own)
-        raise ModuleError(f"{place.file} has {'several flows: ' + listed if own else 'no flow'}.", path=str(place.file))
+        what = f"several flows: {listed}" if own else "no flow; put @flow above a function of it"
+        raise ModuleError(f"{place.file} has {what}.", path=str(place.file))
     found: Any = module
     for part in place.name.split("."):
         found = getattr(found, part, None)
@@ -48,5 +49,6 @@ def _about_missing(place: Entrypoint, there: Mapping[str, Any], found: Any) -> s
     if found is not None:
         return f"{place.name!r} in {place.file} is no flow; put @flow above it."
     near = get_close_matches(place.name, there, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(there)}." if there else ""
-    return f"{place.file} has no flow {place.name!r}.{hint}"
+    has = f"It has {', '.join(there)}." if there else "Put @flow above a function of it."
+    hint = f"Did you mean {near[0]!r}?" if near else has
+    return f"{place.file} has no flow {place.name!r}. {hint}"

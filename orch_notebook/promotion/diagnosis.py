@@ -60,7 +60,8 @@ def diagnose(settings: Settings, open_store: Callable[[], Store], now: datetime)
         The present instant.
     """
     found = [Finding("version", True, f"orch_notebook {__version__}")]
-    found.append(Finding("home", True, str(settings.home)))
+    is_folder = settings.home.is_dir() or not settings.home.exists()
+    found.append(Finding("home", is_folder, f"{settings.home}{'' if is_folder else ' is no folder; set ORCH_HOME'}"))
     try:
         store = open_store()
         about = store.describe()

@@ -18,7 +18,7 @@ from orch_notebook.errors import NotebookError
 from orch_notebook.model.deployments import Deployment
 from orch_notebook.model.headers import split_task_cell
 from orch_notebook.model.parameters import Parameter, read_parameters
-from orch_notebook.runtime.files import make_private_folder, write_whole
+from orch_notebook.runtime.files import make_private_folder, near_file, write_whole
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -113,7 +113,7 @@ def _read_json(path: Path) -> Any:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise NotebookError(f"There is no notebook {path}.", path=str(path)) from None
+        raise NotebookError(f"There is no notebook {path}.{near_file(path)}", path=str(path)) from None
     except IsADirectoryError:
         raise _broken(path, "is a folder, not a notebook") from None
     except (OSError, ValueError) as error:
@@ -126,6 +126,8 @@ def _read_json(path: Path) -> Any:
     except UnicodeDecodeError:
         raise _broken(path, "is no notebook: it is not UTF-8 text") from None
     except json.JSONDecodeError as error:
+        if path.suffix == ".py":
+            raise _broken(path, f"is a module, not a notebook. For a flow of it: orch deploy {path}:FLOW") from None
         raise _broken(path, f"is no notebook: line {error.lineno}, column {error.colno} is not JSON") from None
     except RecursionError:
         raise _broken(path, "is no notebook: it is nested too deeply") from None

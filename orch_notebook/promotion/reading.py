@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from orch_notebook.errors import NotebookError
+from orch_notebook.errors import HeaderError, NotebookError
 from orch_notebook.model.cells import KNOWLEDGE, analyse, parse
 from orch_notebook.model.flows import CellFlow, CellTask, PlainCell
 from orch_notebook.model.headers import TaskHeader, parse_header, split_task_cell
@@ -49,7 +50,7 @@ def read_flow(path: str | Path, *, flow: str | None = None, all_cells: bool = Fa
     Raises
     ------
     NotebookError
-        It cannot be read, two tasks bear one name, or a cell is not Python.
+        It cannot be read, it has no such flow, two tasks bear one name, or a cell is not Python.
     HeaderError
         A ``%%task`` line does not parse.
     """
@@ -57,12 +58,19 @@ def read_flow(path: str | Path, *, flow: str | None = None, all_cells: bool = Fa
     cells: list[CellTask | PlainCell] = []
     tasks: list[CellTask] = []
     names: set[str] = set()
+    flows: dict[str, None] = {}
+    main = Path(path).stem  # the flow of tasks that name none
+    wanted = flow or main
     for index, cell in code_cells(notebook):
         source = str(cell.source)
         split = None if all_cells else split_task_cell(source)
         if split is not None:
-            header = parse_header(split[0])
-            if header.flow != flow:
+            try:
+                header = parse_header(split[0])
+            except HeaderError as error:
+                raise HeaderError(f"{path}: cell {index + 1}: {error}") from None
+            flows.setdefault(header.flow or main)
+            if (header.flow or main) != wanted:
                 continue
             body = _python(path, index, split[1])
             name = header.name or name_for(body, names)
@@ -79,9 +87,20 @@ def read_flow(path: str | Path, *, flow: str | None = None, all_cells: bool = Fa
             tasks.append(CellTask(f"cell-{index}", TaskHeader(), body, cell.id, index))
         elif not ("raises-exception" in tags_of(cell) and _is_broken(source)):
             cells.append(PlainCell(cell.id, _python(path, index, source)))
-    found = CellFlow(flow or Path(path).stem, [*cells, *tasks])
+    if not all_cells and not names and (flow is not None or flows):
+        raise NotebookError(_about_flow(path, flow, list(flows)))
+    found = CellFlow(wanted, [*cells, *tasks])
     found.know({"get_ipython", "display"}, {"get_ipython", "display"})
     return found
+
+
+def _about_flow(path: str | Path, flow: str | None, others: Sequence[str]) -> str:
+    """Say that a notebook has no task of a flow, and which flows it has."""
+    if flow is None:
+        return f"All tasks of {path} name a flow: say --flow {' or --flow '.join(others)}."
+    near = get_close_matches(flow, others, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(others)}." if others else ""
+    return f"{path} has no flow {flow!r}.{hint}"
 
 
 def _with_sign(source: str, above: Sequence[CellTask]) -> str:

@@ -6,12 +6,14 @@ import hashlib
 import os
 import stat
 import tempfile
+from contextlib import suppress
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
 from orch_notebook.runtime.crashpoints import reach
 
-__all__ = ["file_fingerprint", "make_private_folder", "place_of", "write_whole"]
+__all__ = ["file_fingerprint", "make_private_folder", "near_file", "place_of", "write_whole"]
 
 #: Up to this size the bytes of a file count, above it when it was changed: hashing 8 MB takes 5 ms.
 READ_LIMIT = 8_000_000
@@ -97,3 +99,12 @@ def file_fingerprint(path: str | Path) -> str:
 @lru_cache(maxsize=1000)
 def _content(path: Path, inode: int, size: int, changed_at: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def near_file(path: Path) -> str:
+    """Return a sentence that names the file somebody may have meant who named one that is not there, or nothing."""
+    names: list[str] = []
+    with suppress(OSError):
+        names = [each.name for each in path.parent.iterdir() if each.suffix == path.suffix]
+    near = get_close_matches(path.name, names, n=1)
+    return f" Did you mean {str(path.with_name(near[0]))!r}?" if near else ""

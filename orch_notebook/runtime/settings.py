@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from orch_notebook.errors import UsageError
 from orch_notebook.model.retention import Retention
@@ -14,6 +15,8 @@ from orch_notebook.model.tasks import RUNNER_WORDS, RUNNERS, read_resources
 from orch_notebook.runtime.files import make_private_folder
 
 __all__ = ["SETTINGS", "Setting", "Settings"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ORCH_SECRET_KEY", "", "Key that encrypts the secrets; by default the file secret.key of the home."),
     Setting("ORCH_RUN_ID", "", "Set by a worker in the kernel it starts: the run that this notebook execution is."),
 )
+
+
+def _read(read: Callable[[str], T], name: str, text: str) -> T:
+    """Read a setting as the option of its kind is read; what is wrong with it names the variable."""
+    try:
+        return read(text)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from None
+
+
+def _memory(text: str) -> int | None:
+    return parse_size(text) if text else None
 
 
 def _resources(text: str) -> dict[str, float]:
@@ -139,9 +154,9 @@ class Settings:
             lease=number("ORCH_LEASE"),
             late=number("ORCH_LATE"),
             log_limit=int(number("ORCH_LOG_LIMIT")),
-            keep=Retention.parse(values["ORCH_KEEP"]),
+            keep=_read(Retention.parse, "ORCH_KEEP", values["ORCH_KEEP"]),
             copies=int(number("ORCH_COPIES")),
-            memory=parse_size(values["ORCH_MEMORY_LIMIT"]) if values["ORCH_MEMORY_LIMIT"] else None,
+            memory=_read(_memory, "ORCH_MEMORY_LIMIT", values["ORCH_MEMORY_LIMIT"]),
             secret_key=values["ORCH_SECRET_KEY"] or None,
             parent_run_id=values["ORCH_RUN_ID"] or None,
         )

@@ -30,7 +30,17 @@ REFUSED = [
     ("--frob", "No such option: --frob"),
     ("run", "Missing argument 'NOTEBOOK'. See 'orch run --help'."),
     ("run report.ipynb --frob", "No such option: --frob"),
+    ("db", "Missing command. See 'orch db --help'."),
+    ("secret unset", "Did you mean 'set'? See 'orch secret --help'."),
     ("run none.ipynb", "There is no notebook"),
+    ("graph reprot.ipynb", "There is no notebook reprot.ipynb. Did you mean 'report.ipynb'?"),
+    ("graph report.ipynb --flow nightly", "report.ipynb has no flow 'nightly'."),
+    ("graph flows.ipynb --flow nightyl", "flows.ipynb has no flow 'nightyl'. Did you mean 'nightly'?"),
+    ("graph flows.ipynb", "All tasks of flows.ipynb name a flow: say --flow nightly."),
+    ("promote etl.py", "is a module, not a notebook. For a flow of it: orch deploy"),
+    ("run elt.py:work", "There is no module elt.py. Did you mean 'etl.py'?"),
+    ("run etl.py", "etl.py has no flow; put @flow above a function of it."),
+    ("db backup nowhere/copy.db", "There is no folder nowhere to put a copy in."),
     ("run .", "is a folder, not a notebook"),
     ("run report.ipynb -p k=1", "There is no parameter 'k'. The notebook takes n: int = 3"),
     ("run report.ipynb -p n=many", "'n' takes int, not 'many'"),
@@ -81,7 +91,7 @@ REFUSED = [
     ("graph none.ipynb", "There is no notebook"),
     ("graph syntax.ipynb", "cell 1, line 2"),
     ("graph twice.ipynb", "two cells define task 'a'"),
-    ("graph option.ipynb", "--retry"),
+    ("graph option.ipynb", "option.ipynb: cell 1: %%task has no option --retry. Did you mean"),
     ("graph after.ipynb", "'nobody'"),
     ("graph circle.ipynb", "a → b → a"),
     ("graph report.ipynb --svg /none/such/g.svg", "/none/such/g.svg: No such file or directory."),
@@ -98,6 +108,8 @@ def test_what_cannot_be_done_is_told_in_one_line(orch, book, asked, says):
     write_book(book.parent / "syntax.ipynb", "%%task a\nx = 1\ny = = 2")
     write_book(book.parent / "twice.ipynb", "%%task a\nx = 1", "%%task a\ny = 1")
     write_book(book.parent / "option.ipynb", "%%task a --retry 3\nx = 1")
+    write_book(book.parent / "flows.ipynb", "%%task a --flow nightly\nx = 1")
+    (book.parent / "etl.py").write_text("x = 1\n")
     write_book(book.parent / "after.ipynb", "%%task a --after nobody\nx = 1")
     write_book(book.parent / "circle.ipynb", "%%task a --after b\nx = 1", "%%task b --after a\ny = 1")
     orch("promote", "report.ipynb", "--name", "known")
@@ -116,10 +128,18 @@ def test_what_has_ended_cannot_be_cancelled(orch, book):
     assert_one_line(orch("cancel", run_id), 2, "already ended: Cancelled")
 
 
-def test_a_setting_that_is_no_number_is_told(orch, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("ORCH_LEASE", "ORCH_LEASE must be a positive number, not 'long'."),
+        ("ORCH_KEEP", "ORCH_KEEP: Runs cannot be kept 'long'."),
+        ("ORCH_MEMORY_LIMIT", "ORCH_MEMORY_LIMIT: 'long' is no amount of memory."),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_told(orch, monkeypatch, name, says):
     """An environment variable is named with what it holds."""
-    monkeypatch.setenv("ORCH_LEASE", "long")
-    assert_one_line(orch("runs"), 2, "ORCH_LEASE must be a positive number, not 'long'.")
+    monkeypatch.setenv(name, "long")
+    assert_one_line(orch("runs"), 2, says)
 
 
 # the store

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from orch_notebook.jupyter.outlets import Address
+from orch_notebook.jupyter.widgets import restoring
 from orch_notebook.jupyter.widgets.restoring import Restorer
 
 
@@ -154,6 +155,16 @@ def test_what_belongs_to_no_cell_is_nobodys(notebook: Notebook) -> None:
     notebook.restorer.note("stream", {"text": "of no cell"}, Address(), "b1")
     notebook.say({"type": "hello", "page": "second"})
     assert notebook.told() == {"a": ["Pending"]}
+
+
+def test_the_kernel_speaks_first_where_it_hears_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell that blocks the kernel keeps the page's greeting waiting, but not what the kernel says."""
+    monkeypatch.setattr(restoring, "KNOCKS", (0.0,))
+    notebook = Notebook()
+    notebook.restorer.open()
+    assert notebook.glass.arrived.wait(30)
+    assert notebook.glass.sent == [{"type": "restore", "kernel": notebook.restorer.kernel, "cells": []}]
+    notebook.restorer.close()
 
 
 def test_its_thread_answers_a_page_and_ends_with_the_session() -> None:

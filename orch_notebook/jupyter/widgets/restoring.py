@@ -31,6 +31,8 @@ INTERVAL = 0.5
 RESTS = 9
 #: Cells in one message.
 MOST = 100
+#: Seconds after which the kernel speaks first: where a cell blocks it, it hears the page's greeting only at its end.
+KNOCKS = (0.3, 0.7, 1.5, 3.0, 6.0, 12.0)
 
 log = logging.getLogger(__name__)
 
@@ -175,8 +177,11 @@ class Restorer:
             # Where no widgets can be, the marks say as of when things hold.
             log.debug("Pages that are loaded again cannot be brought up to date.", exc_info=True)
             return
+        knocks = iter(KNOCKS)
         while True:
-            self._wake.wait()
+            if not self._wake.wait(None if self._pages else next(knocks, None)):
+                self._surface.send({"type": "restore", "kernel": self.kernel, "cells": []})
+                continue
             self._wake.clear()
             if self._ended.is_set():
                 return

@@ -37,6 +37,8 @@ def back_up(settings: Settings, target: Path, *, replaces: bool = False) -> int:
     """
     if target.exists() and not replaces:
         raise UsageError(f"{target} is there already. Say --force to replace it.")
+    if not target.parent.is_dir():
+        raise UsageError(f"There is no folder {target.parent} to put a copy in.")
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     os.close(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
     try:

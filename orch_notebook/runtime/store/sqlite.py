@@ -149,7 +149,8 @@ class SqliteStore(SqlStore):
         except sqlite3.DatabaseError as error:
             raise self._plain(error) from None
         except OSError as error:
-            raise StoreUnavailable(f"The store {self.path} cannot be opened: {error.strerror or error}.") from None
+            why = f"cannot be opened: {error.strerror or error}. Set ORCH_HOME to a folder that can be written to"
+            raise StoreUnavailable(f"The store {self.path} {why}.") from None
 
     def _plain(self, error: sqlite3.DatabaseError) -> StoreError:
         code = getattr(error, "sqlite_errorname", "") or ""
