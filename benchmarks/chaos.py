@@ -103,6 +103,7 @@ class Chaos:
         """Start a worker."""
         command = [sys.executable, "-m", "orch_notebook.cli", "worker", "--slots", str(self.options.slots)]
         environment = {**os.environ, **self.settings.environment, "CHAOS": str(self.folder)}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (sys.path[0], os.environ.get("PYTHONPATH"))))
         with (self.folder / "workers.log").open("ab") as log:
             self.workers.append(
                 subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)

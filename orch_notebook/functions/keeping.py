@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orch_notebook.functions.futures import Future
     from orch_notebook.functions.serializers import Serializer
 
-__all__ = ["Keeper", "kept_return"]
+__all__ = ["Keeper", "kept_return", "lock_of"]
 
 WITH_OTHERS: AbstractContextManager[None] = nullcontext()
 
@@ -234,14 +234,15 @@ class Keeper:
     def alone(self, plan: Plan | None) -> AbstractContextManager[object]:
         """Let nobody else work on the same key meanwhile, where the policy asks for that."""
         is_serial = plan is not None and plan.policy is not None and plan.policy.isolation_level == "SERIALIZABLE"
-        return _lock_of(plan.key) if is_serial and plan is not None else WITH_OTHERS
+        return lock_of(plan.key) if is_serial and plan is not None else WITH_OTHERS
 
 
 _locks: dict[str, threading.Lock] = {}
 _locking = threading.Lock()
 
 
-def _lock_of(key: str) -> threading.Lock:
+def lock_of(key: str) -> threading.Lock:
+    """Return the lock of a key in this process."""
     with _locking:
         return _locks.setdefault(key, threading.Lock())
 

@@ -28,7 +28,9 @@ from orch_notebook.runtime.store.pauses import Pause
 __all__ = ["pause_flow_run", "suspend_flow_run"]
 
 
-def pause_flow_run(wait_for_input: Any = None, timeout: float = 3600, key: str | None = None, **ignored: Any) -> Any:
+def pause_flow_run(
+    wait_for_input: Any = None, timeout: float = 3600, key: str | None = None, poll_interval: float = 10
+) -> Any:
     """Wait in the midst of a flow until somebody resumes its run; return the answer.
 
     Parameters
@@ -39,6 +41,8 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float = 3600, key: str |
         Seconds to wait.
     key : str, optional
         Which pause of the flow this is; by default told by its place among them.
+    poll_interval : float
+        For code that says it to Prefect; an answer is noticed within half a second, whatever it is.
 
     Raises
     ------
@@ -58,7 +62,7 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float = 3600, key: str |
     return waiting.wait()
 
 
-def suspend_flow_run(wait_for_input: Any = None, timeout: float = 3600, key: str | None = None, **ignored: Any) -> Any:
+def suspend_flow_run(wait_for_input: Any = None, timeout: float = 3600, key: str | None = None) -> Any:
     """Leave a flow until somebody resumes its run; then it begins again elsewhere, and here returns the answer.
 
     What was submitted is let end first.  The run holds no process while it waits.  When it goes on, the body runs from

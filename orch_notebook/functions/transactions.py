@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from orch_notebook.errors import UsageError
+from orch_notebook.functions.keeping import lock_of
 from orch_notebook.runtime.home import open_home
 
 if TYPE_CHECKING:
@@ -135,7 +137,11 @@ class Transaction:
 
 @contextmanager
 def transaction(
-    key: str | None = None, *, overwrite: bool = False, commit_mode: str = "LAZY", **ignored: Any
+    key: str | None = None,
+    *,
+    isolation_level: Any = "READ_COMMITTED",
+    overwrite: bool = False,
+    commit_mode: Any = "LAZY",
 ) -> Iterator[Transaction]:
     """Bind what tasks do within the block together.
 
@@ -143,13 +149,29 @@ def transaction(
     ----------
     key : str, optional
         What the block makes is kept under it: a later transaction of this key finds ``is_committed()``.
+    isolation_level : str
+        ``READ_COMMITTED``: two blocks that want one key at once both work.  ``SERIALIZABLE``: the second waits for the
+        first and finds what that has kept; within one process.
     overwrite : bool
         Begin anew although something is kept under the key.
     commit_mode : str
         ``LAZY``: inside another transaction it counts when that one does.  ``EAGER``: at once.
+
+    Raises
+    ------
+    UsageError
+        There is no such level or mode, or a block without a key is to be alone with it.
     """
+    level = _word("isolation_level", isolation_level, ("READ_COMMITTED", "SERIALIZABLE"))
+    mode = _word("commit_mode", commit_mode, ("LAZY", "EAGER"))
+    if level == "SERIALIZABLE" and key is None:
+        raise UsageError("A transaction is SERIALIZABLE by its key; give it one: transaction(key=…).")
+    with lock_of(f"transaction/{key}") if level == "SERIALIZABLE" else nullcontext():
+        yield from _transact(Transaction(key, current_transaction.get(), overwrite), mode)
+
+
+def _transact(made: Transaction, mode: str) -> Iterator[Transaction]:
     parent = current_transaction.get()
-    made = Transaction(key, parent, overwrite)
     token = current_transaction.set(made)
     try:
         yield made
@@ -157,9 +179,17 @@ def transaction(
         made.rollback()
         raise
     else:
-        if parent is not None and getattr(commit_mode, "name", commit_mode) != "EAGER":
+        if parent is not None and mode != "EAGER":
             made.hand_over(parent)
         else:
             made.commit()
     finally:
         current_transaction.reset(token)
+
+
+def _word(name: str, given: Any, words: tuple[str, ...]) -> str:
+    """Return an option of a transaction, as a word or a member of an Enum."""
+    word = str(getattr(given, "name", given))
+    if word not in words:
+        raise UsageError(f"{name} of a transaction must be {' or '.join(words)}, not {given!r}.")
+    return word

@@ -49,7 +49,7 @@ class TaskHeader:
     retry_delay : tuple of float
         Seconds before each of them; the last repeats.
     jitter : float
-        Each wait is stretched by up to this share.
+        Each wait varies by up to this share.
     timeout : float or None
         Seconds an attempt may take.
     cache : None, True or float
@@ -219,7 +219,7 @@ class Option:
 OPTIONS: tuple[Option, ...] = (
     Option("--retries", "retries", "N", "try again up to N times after a failure", _count),
     Option("--retry-delay", "retry_delay", "SECONDS[,…]", "wait before each retry: 10, 1m or 1,10,60", _delays),
-    Option("--jitter", "jitter", "SHARE", "stretch each wait by up to this share, such as 0.5", _share),
+    Option("--jitter", "jitter", "SHARE", "vary each wait by up to this share, such as 0.5", _share),
     Option("--timeout", "timeout", "SECONDS", "end an attempt that takes longer: 600, 10m", _length),
     Option("--cache", "cache", "[SECONDS]", "keep the result while nothing it depends on changes, or for 1h", _length),
     Option("--after", "after", "TASK[,…]", "wait for these tasks too", _tasks, repeats=True),

@@ -39,7 +39,7 @@ class RetryPolicy:
     delays : tuple of float
         Seconds to wait before each of them; the last one repeats, none means at once.
     jitter : float
-        Each wait is drawn between ``delay`` and ``delay * (1 + jitter)``.
+        Each wait is drawn at random: at most ``delay * (1 + jitter)``, on the mean ``delay``.
 
     Examples
     --------

@@ -343,7 +343,7 @@ class Engine:
 
     def _await_retry(self, retry: AwaitRetry) -> list[Command]:
         now = self._clock.now()
-        due_at = now + timedelta(seconds=retry.delay * (1 + retry.jitter * self._draw()))
+        due_at = now + timedelta(seconds=retry.seconds(self._draw()))
         state = State(StateType.SCHEDULED, "AwaitingRetry")
         details = {"due_at": iso(due_at)}
         commands = self._apply(TaskStateChanged(now, retry.task, retry.attempt - 1, state, details))

@@ -90,10 +90,10 @@ def test_retries_wait_as_long_as_they_should() -> None:
     assert recorded.events[-1].at - START == timedelta(seconds=60 + 3600 + 3600)
 
 
-def test_jitter_lengthens_a_delay_by_what_is_drawn(store) -> None:
-    """Half of a jitter of 1 makes a delay half as long again."""
+def test_jitter_changes_a_delay_by_what_is_drawn(store) -> None:
+    """The last quarter of a jitter of 1 makes a delay half as long again."""
     graph = make_graph("a", Task("a", retry=RetryPolicy(1, (10,), jitter=1.0)))
-    run = Run(store, graph, lambda task, attempt: 1 / (attempt - 1) and None, draw=lambda: 0.5)
+    run = Run(store, graph, lambda task, attempt: 1 / (attempt - 1) and None, draw=lambda: 0.75)
     assert run.run() == "Completed"
     assert run.stored.ended_at - START == timedelta(seconds=15)
 

@@ -35,7 +35,7 @@ FIELDS = {
     "hour": "0-23",
     "day-of-month": "1-31, L (last day) or LW (last weekday)",
     "month": "1-12 or JAN-DEC",
-    "day-of-week": "0-7 (0 and 7 are Sunday) or SUN-SAT",
+    "day-of-week": "0-7 (0 and 7 are Sunday) or SUN-SAT, 5L (the last Friday) or MON#2 (the second Monday)",
 }
 
 FORMS = "also *, lists (1,15), ranges (2-5) and steps (*/15)"
