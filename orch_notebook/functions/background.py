@@ -22,6 +22,7 @@ from orch_notebook.functions.loops import loops
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.functions.performances import Performance
 from orch_notebook.model.deployments import Plan
+from orch_notebook.model.lines import first_line
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.context import FlowScope, added_tags, flow_scope
@@ -190,8 +191,8 @@ class TaskCall:
         try:
             self._task, self._args, self._kwargs = from_bytes(kept.values["call"])
         except Exception as error:  # noqa: BLE001 - the modules that it comes from may have changed
-            said = str(error).splitlines()[0] if str(error) else ""
-            raise UsageError(f"The call cannot be read: {type(error).__name__}: {said}", run_id=run.run_id) from None
+            said = f"{type(error).__name__}: {first_line(error)}"
+            raise UsageError(f"The call cannot be read: {said}", run_id=run.run_id) from None
         self._home = home
         self._run = run
         self._lease = lease
@@ -234,6 +235,5 @@ class TaskCall:
         try:
             self._home.results.keep(place, values, self._run.run_id)
         except Exception as error:  # noqa: BLE001
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
             performance: Any = self._performance
-            performance.log("", 1, 30, f"What it left could not be kept: {said[:300]}")
+            performance.log("", 1, 30, f"What it left could not be kept: {first_line(error)}")

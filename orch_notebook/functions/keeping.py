@@ -20,6 +20,7 @@ from orch_notebook.functions.options import FlowOptions, seconds_of
 from orch_notebook.functions.outcomes import Away
 from orch_notebook.functions.plans import Plan, Planner
 from orch_notebook.functions.policies import compare_recipes
+from orch_notebook.model.lines import first_line
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import StateType
 from orch_notebook.runtime.home import Home
@@ -192,8 +193,7 @@ class Keeper:
                 what = {"recipe": dict(plan.recipe), "expires_at": expires_at}
                 self._home.results.keep(self._recipe_place(future), what, made_by)
         except Exception as error:  # noqa: BLE001 - what cannot be kept is no failure: the task always runs
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            details["note"] = f"Not kept, so it always runs: {reason[:200]}"
+            details["note"] = f"Not kept, so it always runs: {first_line(error)}"
             if plan.shelf.storage is not None:  # somebody counts on finding it there
                 future.performance.log(future.name, future.attempt, logging.WARNING, details["note"])
         self.note(future, plan, offer)

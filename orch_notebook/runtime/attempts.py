@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orch_notebook.model.lines import first_line
 from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import StateType
 from orch_notebook.runtime.files import make_private_folder, place_of
@@ -137,7 +138,7 @@ class Attempts:
         except TooLarge:
             return {"key": key, "lost": "making it again is quicker than keeping it"}
         except Exception as error:  # noqa: BLE001 - what cannot be kept is no failure: the task runs again
-            return {"key": key, "lost": _first_line(error)}
+            return {"key": key, "lost": first_line(error)}
         return {"key": key, "kept": kept, **({"files": dict(files)} if files else {})}
 
     def _path(self, key: str) -> Path:
@@ -256,7 +257,3 @@ def _unpack(parts: list[Any], namespace: dict[str, Any]) -> dict[str, Any]:
         return found
     finally:
         built_over.reset(token)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+from orch_notebook.model.lines import first_line
 from orch_notebook.model.recipes import Version
 from orch_notebook.runtime.files import make_private_folder
 from orch_notebook.runtime.owners import is_dead
@@ -266,8 +267,7 @@ def _write(path: Path, values: Mapping[Version, Any], tokens: Mapping[Version, s
             except (NotCopied, OSError):
                 raise
             except Exception as error:  # noqa: BLE001 - pickling runs the values' own code
-                said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-                raise NotCopied(f"it cannot be pickled: {said}") from None
+                raise NotCopied(f"it cannot be pickled: {first_line(error)}") from None
             stream = taken.size
             raws = [buffer.raw() for buffer in buffers]
             if stream + sum(raw.nbytes for raw in raws) > limit:

@@ -16,6 +16,7 @@ from typing import Any
 from orch_notebook.errors import FlowRunCancelled, StoreError, UsageError
 from orch_notebook.model.commands import AwaitRetry, Command, EndRun, EndTask, StartTask, StopTask
 from orch_notebook.model.events import Event, RunStateChanged, TaskAdded, TaskStateChanged
+from orch_notebook.model.lines import first_line
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import iso
 from orch_notebook.model.states import State, StateType
@@ -171,8 +172,7 @@ class Engine:
 
     def _end_broken(self, error: BaseException) -> None:
         """See to it that a run which cannot go on does not stay Running in the store, if the store still takes it."""
-        said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-        state = self._given_up or State(StateType.CRASHED, "Crashed", f"The run could not go on: {said}")
+        state = self._given_up or State(StateType.CRASHED, "Crashed", f"The run could not go on: {first_line(error)}")
         end_lost_run(self._ledger.store, self._journal.lease, state, self._clock.now(), is_sure=True)
 
     def cancel(self, message: str = "") -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orch_notebook.model.flows import CellFlow, CellTask
+from orch_notebook.model.lines import first_line
 from orch_notebook.model.recipes import Version
 from orch_notebook.runtime.ambient import CARRIED, OUTSIDE, put_states, take_states
 from orch_notebook.runtime.attempts import Attempts, reason
@@ -132,8 +133,8 @@ class Keeping:
             if len(changed) + len(bonds.keys() & bound.keys()) > 1:
                 check_faithful({**bound, **changed})
         except Exception as error:  # noqa: BLE001 - what cannot be kept is no failure: the task always runs
-            lost = {"key": key, "lost": _first_line(error)}
-            return {"note": f"{NOT_KEPT}{_first_line(error)}", **lost} if cell.header.cache else lost
+            lost = {"key": key, "lost": first_line(error)}
+            return {"note": f"{NOT_KEPT}{first_line(error)}", **lost} if cell.header.cache else lost
         if self._attempts is not None:
             if lasting := sorted(state for state in effects.state_changes if not _is_carried(state)):
                 details = {"key": key, "lost": f"it changes {lasting[0].partition(':')[2]}, which only running it does"}
@@ -147,7 +148,7 @@ class Keeping:
             try:
                 self._results.keep(key, values, made_by, files)
             except Exception as error:  # noqa: BLE001 - as above
-                details["note"] = f"{NOT_KEPT}{_first_line(error)}"
+                details["note"] = f"{NOT_KEPT}{first_line(error)}"
         return details
 
     def _generators(self, task: str) -> dict[str, Any]:
@@ -199,7 +200,3 @@ def _is_carried(state: str) -> bool:
     """Whether a changed state can be kept with an outcome, or need not be."""
     # The environment of a process holds more than what the task has put there.
     return state.startswith("file:") or state in OUTSIDE or (state in CARRIED and state != "state:environ")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

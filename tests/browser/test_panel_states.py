@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page as Sheet
+from playwright.sync_api import expect
 
 from orch_notebook.jupyter.widgets import Given, Kept, PanelSource
 from orch_notebook.jupyter.widgets.content import detail
@@ -46,6 +47,16 @@ CHAIN = Graph(
     ),
 )
 
+#: Tasks that make something outside of the flow.
+MADE = Graph(
+    (
+        Task("extract", assets=("s3://lake/raw/orders.csv",), asset_deps=("postgres://shop/orders",)),
+        Task("tidy", assets=("s3://lake/clean.csv", "file:///tmp/report.html")),
+        Task("tell"),
+    ),
+    (Edge("extract", "tidy", "read-after-write", "rows"), Edge("tidy", "tell", "read-after-write", "kept")),
+)
+
 
 def layered(width: int, depth: int) -> Graph:
     """Layers of tasks, each reading two of the layer before."""
@@ -69,6 +80,7 @@ SCENES: dict[str, tuple[Graph, str, tuple[str, ...]]] = {
     "paused": (CHAIN, "Paused", ("Completed", "Pending")),
     "crashed": (CHAIN, "Crashed", ("Completed", "Lost", "Cancelled")),
     "one": (layered(1, 1), "Completed", ("Completed",)),
+    "assets": (MADE, "Running", ("Completed", "Running")),
     "forty": (layered(8, 5), "Running", (*["Completed"] * 20, *["Running"] * 4, "Pending")),
     "thousand": (layered(100, 10), "Running", (*["Completed"] * 500, *["Running"] * 16, "Pending")),
 }
@@ -261,3 +273,16 @@ def test_every_state_is_accessible(sheet: Sheet, shots: Path, scene: str) -> Non
         assert sheet.evaluate("() => document.getAnimations().length > 0") <= (theme != "contrast")
         assert not sheet.evaluate("() => window.hacked || document.querySelector('main img')")
     assert not found, "\n".join(dict.fromkeys(found))
+
+
+def test_assets_stand_between_tasks(sheet: Sheet) -> None:
+    """Drums that no state colours and nobody can choose; what a task comes from is drawn out through them."""
+    show(sheet, Source(*SCENES["assets"]), "light", 1400)
+    sheet.get_by_role("tab", name="Graph").click()
+    expect(sheet.locator(".orch-diagram .asset")).to_have_count(4)
+    expect(sheet.locator(".orch-diagram .asset .sub").first).to_have_text("s3://lake/raw")
+    sheet.locator(".orch-diagram .asset").first.click()
+    expect(sheet.locator(".orch-diagram .node.selected")).to_have_count(0)
+    sheet.get_by_role("button", name="tell").click()
+    expect(sheet.locator(".orch-diagram .node.selected .name")).to_have_text("tell")
+    expect(sheet.locator(".orch-diagram .edge.hot")).to_have_count(7)

@@ -11,7 +11,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from orch_notebook import FLOW_PARAMETERS, flow, task
+from orch_notebook import FLOW_PARAMETERS, Secret, flow, task
 from orch_notebook.errors import ParameterError
 from orch_notebook.functions import given as given_module
 from orch_notebook.functions.given import INEXACT, spread
@@ -214,3 +214,17 @@ def test_two_flows_whose_parameters_look_alike_share_no_results(stored) -> None:
 def test_values_are_spread_as_a_call_takes_them() -> None:
     """A name that the function does not take is left to it to refuse."""
     assert spread(lambda a, b=1: None, {"b": 2, "c": 3}) == ((), {"b": 2, "c": 3})
+
+
+def test_a_secret_that_was_given_by_name_is_given_by_name_again(stored, secret) -> None:
+    """What the store shows is masked; the name is what the run was given."""
+    Secret("api-token", secret).save(overwrite=True)
+
+    @flow
+    def work(token: pydantic.SecretStr):
+        return fails(token.get_secret_value())
+
+    in_time(work, "secret:api-token", return_state=True)
+    assert secret not in str(stored.run().parameters)
+    in_time(work.retry, stored.run().run_id)
+    assert seen == [secret, secret]

@@ -28,6 +28,7 @@ from loky.backend.context import LokyContext
 from loky.backend.process import LokyProcess
 
 from orch_notebook.errors import ProcessDied, UsageError
+from orch_notebook.model.lines import first_line
 from orch_notebook.runtime.calls import Call, TaskStopped
 from orch_notebook.runtime.capture import Capture
 from orch_notebook.runtime.child import replay
@@ -98,7 +99,7 @@ class DaskCluster:
             connect: Any = distributed.Client
             self.client = connect(address or cluster, **options)
         except OSError as error:
-            raise UsageError(f"No scheduler of Dask answers at {address}: {str(error).splitlines()[0]}") from None
+            raise UsageError(f"No scheduler of Dask answers at {address}: {first_line(error)}") from None
         self._most = int((adapt_kwargs or {}).get("maximum", 0))
 
     @property

@@ -18,6 +18,7 @@ from functools import wraps
 from typing import Any
 
 from orch_notebook.errors import StoreAway, StoreError, StoreUnavailable, UsageError
+from orch_notebook.model.lines import first_line
 from orch_notebook.runtime.store import Store
 from orch_notebook.runtime.store.sql import SqlStore, migrations, queries
 
@@ -216,8 +217,7 @@ class PostgresStore(SqlStore):
 
     def _plain(self, error: Any, *, is_undone: bool) -> StoreError:
         """Turn what the server says into what a person can act on."""
-        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        said = said.replace(self._url, self.place)
+        said = first_line(error, 1000).replace(self._url, self.place)
         errors = self._psycopg.errors
         if isinstance(error, errors.InsufficientPrivilege):
             why = f"does not let this user work: {said}"
