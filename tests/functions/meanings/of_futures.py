@@ -79,8 +79,9 @@ def a_future_says_which_task_run_it_is(stored) -> None:
 
     asks()
     [run] = stored.runs()
-    assert seen == [("work", f"{run.run_id}/work", f"{run.run_id}/work", 1, ("gpu",))]
-    assert run.tasks[0].task_run_id == seen[0][1]
+    task_run_id = run.tasks[0].task_run_id
+    assert task_run_id == "/".join((run.run_id, "work"))
+    assert seen == [("work", task_run_id, task_run_id, 1, ("gpu",))]
 
 
 @means("futures.wait", "futures.wait(timeout)", "futures.result", "futures.result(timeout)",
