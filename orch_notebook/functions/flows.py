@@ -260,6 +260,18 @@ class FunctionFlow(Wrapped[P, R]):
         """
         return above("deploy_flow")(self, name, **terms)
 
+    def to_deployment(self, name: str, **terms: Any) -> Any:
+        """Make the flow run by itself as :meth:`deploy` does, with a queue of its own: for ``serve(…)`` of several.
+
+        Parameters
+        ----------
+        name : str
+            The deployment's, and its queue's unless `terms` say otherwise.
+        **terms
+            See :func:`orch_notebook.promotion.serving.deploy_flow`.
+        """
+        return self.deploy(name, **{"queue": name, **terms})
+
     def serve(self, name: str | None = None, **terms: Any) -> None:
         """Make the flow run by itself, and perform its runs from here until interrupted.
 

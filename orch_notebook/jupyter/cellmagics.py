@@ -1,7 +1,8 @@
 """``%%time`` and ``%%capture`` inside tasks: the body they run is the task's own, with its names and line numbers.
 
-IPython's run their text as a cell of its own.  Its tracebacks have no lines then, ``%%capture`` puts another
-``sys.stdout`` in place for all tasks at once, and an error in what it runs is shown and forgotten.
+IPython's run their text as a cell of its own.  Its tracebacks have no lines then, and ``%%capture`` puts another
+``sys.stdout`` in place for all tasks at once.  That it shows an error in what it runs, and the cell goes on as if there
+had been none, is so here too: what stands below counts on it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from IPython.core.magic import MagicAlias
 from IPython.core.magic_arguments import parse_argstring
 from IPython.utils.capture import CapturedIO
 
+from orch_notebook.jupyter.hooks import error_output
 from orch_notebook.runtime.bodies import compile_cell, evaluate
 from orch_notebook.runtime.capture import Capture, capturing, current
 from orch_notebook.runtime.timing import timed
@@ -107,20 +109,18 @@ class CellMagicRoutes:
         given = parse_argstring(self._shell.find_cell_magic("capture"), line)
         inner, outer = Capture(lambda level, text: None), current.get()
         assert outer is not None
-        run = self._compile(cell, body)
         try:
+            run = self._compile(cell, body)
             with capturing(inner):
                 value = run()
                 if value is not None:
                     data, metadata = self._shell.display_formatter.format(value)
                     inner.put({"output_type": "display_data", "data": data, "metadata": metadata})
         except UsageError as error:
-            # IPython says in words what is wrong with a magic, and the cell goes on; here the words are captured.
+            # IPython says in words what is wrong with a magic; here the words are captured.
             inner.write("stderr", f"UsageError: {error}\n")
-        except BaseException:
-            for output in inner.take():  # what led to an error is wanted after all
-                _hand_on(output, outer)
-            raise
+        except Exception as error:  # noqa: BLE001 - as IPython does: shown below the cell, whatever it is
+            outer.put(error_output(self._shell, error))
         texts = {"stdout": StringIO(), "stderr": StringIO()}
         leaves = {"stdout": given.no_stdout, "stderr": given.no_stderr}
         shown: list[dict[str, Any]] = []

@@ -22,7 +22,7 @@ from orch_notebook.runtime.calls import TaskStopped, users_frames, was_shown
 from orch_notebook.runtime.capture import Capture, current
 from orch_notebook.runtime.trees import making_trees
 
-__all__ = ["AwayHooks", "KernelHooks"]
+__all__ = ["AwayHooks", "KernelHooks", "error_output"]
 
 
 class KernelHooks:
@@ -100,7 +100,7 @@ class KernelHooks:
                 if _is_told_in_words(error):
                     capture.write("stderr", f"UsageError: {error}\n")
                 else:
-                    capture.put(self._error(error))
+                    capture.put(error_output(self._shell, error))
             # As in a plain cell, what was drawn before an error shows below it.
             figures.show_figures(self._show_figure)
         self._put_out(cell.name, capture)
@@ -128,17 +128,19 @@ class KernelHooks:
         if capture is not None and data:
             capture.put({"output_type": "display_data", "data": data, "metadata": metadata})
 
-    def _error(self, error: BaseException) -> dict[str, Any]:
-        kind = type(error)
-        if isinstance(error, TaskError):  # found by us: where in our code helps nobody
-            return {"output_type": "error", "ename": kind.__name__, "evalue": str(error), "traceback": error.drawn()}
-        try:
-            frames = users_frames(error.__traceback__)
-            with making_trees:
-                lines = self._shell.InteractiveTB.structured_traceback(kind, error, frames, 0)
-        except Exception:  # noqa: BLE001 - a traceback that cannot be drawn must not hide the error
-            lines = [f"{kind.__name__}: {error}"]
-        return {"output_type": "error", "ename": kind.__name__, "evalue": str(error), "traceback": list(lines)}
+
+def error_output(shell: Any, error: BaseException) -> dict[str, Any]:
+    """Return an error as an output, drawn as IPython draws it in the person's own lines."""
+    kind = type(error)
+    if isinstance(error, TaskError):  # found by us: where in our code helps nobody
+        return {"output_type": "error", "ename": kind.__name__, "evalue": str(error), "traceback": error.drawn()}
+    try:
+        frames = users_frames(error.__traceback__)
+        with making_trees:
+            lines = shell.InteractiveTB.structured_traceback(kind, error, frames, 0)
+    except Exception:  # noqa: BLE001 - a traceback that cannot be drawn must not hide the error
+        lines = [f"{kind.__name__}: {error}"]
+    return {"output_type": "error", "ename": kind.__name__, "evalue": str(error), "traceback": list(lines)}
 
 
 def _is_told_in_words(error: BaseException) -> bool:

@@ -79,12 +79,15 @@ def check_notebook(
                 finally:
                     beside.restore()  # so that each execution finds the files as they are now
 
+            trials = Trials(subject, folder, execute)
+            if plain and len(trials.flow):
+                subject = trials.begin()
             ended = execute(write_check(subject, folder, seed=seed, orders=orders))
             executed = executed_of(ended)
             report = None if executed is None else read_report(executed)
             if report is None:
                 raise NotebookError(f"{notebook} cannot be checked. {ended.state.message or ended.state.name}")
-            return Trials(subject, folder, execute).complete(report) if plain else report
+            return trials.complete(report) if plain else report
 
 
 def _execute(store: Store, settings: Settings, path: Path, book: Path, kernel: str | None) -> FlowRun:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import re
 import shlex
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +87,13 @@ class Subject:
     notebook: NotebookNode
     flow: str | None
     all_cells: bool
+
+    def without(self, cells: Collection[int]) -> Subject:
+        """Return it with some cells empty."""
+        notebook = copy.deepcopy(self.notebook)
+        for index in cells:
+            notebook.cells[index].source = ""
+        return replace(self, notebook=notebook)
 
     def save(self, folder: Path) -> Path:
         """Write it under its own name, so that a flow of its cells is called as it is."""

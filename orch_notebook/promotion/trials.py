@@ -75,10 +75,17 @@ class Trials:
     """
 
     def __init__(self, subject: Subject, folder: Path, execute: Execute) -> None:
-        self._subject = subject
         self._folder = folder
         self._execute = execute
-        self._saved = subject.save(folder)
+        #: Why there is no comparison, if there can be none.
+        self._problem = ""
+        self._notes: list[str] = []
+        self._plain = Trial({}, {})
+        self._take(subject)
+
+    def _take(self, subject: Subject) -> None:
+        self.subject = subject
+        self._saved = subject.save(self._folder)
         if subject.all_cells:
             self.flow = cells_as_tasks(self._saved)[0]
         else:
@@ -91,28 +98,53 @@ class Trials:
         self._out = set(code) - set(self._cells)
         self._sources = {index: code[index].source for index in self._cells}
 
+    def begin(self) -> Subject:
+        """Execute it plainly, and return what of it can be checked.
+
+        A cell that fails plainly takes all with it that need it.  Where each cell counts as a task, such cells are left
+        out, so that the others can be looked at.
+        """
+        try:
+            self._plain = self.plain()
+            while self.subject.all_cells and (failing := self._failing()):
+                for index in failing:
+                    error = self._plain.cells[index].error
+                    self._notes.append(f"{self._called(index)} fails plainly ({error}): it is left out.")
+                self._take(self.subject.without(failing))
+                self._plain = self.plain()
+        except NotebookError as error:
+            self._problem = str(error)
+        return self.subject
+
+    def _failing(self) -> list[int]:
+        """Return the cells that fail plainly and that others need."""
+        needed = {
+            edge.before for edge in self.flow.wiring.edges if edge.rule not in ("write-after-read", "hidden-state")
+        }
+        return [index for index, task in self._task_of.items() if task in needed and self._plain.cells[index].error]
+
     # Executing
 
     def plain(self) -> Trial:
         """Execute the notebook plainly, in a stock kernel."""
-        cells = plain_cells(self._subject.notebook.cells, self._out)
-        book = write_book(self._subject, self._folder / "plain.ipynb", cells, SHOW.format("show_names()"))
+        cells = plain_cells(self.subject.notebook.cells, self._out)
+        book = write_book(self.subject, self._folder / "plain.ipynb", cells, SHOW.format("show_names()"))
         executed, shown = self._perform(book)
         return Trial(self._outcomes(executed), shown.names)
 
     def as_flow(self, order: str = "") -> Trial:
         """Execute it as a flow, by default many tasks at once, else in an order that ``show_flow`` knows."""
         sources: tuple[str, ...]
-        if self._subject.all_cells:
+        if self.subject.all_cells:
             call = f"show_flow(cells_of={str(self._saved)!r}, order={order!r})"
             cells: Sequence[NotebookNode] = ()
             sources = ("%load_ext orch_notebook", SHOW.format(call))
         else:
-            call = f"show_flow({self._subject.flow!r}, order={order!r})"
-            cells, sources = self._subject.notebook.cells, (SHOW.format(call),)
-        book = write_book(self._subject, self._folder / "flow.ipynb", cells, *sources)
+            call = f"show_flow({self.subject.flow!r}, order={order!r})"
+            cells, sources = self.subject.notebook.cells, (SHOW.format(call),)
+        book = write_book(self.subject, self._folder / "flow.ipynb", cells, *sources)
         executed, found = self._perform(book)
-        outcomes = {} if self._subject.all_cells else self._outcomes(executed)
+        outcomes = {} if self.subject.all_cells else self._outcomes(executed)
         tasks = {index: found.cells[name] for index, name in self._task_of.items() if name in found.cells}
         return Trial({**outcomes, **tasks}, found.names)
 
@@ -132,13 +164,16 @@ class Trials:
 
     def complete(self, report: Report) -> Report:
         """Add to a report what differs between plain cells and the flow."""
+        report = replace(report, notes=(*self._notes, *report.notes))
         try:
-            return self._compared(report)
+            if not self._problem:
+                return self._compared(report)
         except NotebookError as error:
-            return replace(report, notes=(*report.notes, f"It was not compared with plain cells: {error}"))
+            self._problem = str(error)
+        return replace(report, notes=(*report.notes, f"It was not compared with plain cells: {self._problem}"))
 
     def _compared(self, report: Report) -> Report:
-        plain, found = self.plain(), self.as_flow()
+        plain, found = self._plain, self.as_flow()
         outside = self._not_run(plain, found)
         compared = len(self._cells) - len(outside)
         wrong = departures(plain, found, self._makers, outside)
@@ -177,7 +212,7 @@ class Trials:
     def _makers(self) -> dict[str, int]:
         """For each name the cell that is the last to make its value, of tasks and plain ones."""
         effects = self.flow.wiring.effects
-        ids = {cell.id: index for index, cell in code_cells(self._subject.notebook)}
+        ids = {cell.id: index for index, cell in code_cells(self.subject.notebook)}
         labels = {index: label for label, index in ids.items() if label in effects} | self._task_of
         return {
             name: index
@@ -245,7 +280,7 @@ class Trials:
             why = reason_for(cell.body, self.flow.wiring.effects[task], each.what)
             if not in_order:
                 beside = self._beside(task)
-                if beside and not self._subject.all_cells:
+                if beside and not self.subject.all_cells:
                     line = header_line(replace(cell.header, name=task, after=(*cell.header.after, *beside)))
                 why = f"It does so only while other tasks run beside it. {why}".strip()
             elif not why:

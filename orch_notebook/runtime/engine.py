@@ -15,7 +15,7 @@ from typing import Any
 
 from orch_notebook.errors import FlowRunCancelled, StoreError, UsageError
 from orch_notebook.model.commands import AwaitRetry, Command, EndRun, EndTask, StartTask, StopTask
-from orch_notebook.model.events import Event, RunStateChanged, TaskAdded, TaskStateChanged
+from orch_notebook.model.events import Event, LogWritten, RunStateChanged, TaskAdded, TaskStateChanged
 from orch_notebook.model.lines import first_line
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import iso
@@ -36,6 +36,13 @@ logger = logging.getLogger("orch_notebook")
 
 #: Does the work of one attempt; what it returns goes into the event of its completion.
 Perform = Callable[[str, int], Mapping[str, Any] | None]
+
+#: Seconds after which one who was told to stop has been heard of: processes that do not listen are killed by then.
+HEARD_WITHIN = 5.0
+UNHEARD = (
+    "It was told to stop and goes on: its thread is in a call outside of Python, which nothing can end, or does not "
+    "heed it. It is Running until that returns; --runner processes, or runner='processes', can end it for certain."
+)
 
 RUNNING = State(StateType.RUNNING)
 RETRYING = State(StateType.RUNNING, "Retrying")
@@ -434,6 +441,13 @@ class Engine:
             return
         call.stop_reason = reason
         (call.runner or self._runner).stop(call)
+        if call.has_begun and self._is_going:
+            self._at(self._clock.now() + timedelta(seconds=HEARD_WITHIN), lambda: self._say_unheard(call))
+
+    def _say_unheard(self, call: Call) -> None:
+        """Say of an attempt that goes on although it was told to stop, that it does."""
+        if self._calls.get(call.task) is call:
+            self._journal.record(LogWritten(self._clock.now(), call.task, call.attempt, logging.WARNING, UNHEARD))
 
     # When nothing more can be recorded
 

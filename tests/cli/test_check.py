@@ -56,7 +56,7 @@ def test_a_race_is_found_and_the_code_says_so(orch, folder) -> None:
 
 
 def test_a_plain_notebook_is_checked_cell_by_cell(orch, folder) -> None:
-    """With ``--all-cells``; what an undefined name leaves out is said, and a clean notebook gives 0."""
+    """With ``--all-cells``; what a failure or an undefined name leaves out is said, and a clean notebook gives 0."""
     book = write_book(
         folder / "plain.ipynb",
         ("n = 2", ["parameters"]),
@@ -66,11 +66,14 @@ def test_a_plain_notebook_is_checked_cell_by_cell(orch, folder) -> None:
         "plt.plot(x);",
         "nobody_knows + 1",
         "print(z)",
+        "lost = 1 / 0",
+        "print(lost)",
     )
     answer = orch("check", book, "--all-cells", "-p", "n=4")
     assert (answer.code, answer.err) == (0, ""), answer
     assert answer.out.startswith("Nothing found: 6 tasks") and "; 6 cells came to what they" in answer.out
-    assert "cell-5 reads 'nobody_knows'" in answer.out
+    assert "cell-5 reads 'nobody_knows'" in answer.out and "cell-8 reads 'lost'" in answer.out
+    assert "cell-7 fails plainly (ZeroDivisionError: division by zero): it is left out." in answer.out
 
 
 def test_what_differs_from_plain_cells_is_found(orch, folder) -> None:

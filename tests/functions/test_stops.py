@@ -15,6 +15,7 @@ from orch_notebook import flow, task
 from orch_notebook.errors import FlowRunCancelled, FlowRunTimedOut, TaskCancelled, TaskTimedOut
 from orch_notebook.runtime.calls import TaskStopped
 from tests.functions.conftest import PATIENCE, in_time
+from tests.waiting import until
 
 
 def spin():
@@ -160,6 +161,27 @@ def test_what_is_cancelled_says_so_to_who_waits(stored) -> None:
         return type(future.result(raise_on_failure=False))
 
     assert in_time(stops_one) is TaskCancelled
+
+
+def test_who_was_told_to_stop_and_goes_on_is_said_to(stored, night) -> None:
+    """Nothing can end a thread in a call of C: it is Running, and the log of the task run says why."""
+    there, here = os.pipe()
+    stuck = task(lambda: os.read(there, 1) and spin(), name="stuck", timeout_seconds=10)
+
+    @flow
+    def waits():
+        future = stuck.submit()
+        until(lambda: "goes on" in " ".join(line.text for line in stored.home.store.logs(future.performance.run_id)))
+        before = future.state.name
+        os.write(here, b"x")
+        future.wait()
+        return before, future.state.name
+
+    try:
+        assert in_time(waits) == ("Running", "TimedOut")
+    finally:
+        os.close(there)
+        os.close(here)
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])

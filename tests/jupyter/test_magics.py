@@ -73,7 +73,7 @@ FAILING = {
 
 @pytest.mark.parametrize(("cell", "line"), FAILING.values(), ids=FAILING)
 def test_an_error_below_a_cell_magic_tells_its_line(kernel: Kernel, cell: str, line: int) -> None:
-    """The task fails, at the line that the person wrote, and nothing of what ran the magic is shown."""
+    """At the line that the person wrote, and nothing of what ran the magic is shown; the task fails, or is captured."""
     kernel.run("%reset -sf")
     kernel.run("%reload_ext orch_notebook")
     number = kernel.run("0").outputs[0]["execution_count"] + 1
@@ -81,16 +81,24 @@ def test_an_error_below_a_cell_magic_tells_its_line(kernel: Kernel, cell: str, l
     shown = plain(kernel.run("%flow run --quiet").traceback)
     assert f"Cell In[{number}], line {line}\n" in shown
     assert f"----> {line} " in shown
-    assert "FlowRunFailed" in shown
+    assert ("FlowRunFailed" in shown) != ("%%capture" in cell)
     for ours in ("cellmagics", "bodies.py", "run_cell_magic"):
         assert ours not in shown
 
 
-def test_what_was_captured_before_an_error_is_shown(kernel: Kernel) -> None:
-    """It is wanted then."""
+CAPTURED = ("%%capture out\nprint('so far')\nm = 1\n1 / 0\nk = 2", "print(repr(out.stdout), m, 'k' in globals())")
+
+
+@pytest.mark.parametrize("is_flow", (False, True), ids=("plain", "flow"))
+def test_an_error_below_capture_is_shown_and_the_cell_goes_on(kernel: Kernel, is_flow) -> None:
+    """In a task as in a plain cell: with the error below it, what was written captured, and what was bound kept."""
+    kernel.run("%reset -sf")
     kernel.run("%reload_ext orch_notebook")
-    kernel.run("%%task broken\n%%capture\nprint('so far')\n1 / 0")
-    assert "so far\n" in kernel.run("%flow run --quiet").stream()
+    shown = [kernel.run(f"%%task t{n}\n{cell}" if is_flow else cell) for n, cell in enumerate(CAPTURED)]
+    shown += [kernel.run("%flow run --quiet")] * is_flow
+    assert [each.status for each in shown] == ["ok"] * len(shown)
+    assert "ZeroDivisionError: division by zero" in [each.error for each in shown]
+    assert "".join(each.stream() for each in shown) == "'so far\\n' 1 False\n"
 
 
 def test_capturing_takes_nothing_from_a_task_beside(fresh_kernel: Kernel) -> None:

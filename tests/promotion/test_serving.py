@@ -46,6 +46,7 @@ def test_a_flow_is_deployed_from_python(script) -> None:
         "night", "nightly", 1, 1, ("slow",),
     )  # fmt: skip
     assert len(made.schedules) == 1 and not made.is_paused
+    assert nightly.to_deployment("often", interval=60, parameters={"day": "x"}).plan.queue == "often"
     assert nightly.deploy("night", paused=True, parameters={"day": "x"}).is_paused
     with pytest.raises(ParameterError, match="'n' takes int"):
         nightly.deploy("night", parameters={"day": "x", "n": "many"})

@@ -220,4 +220,4 @@ elsewhere("tests/jupyter/test_showing.py::test_a_flow_at_the_end_of_a_cell_is_sh
 elsewhere("tests/promotion/test_serving.py::test_a_served_flow_runs_until_its_process_is_interrupted",
           "flow.serve", "flow.serve(name)")  # fmt: skip
 elsewhere("tests/promotion/test_serving.py::test_a_flow_is_deployed_from_python",
-          "flow.deploy", "flow.deploy(name)")  # fmt: skip
+          "flow.deploy", "flow.deploy(name)", "flow.to_deployment", "flow.to_deployment(name)")  # fmt: skip

@@ -73,13 +73,13 @@ def a_future_says_which_task_run_it_is(stored) -> None:
 
     @flow
     def asks():
-        future = task(lambda: 1, name="work", tags=["gpu"]).submit()
+        future = task(lambda: 1, name="told", tags=["gpu"]).submit()
         future.wait()
         seen.append((future.name, future.task_run_id, future.id, future.run_count, future.tags))
 
     asks()
     [run] = stored.runs()
-    assert seen == [("work", f"{run.run_id}/work", f"{run.run_id}/work", 1, ("gpu",))]
+    assert seen == [("told", f"{run.run_id}/told", f"{run.run_id}/told", 1, ("gpu",))]
     assert run.tasks[0].task_run_id == seen[0][1]
 
 
