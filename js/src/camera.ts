@@ -3,6 +3,8 @@
 
 /** A drawing's words can be read down to this size. */
 const READABLE = 0.55;
+/** Rather than cut it off, a drawing is shown whole down to this size; it is near enough to be recognised. */
+const WHOLE = 0.42;
 const NEAREST = 2.5;
 const TALLEST = 520;
 const SHORTEST = 120;
@@ -43,7 +45,8 @@ export class Camera {
   private begin(): void {
     const [width] = this.room();
     if (!this.svg || !width) return;
-    this.scale = Math.min(1, Math.max(READABLE, Math.min(width / this.width, TALLEST / this.height)));
+    const whole = Math.min(width / this.width, TALLEST / this.height);
+    this.scale = whole < WHOLE ? READABLE : Math.min(1, whole);
     this.place.style.height = `${Math.min(TALLEST, Math.max(SHORTEST, Math.ceil(this.height * this.scale)))}px`;
     this.x = (this.width - width / this.scale) / 2;
     this.y = Math.min(0, (this.height - this.room()[1] / this.scale) / 2);

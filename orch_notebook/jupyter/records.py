@@ -22,7 +22,7 @@ from orch_notebook.model.usual import usual_seconds
 from orch_notebook.orchestrator import Orchestrator
 from orch_notebook.runtime.home import Home, open_home
 
-__all__ = ["RecordedSource", "given", "kernel_id", "typed"]
+__all__ = ["RecordedSource", "given", "hears_while_busy", "kernel_id", "typed"]
 
 
 class RecordedSource(PanelSource):
@@ -151,6 +151,12 @@ def given(parameter: Parameter) -> Given:
 def typed(value: object) -> str:
     """Return a value as one would type it in a form."""
     return value if isinstance(value, str) else "" if value is None else repr(value)
+
+
+def hears_while_busy(shell: object) -> bool:
+    """Return whether a kernel can handle a click while a cell waits; ipykernel 7 does so in subshells."""
+    info = getattr(getattr(shell, "kernel", None), "kernel_info", {})
+    return "kernel subshells" in info.get("supported_features", ())
 
 
 def kernel_id(shell: object) -> str:

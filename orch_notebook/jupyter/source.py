@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from orch_notebook.errors import UsageError
 from orch_notebook.jupyter.previews import value_preview
-from orch_notebook.jupyter.records import RecordedSource, given, kernel_id, typed
+from orch_notebook.jupyter.records import RecordedSource, given, hears_while_busy, kernel_id, typed
 from orch_notebook.jupyter.session import NotebookSession
 from orch_notebook.jupyter.standing import Standing
 from orch_notebook.jupyter.widgets import Given, Kept, Page, Question
@@ -97,6 +97,16 @@ class FlowSource(RecordedSource):
     def is_waited_for(self) -> bool:
         """Whether a cell waits for the run, so that the kernel is busy with it."""
         return self._session.steering.is_waiting
+
+    def limits(self) -> Mapping[str, str]:
+        """Return what cannot be done while a cell waits for the run, where the kernel hears no click meanwhile."""
+        if not self.is_waited_for() or hears_while_busy(self._session.shell):
+            return {}
+        why = (
+            "This kernel hears nothing while a cell waits for the run. Cancel interrupts that cell; "
+            "'%flow run --background' leaves the kernel free."
+        )
+        return {"pause": why, "resume": why}
 
     def start(
         self, select: tuple[str, ...], *, everything: bool = False, values: Mapping[str, str] | None = None

@@ -67,6 +67,8 @@ class Spares:
         self._upcoming = upcoming
         self._spares: list[Spare] = []
         self._ending: list[Spare] = []
+        #: What those were started for that a deployment asks for; its runs alone take them.
+        self._kept_for: dict[int, Environment] = {}
         self._used: dict[Environment, float] = {}
         self._looked_at = float("-inf")
         self._launched_at = float("-inf")
@@ -74,11 +76,14 @@ class Spares:
     def __len__(self) -> int:
         return len(self._spares)
 
-    def start(self, environment: Environment) -> None:
-        """Start one now; if there can be none, whoever launches a process next will say why."""
+    def start(self, environment: Environment, *, is_kept: bool = False) -> None:
+        """Start one now, for any run or only for such as need the same; whoever launches next says why none can be."""
         preload = (*environment.preload, *self._preload)
         with suppress(OSError):
-            self._spares.append(Spare(self._settings.environment, replace(environment, preload=preload)))
+            spare = Spare(self._settings.environment, replace(environment, preload=preload))
+            self._spares.append(spare)
+            if is_kept:
+                self._kept_for[id(spare)] = environment
 
     def adopt(self, spare: Spare) -> None:
         """Take in one that somebody else has started, for the settings of this process."""
@@ -88,9 +93,16 @@ class Spares:
         """Return one with the kernel of an environment, that with most of its modules; None if there is none."""
         self._launched_at = time.monotonic()
         self._used[environment] = self._launched_at
-        found = [spare for spare in self._spares if spare.environment.kernel == environment.kernel]
-        for spare in sorted(found, key=lambda each: _distance(each.environment, environment)):
-            self._spares.remove(spare)
+        found = [
+            spare
+            for spare in self._spares
+            if spare.environment.kernel == environment.kernel
+            and self._kept_for.get(id(spare), environment) == environment
+        ]
+        # Its own first, so that what is there for everybody stays there.
+        found.sort(key=lambda each: (id(each) not in self._kept_for, *_distance(each.environment, environment)))
+        for spare in found:
+            self._remove(spare)
             if spare.is_alive:
                 return spare
             spare.close()
@@ -102,7 +114,7 @@ class Spares:
         self._ending = [spare for spare in self._ending if spare.is_alive]
         for spare in tuple(self._spares):
             if not spare.is_alive or now - spare.started_at > KEEP or is_memory_short():
-                self._spares.remove(spare)
+                self._remove(spare)
                 self._ending.append(spare)
                 spare.ask_to_end()
         if now - self._looked_at >= LOOK_EVERY and now - self._launched_at >= CALM and not is_memory_short():
@@ -110,23 +122,32 @@ class Spares:
             if wanted is None:
                 self._looked_at = now
             else:
-                self.start(wanted)
+                self.start(wanted[0], is_kept=wanted[1])
 
-    def _first_wanted(self, now: float) -> Environment | None:
-        """Return what the first of the next runs needs for which none is ready."""
-        ready = [spare.environment for spare in self._spares]
-        everything = self._wanted(now)
-        if len(ready) >= len(everything):  # what nobody wants any more is ended when it is old
+    def _remove(self, spare: Spare) -> None:
+        self._spares.remove(spare)
+        self._kept_for.pop(id(spare), None)
+
+    def _first_wanted(self, now: float) -> tuple[Environment, bool] | None:
+        """Return what the first of the next runs needs for which none is ready, and whether it is kept for it."""
+        kept = list(self._kept_for.values())
+        ready = [spare.environment for spare in self._spares if id(spare) not in self._kept_for]
+        asked, others = self._wanted(now)
+        for wanted in asked:
+            if wanted not in kept:
+                return wanted, True
+            kept.remove(wanted)
+        if len(ready) >= len(others):  # what nobody wants any more is ended when it is old
             return None
-        for wanted in everything:
+        for wanted in others:
             serving = [each for each in ready if each.serves(wanted)]
             if not serving:
-                return wanted
+                return wanted, False
             ready.remove(min(serving, key=lambda each: _distance(each, wanted)))
         return None
 
-    def _wanted(self, now: float) -> list[Environment]:
-        """Return all that should be ready: what deployments ask for, and then as many as this keeps for the others."""
+    def _wanted(self, now: float) -> tuple[list[Environment], list[Environment]]:
+        """Return all that should be ready: what deployments ask for, and as many as this keeps for the others."""
         self._used = {each: at for each, at in self._used.items() if now - at <= KEEP}
         asked: list[Environment] = []
         others: list[Environment] = []
@@ -134,7 +155,7 @@ class Spares:
             asked += [environment] * count
             others += [] if count else [environment]
         recent = sorted(self._used, key=lambda each: -self._used[each])
-        return asked + [*others, *recent * self.count][: self.count]
+        return asked, [*others, *recent * self.count][: self.count]
 
     def close(self) -> None:
         """End those that nobody took."""
@@ -143,6 +164,7 @@ class Spares:
         for spare in (*self._spares, *self._ending):
             spare.close()
         self._spares.clear()
+        self._kept_for.clear()
 
 
 def _distance(ready: Environment, wanted: Environment) -> tuple[int, int]:
@@ -154,15 +176,19 @@ def due_soon(store: Store, now: datetime) -> Iterator[tuple[Environment, int]]:
     """Yield what the runs need that are due within the time that a spare is kept, the first first, with its `warm`."""
     until = now + timedelta(seconds=KEEP)
     found = [
-        (schedule.next_at, deployment.plan)
+        (schedule.next_at, deployment.name, deployment.plan)
         for deployment in store.deployments()
         for schedule in deployment.schedules
         if schedule.next_at is not None and not deployment.is_paused
     ]
-    for at, plan in sorted(found, key=lambda each: each[0]):
+    asking: set[str] = set()
+    for at, name, plan in sorted(found, key=lambda each: each[0]):
         if at > until:
             return
-        yield environment_of(plan.snapshot, plan.kernel, plan.preload), plan.warm
+        if name not in asking:  # what a deployment asks for it asks for once, however many schedules it has
+            yield environment_of(plan.snapshot, plan.kernel, plan.preload), plan.warm
+        if plan.warm:
+            asking.add(name)
 
 
 def is_memory_short() -> bool:

@@ -10,10 +10,10 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from time import monotonic
 
 from orch_notebook.errors import StoreError
 from orch_notebook.model.states import StateType
@@ -166,7 +166,7 @@ class Worker:
     def step(self) -> float:
         """Do everything there is to do now, and return in how many seconds to look again."""
         try:
-            began_at = time.monotonic()
+            began_at = monotonic()
             self._note_standing(began_at)
             wait = self._step()
             self._looked_at = began_at
@@ -193,7 +193,7 @@ class Worker:
         reach("tick.beaten")
         for launch in [launch for launch in self._launches.values() if launch.ended.is_set()]:
             self._finish(launch)
-        stood_still = time.monotonic() < self._still_until
+        stood_still = monotonic() < self._still_until
         mine = self._launches.keys() | self._asked
         for run_id in sweep(self._store, self.owner, now, mine, self._stalled, stood_still=stood_still):
             logger.warning("Run %s was lost by its owner and has been ended as CRASHED.", run_id)

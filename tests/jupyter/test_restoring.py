@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from orch_notebook.jupyter.outlets import Address
+from orch_notebook.jupyter.source import FlowSource
 from orch_notebook.jupyter.widgets import restoring
 from orch_notebook.jupyter.widgets.restoring import Restorer
 
@@ -165,6 +167,26 @@ def test_the_kernel_speaks_first_where_it_hears_no_page(monkeypatch: pytest.Monk
     assert notebook.glass.arrived.wait(30)
     assert notebook.glass.sent == [{"type": "restore", "kernel": notebook.restorer.kernel, "cells": []}]
     notebook.restorer.close()
+
+
+#: By what a kernel says of itself and whether a cell waits for the run: what its panel cannot do.
+DEAF = (
+    (("kernel subshells",), True, ()),
+    (("debugger",), True, ("pause", "resume")),
+    (("debugger",), False, ()),
+)
+
+
+@pytest.mark.parametrize(("features", "is_waiting", "limits"), DEAF)
+def test_what_a_kernel_would_not_hear_is_not_offered(
+    features: tuple[str, ...], is_waiting: bool, limits: tuple[str, ...]
+) -> None:
+    """A kernel without subshells hears no click while a cell waits for the run; the reason says what to do."""
+    shell = SimpleNamespace(kernel=SimpleNamespace(kernel_info={"supported_features": list(features)}))
+    session = SimpleNamespace(shell=shell, steering=SimpleNamespace(is_waiting=is_waiting), orchestrator=None)
+    found = FlowSource(session, "nightly").limits()  # type: ignore[arg-type]
+    assert tuple(found) == limits
+    assert all("%flow run --background" in why for why in found.values())
 
 
 def test_its_thread_answers_a_page_and_ends_with_the_session() -> None:

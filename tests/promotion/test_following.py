@@ -324,7 +324,7 @@ def test_a_webhook_and_a_command_are_told(put, store, settings, clock, hook, tmp
     assert said.startswith("completed{") and json.loads(said[9:])["deployment"] == "load"
     hook.answer = 500
     orchestrator = Orchestrator(settings, clock=clock)
-    put("load", notify=["on=failed,to=$TEAM", "on=failed,to=$NOWHERE", "on=failed,to=no such thing"])
+    put("load", notify=["on=failed,to=$TEAM", "on=failed,to=$NOWHERE", "on=failed,to=nosuch://thing"])
     problems = [problem for _, problem in orchestrator.deployments.tell("load")]
     orchestrator.close()
     assert ["500" in problems[0], "NOWHERE" in problems[1], "no address" in problems[2]] == [True] * 3

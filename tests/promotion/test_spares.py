@@ -21,6 +21,7 @@ from orch_notebook.promotion.execution import execute
 from orch_notebook.promotion.launching import launch_process
 from orch_notebook.promotion.notebooks import read_notebook
 from orch_notebook.promotion.spares import Spares, due_soon
+from orch_notebook.promotion.terms import Terms
 from orch_notebook.runtime.clock import SystemClock
 from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
@@ -143,6 +144,20 @@ def test_a_run_gets_the_kernel_with_its_modules(tmp_path, shadows):
     assert taken == [("json",), ("json", "csv"), (), ("csv",)]
 
 
+def test_what_a_deployment_asks_for_is_kept_for_its_runs(tmp_path, shadows):
+    """Others do not take it, however near it is to what they need; its own runs take it before any other."""
+    mine = Environment("python3", ("json",))
+    spares = Spares(Settings(tmp_path), 1, ["csv"], lambda: iter([(PYTHON, 0), (mine, 1)]))
+    for _ in range(3):
+        spares.tend()
+    assert [each.environment.preload for each in shadows] == [("json", "csv"), ("csv",)]
+    own, common = shadows
+    assert spares.take(mine) is own and spares.take(mine) is common
+    spares.tend()
+    assert shadows[-1].environment.preload == ("json", "csv")
+    assert spares.take(PYTHON) is None and len(spares) == 1
+
+
 def test_what_is_old_or_takes_memory_that_lacks_is_ended(tmp_path, shadows, monkeypatch):
     """A process that nobody took for long is ended, and all are while memory is short; none is started then."""
     spares = Spares(Settings(tmp_path), 2, (), lambda: iter([(PYTHON, 0)] * 2))
@@ -177,7 +192,9 @@ def test_what_is_due_soon_is_known_from_the_schedules(tmp_path):
         rule = Interval(seconds, now)
         orchestrator.deployments.promote(book, name, schedules=[rule])
     orchestrator.deployments.pause("asleep")
-    assert list(due_soon(orchestrator.store, now)) == [(PYTHON, 0), (PYTHON, 0)]
+    rules = [Interval(seconds, now) for seconds in (30, 45)]
+    orchestrator.deployments.promote(book, "warm", schedules=rules, terms=Terms(preload=("json",), warm=2))
+    assert list(due_soon(orchestrator.store, now)) == [(Environment("python3", ("json",)), 2), (PYTHON, 0), (PYTHON, 0)]
     assert list(due_soon(orchestrator.store, now - timedelta(hours=1))) == []
     orchestrator.close()
 

@@ -240,7 +240,7 @@ def test_a_worker_that_was_kept_from_looking_ends_nobodys_run_at_once(settings, 
     """All owners get some seconds to renew when the store is back; those who do not have lost their runs."""
     run, lease = open_run(store, now=clock.now(), owner="elsewhere:1:1")
     steady = [0.0]
-    monkeypatch.setattr("orch_notebook.promotion.worker.time.monotonic", lambda: steady[0])
+    monkeypatch.setattr("orch_notebook.promotion.worker.monotonic", lambda: steady[0])
     worker = Worker(store, settings, clock=clock)
 
     def look(seconds):
