@@ -321,7 +321,7 @@ class Orchestrator:
 
     def resume(self, run_id: str, given: Sequence[str] = ()) -> FlowRun:
         """Let a paused or suspended run go on; see :func:`orch_notebook.functions.resuming.resume`."""
-        return resume(self.show(run_id).run_id, given)
+        return resume(self.show(run_id).run_id, given, self._home)
 
     def compare(self, before: str, after: str) -> Comparison:
         """Return what tells one run from another.

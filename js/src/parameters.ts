@@ -80,10 +80,13 @@ export function inWords(values: [string, string][], most = 3): string {
   return shown.join(", ") + (values.length > most ? ` +${values.length - most}` : "");
 }
 
+/** What a form consists of. The form itself has no name: named ones are landmarks, and every panel on a page has them. */
+const group = (name: string, ...parts: HTMLElement[]) => h("div", { role: "group", "aria-label": name }, ...parts);
+
 /** The button in the head that says what the flow is given, and the form that it opens. */
 export class Parameters {
   readonly fields = new Fields();
-  readonly form = h("form", { class: "orch-form", hidden: true, "aria-label": "Parameters" });
+  readonly form = h("form", { class: "orch-form", hidden: true });
   readonly opener: HTMLButtonElement;
   private readonly words = h("span", {});
 
@@ -92,7 +95,7 @@ export class Parameters {
     this.opener.replaceChildren(this.words);
     this.opener.setAttribute("aria-expanded", "false");
     const go = h("button", { type: "submit", class: "orch-button" }, "Run with these");
-    this.form.append(this.fields.element, h("div", { class: "orch-row" }, h("span"), go));
+    this.form.append(group("Parameters", this.fields.element, h("div", { class: "orch-row" }, h("span"), go)));
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       run();
@@ -117,14 +120,14 @@ export class Parameters {
 
 /** What a run waits to be told, as a form; an answer is checked by the kernel as the type that was asked for. */
 export class Question {
-  readonly form = h("form", { class: "orch-form orch-asked", hidden: true, "aria-label": "Answer" });
+  readonly form = h("form", { class: "orch-form orch-asked", hidden: true });
   private readonly fields = new Fields();
   private readonly words = h("p", { role: "status" });
   private asked: Asked | null = null;
 
   constructor(resume: (run_id: string, answer: Record<string, string>) => void) {
     const go = h("button", { type: "submit", class: "orch-button orch-primary" }, "Resume");
-    this.form.append(this.words, this.fields.element, h("div", { class: "orch-row" }, h("span"), go));
+    this.form.append(group("Answer", this.words, this.fields.element, h("div", { class: "orch-row" }, h("span"), go)));
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.asked) resume(this.asked.run_id, this.fields.changed());

@@ -64,6 +64,8 @@ export class Promote implements View {
     this.given.append(this.parameters.element);
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
+      this.said.classList.remove("orch-bad");
+      setText(this.said, "Promoting…");
       this.ask({ do: "promote", ...this.values(), values: this.parameters.changed() });
     });
     this.form.addEventListener("input", () => this.adapt());

@@ -50,9 +50,9 @@ test("buttons say what they do, and why they cannot", () => {
 test("a form of the parameters sends what was changed, as it was typed, and shows what is wrong at its field", () => {
   const { store, said, find, button } = shown();
   button("n = 200").click();
-  const field = find("form[aria-label=Parameters] input")[0] as HTMLInputElement;
+  const field = find(".orch-form:not(.orch-asked) input")[0] as HTMLInputElement;
   field.value = "many";
-  find("form[aria-label=Parameters]")[0]!.dispatchEvent(new Event("submit"));
+  find(".orch-form:not(.orch-asked)")[0]!.dispatchEvent(new Event("submit"));
   assert.deepEqual(said.at(-1), { type: "run", id: 1, select: [], everything: false, values: { n: "many" } });
   store.take({ type: "refused", text: "Parameter 'n' takes int, not 'many'. The notebook takes n: int = 200." });
   assert.equal(field.getAttribute("aria-invalid"), "true");
@@ -66,8 +66,8 @@ test("what a run waits to be told is a form, sent as it was typed and emptied fo
     { name: "day", annotation: "date", value: "2026-01-02", help: "", is_required: false, kind: "date", choices: [] },
   ];
   store.take(delta(2, { run: run("1", false, { is_paused: true }), asked: { run_id: "2", words: `${EVIL} waits.`, fields, until: 9 } }));
-  const form = find("form[aria-label=Answer]")[0]!;
-  const [ok, day] = find("form[aria-label=Answer] .orch-field") as [HTMLSelectElement, HTMLInputElement];
+  const form = find(".orch-asked")[0]!;
+  const [ok, day] = find(".orch-asked .orch-field") as [HTMLSelectElement, HTMLInputElement];
   assert.deepEqual([form.hidden, ok.value, day.type, place.querySelectorAll("img").length], [false, "", "date", 0]);
   ok.value = "True";
   form.dispatchEvent(new Event("submit"));
@@ -75,7 +75,7 @@ test("what a run waits to be told is a form, sent as it was typed and emptied fo
   store.take({ type: "refused", text: "Parameter 'ok' takes bool, not 'x'." });
   assert.equal(ok.getAttribute("aria-invalid"), "true");
   store.take(delta(3, { asked: { run_id: "2", words: "again", fields, until: 10 } }));
-  assert.equal((find("form[aria-label=Answer] .orch-field")[0] as HTMLSelectElement).value, "");
+  assert.equal((find(".orch-asked .orch-field")[0] as HTMLSelectElement).value, "");
   store.take(delta(4));
   assert.equal(form.hidden, true);
 });

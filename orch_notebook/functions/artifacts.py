@@ -13,7 +13,7 @@ from typing import Any
 
 from orch_notebook.errors import NotFound, UsageError
 from orch_notebook.runtime.clock import new_run_id
-from orch_notebook.runtime.context import flow_scope, task_scope
+from orch_notebook.runtime.context import cell_scope, flow_scope, task_scope
 from orch_notebook.runtime.home import open_home
 from orch_notebook.runtime.store.shelves import Artifact
 
@@ -31,6 +31,7 @@ def _create(kind: str, data: Any, key: str | None, description: str | None) -> s
     if key is not None and not re.fullmatch(r"[a-z0-9-]+", key):
         raise UsageError(f"An artifact's key holds lower-case letters, digits and dashes only, not {key!r}.")
     home, flow, task = open_home(), flow_scope.get(), task_scope.get()
+    cell = cell_scope.get() or (None, None)
     now = home.clock.now()
     artifact = Artifact(
         new_run_id(now),
@@ -38,8 +39,8 @@ def _create(kind: str, data: Any, key: str | None, description: str | None) -> s
         data,
         key,
         description or "",
-        flow.run_id if flow else None,
-        task.name if task else None,
+        flow.run_id if flow else cell[0],
+        task.name if task else None if flow else cell[1],
         now,
     )
     home.store.save_artifact(artifact, now)

@@ -7,19 +7,94 @@ keeper that offers it what those have completed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orch_notebook.functions.arguments import PLAIN
+from orch_notebook.functions.given import INEXACT, inexact, is_plain
 from orch_notebook.functions.keeping import Keeper
-from orch_notebook.model.runs import FlowRun
+from orch_notebook.model.runs import FlowRun, short_id
 from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.clock import new_run_id
+from orch_notebook.runtime.context import FlowScope, added_tags, flow_scope, task_scope
 from orch_notebook.runtime.home import Home
 from orch_notebook.runtime.redaction import redactor
 
-__all__ = ["keeper_of", "new_run", "shown"]
+if TYPE_CHECKING:
+    from orch_notebook.functions.flow_runs import FlowCall
+
+__all__ = ["Beginning", "beginning_of", "given_to", "keeper_of", "new_run", "shown"]
+
+logger = logging.getLogger("orch_notebook")
+
+#: Characters of a run's name that are kept.
+LONGEST_NAME = 300
+
+
+class Beginning(NamedTuple):
+    """A run as it begins, who its code will say it is, what it is given, and what of that the store cannot show."""
+
+    run: FlowRun
+    scope: FlowScope
+    given: Mapping[str, Any]
+    lossy: Sequence[str]
+
+
+def beginning_of(home: Home, call: FlowCall, outer: FlowScope | None) -> Beginning:
+    """Return how the run of a flow's call begins, within the run whose code calls it, if any does."""
+    flow, arguments = call.flow, call.bound.arguments
+    tags = (*flow.options.tags, *added_tags.get())
+    parameters = {name: shown(value) for name, value in arguments.items()}
+    if call.claimed is None:
+        parent = outer.run_id if outer else None
+        run = new_run(home, flow.name, parameters=parameters, parent_run_id=parent, earlier=call.earlier)
+    else:
+        run, tags = replace(call.claimed[0], parameters=parameters), (*tags, *call.claimed[0].tags)
+    about, given = flow.about, given_to(call)
+    if lossy := inexact(given, parameters):
+        about = {**about, INEXACT: ",".join(lossy)}
+    run = replace(run, about=about, tags=tuple(dict.fromkeys(tags)))
+    scope = FlowScope(
+        run.run_id,
+        f"{flow.name}-{short_id(run.run_id)}",
+        flow.name,
+        dict(arguments),
+        run.tags,
+        1,
+        run.parent_run_id,
+        run.deployment,
+        run.due_at,
+        is_async=flow.is_async,
+    )
+    if flow.options.flow_run_name is not None and (name := _name(call, scope)):
+        scope.name = name
+        run = replace(run, name=name)
+    return Beginning(run, scope, given, lossy)
+
+
+def given_to(call: FlowCall) -> dict[str, Any]:
+    """Return what a run is given, as it would be given again: without what its flow is a method of."""
+    arguments = list(call.bound.arguments.items())[call.flow.bound_first :]
+    raw = {name: value for name, value in call.raw.items() if is_plain(value)}
+    return {name: raw.get(name, value) for name, value in arguments}
+
+
+def _name(call: FlowCall, scope: FlowScope) -> str:
+    """Return the run's name as its flow makes it; empty if it cannot be made."""
+    wanted = call.flow.options.flow_run_name
+    # A function may ask the runtime about the run it names.
+    tokens = flow_scope.set(scope), task_scope.set(None)
+    try:
+        return str(wanted() if callable(wanted) else str(wanted).format(**call.bound.arguments))[:LONGEST_NAME]
+    except Exception:
+        logger.exception("The name of a run of flow %r could not be made.", call.flow.name)
+        return ""
+    finally:
+        flow_scope.reset(tokens[0])
+        task_scope.reset(tokens[1])
 
 
 def new_run(

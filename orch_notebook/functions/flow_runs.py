@@ -10,16 +10,15 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from orch_notebook.errors import FlowRunCancelled
-from orch_notebook.functions.beginnings import new_run, shown
+from orch_notebook.functions.beginnings import beginning_of, given_to
 from orch_notebook.functions.entrypoints import entrypoint_of, pin
 from orch_notebook.functions.flow_ends import after_error, after_value, cancelled, timed_out
-from orch_notebook.functions.given import INEXACT, inexact, is_plain, keep_given
+from orch_notebook.functions.given import inexact, keep_given
 from orch_notebook.functions.hooks import call_hooks
 from orch_notebook.functions.logs import logging_prints
 from orch_notebook.functions.loops import loops
@@ -29,10 +28,10 @@ from orch_notebook.functions.performances import Performance
 from orch_notebook.functions.tasks import FunctionTask
 from orch_notebook.functions.waits import InLoop, InThread, Waits, run_through
 from orch_notebook.model.deployments import Plan
-from orch_notebook.model.runs import FlowRun, short_id
+from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.runtime.calls import Call, TaskStopped
-from orch_notebook.runtime.context import FlowScope, added_tags, flow_scope, task_scope
+from orch_notebook.runtime.context import FlowScope, flow_scope, task_scope
 from orch_notebook.runtime.home import open_home
 from orch_notebook.runtime.places import main_thread_signals, this_place
 from orch_notebook.runtime.store import Lease
@@ -46,8 +45,6 @@ logger = logging.getLogger("orch_notebook")
 
 #: Seconds that an interrupt waits for threads which cannot be stopped at once; then they are left to end by themselves.
 PATIENCE = 2.0
-#: Characters of a run's name that are kept.
-LONGEST_NAME = 300
 
 T = StateType
 
@@ -120,32 +117,8 @@ class FlowCall:
         home = open_home()
         if isinstance(runner, type):
             runner = runner()
-        tags = (*flow.options.tags, *added_tags.get())
-        parameters = {name: shown(value) for name, value in self.bound.arguments.items()}
-        if self.claimed is None:
-            parent = outer.run_id if outer else None
-            run = new_run(home, flow.name, parameters=parameters, parent_run_id=parent, earlier=self.earlier)
-        else:
-            run, tags = replace(self.claimed[0], parameters=parameters), (*tags, *self.claimed[0].tags)
-        about, given = flow.about, self._given()
-        if lossy := inexact(given, parameters):
-            about = {**about, INEXACT: ",".join(lossy)}
-        run = replace(run, about=about, tags=tuple(dict.fromkeys(tags)))
-        self.scope = scope = FlowScope(
-            run.run_id,
-            f"{flow.name}-{short_id(run.run_id)}",
-            flow.name,
-            dict(self.bound.arguments),
-            run.tags,
-            1,
-            run.parent_run_id,
-            run.deployment,
-            run.due_at,
-            is_async=flow.is_async,
-        )
-        if flow.options.flow_run_name is not None and (name := self._name(scope)):
-            scope.name = name
-            run = replace(run, name=name)
+        run, scope, given, lossy = beginning_of(home, self, outer)
+        self.scope = scope
         scope.performance = performance = Performance(
             home,
             run,
@@ -164,26 +137,6 @@ class FlowCall:
             task.future.facts = {"child_run_id": performance.run_id}
         self.begun(run.run_id)
         return performance, scope
-
-    def _given(self) -> dict[str, Any]:
-        """Return what the run is given, as it would be given again: without what the flow is a method of."""
-        arguments = list(self.bound.arguments.items())[self.flow.bound_first :]
-        raw = {name: value for name, value in self.raw.items() if is_plain(value)}
-        return {name: raw.get(name, value) for name, value in arguments}
-
-    def _name(self, scope: FlowScope) -> str:
-        """Return the run's name as the flow makes it; empty if it cannot be made."""
-        wanted = self.flow.options.flow_run_name
-        # A function may ask the runtime about the run it names.
-        tokens = flow_scope.set(scope), task_scope.set(None)
-        try:
-            return str(wanted() if callable(wanted) else str(wanted).format(**self.bound.arguments))[:LONGEST_NAME]
-        except Exception:
-            logger.exception("The name of a run of flow %r could not be made.", self.flow.name)
-            return ""
-        finally:
-            flow_scope.reset(tokens[0])
-            task_scope.reset(tokens[1])
 
     def _stop(self, reason: str) -> None:
         body = self.body
@@ -349,7 +302,7 @@ class FlowCall:
     def _leave(self, performance: Performance, outcome: Outcome) -> None:
         """Leave the run to whoever goes on with it: what it was given is kept, and how a worker finds the flow."""
         home, lease = performance.home, performance.engine.journal.lease
-        given = self._given()
+        given = given_to(self)
         keep_given(home, performance.run_id, given, inexact(given, performance.run.parameters), is_limited=False)
         place = entrypoint_of(self.flow)
         if place is not None and self.claimed is None:
@@ -359,7 +312,7 @@ class FlowCall:
         performance.engine.leave(outcome.to_state())
 
     def _give(self, outcome: Outcome) -> Any:
-        if self.return_state and not isinstance(outcome.data, KeyboardInterrupt):
+        if self.return_state and not (outcome.is_cancelled() and isinstance(outcome.data, KeyboardInterrupt)):
             return outcome
         __tracebackhide__ = True
         return self.give(outcome)

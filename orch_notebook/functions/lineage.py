@@ -22,7 +22,7 @@ __all__ = ["Lineage"]
 
 
 class Lineage:
-    """The assets of one flow run; empty, and false, as long as no task makes or needs any."""
+    """The assets of one flow run, which has none as long as no task makes or needs any."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,11 +31,10 @@ class Lineage:
         self._comes: dict[str, tuple[str, ...]] = {}
         self._goes: dict[str, tuple[str, ...]] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._goes)
-
     def note(self, name: str, task: FunctionTask[..., Any], upstream: Iterable[str]) -> None:
         """Take note of a task run, and of the task runs whose results it is given."""
+        if not self._goes and not task.has_assets:
+            return
         with self._lock:
             comes = tuple(dict.fromkeys(asset for before in upstream for asset in self._goes.get(before, ())))
             self._seen.update((each.key, each) for each in (*task.asset_deps, *task.assets))

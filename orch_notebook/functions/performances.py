@@ -30,7 +30,7 @@ from orch_notebook.model.graph import Graph
 from orch_notebook.model.machine import RunMachine
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
-from orch_notebook.model.tasks import Task, check_resources
+from orch_notebook.model.tasks import check_resources
 from orch_notebook.runtime.calls import Call, describe_failure
 from orch_notebook.runtime.context import added_tags
 from orch_notebook.runtime.engine import Engine
@@ -167,24 +167,13 @@ class Performance:
         future = Future(task, name, self, args, kwargs, contextvars.copy_context())
         upstream, lenient = upstream_of(found, task, self) if found else ([], ())
         upstream += self.origins.of_all((*args, *kwargs.values()))
-        if self.lineage or task.has_assets:
-            self.lineage.note(name, task, upstream)
+        self.lineage.note(name, task, upstream)
         tags = added_tags.get()
         future.tags = tuple(dict.fromkeys((*task.tags, *tags))) if tags else task.tags
         runner = task.options.runner
         if runner is not None and here is None:
             here = self._runner(runner)
-        spec = Task(
-            name,
-            task.retry,
-            task.timeout,
-            future.tags,
-            resources=task.resources,
-            runner=runner or "",
-            when=task.when,
-            assets=task.asset_keys,
-            asset_deps=task.asset_dep_keys,
-        )
+        spec = task.spec(name, future.tags)
         if task.resources and (runner or self._usual) != "dask":
             check_resources(spec, self._capacity)
         self.endings.expect(future)
@@ -219,8 +208,7 @@ class Performance:
         self.keeper.note(future, plan, kept.offer)
         with self._lock:
             self._names.setdefault(future.name, 1)
-        if self.lineage or task.has_assets:
-            self.lineage.note(future.name, task, self.origins.of_all((*args, *kwargs.values())))
+        self.lineage.note(future.name, task, self.origins.of_all((*args, *kwargs.values())))
         return future
 
     def _name(self, task: FunctionTask[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

@@ -40,7 +40,7 @@ def resume_flow_run(run_id: str, run_input: Any = None) -> None:
     home.store.wake_run(run_id, home.clock.now())
 
 
-def resume(run_id: str, given: Mapping[str, Any] | Sequence[str] = ()) -> FlowRun:
+def resume(run_id: str, given: Mapping[str, Any] | Sequence[str] = (), home: Home | None = None) -> FlowRun:
     """Let a paused or suspended run go on, as a command line asks for it, and return it.
 
     Parameters
@@ -49,13 +49,15 @@ def resume(run_id: str, given: Mapping[str, Any] | Sequence[str] = ()) -> FlowRu
         The run.
     given : mapping or sequence of str
         The parts of the answer by name, or as ``name=value`` words; one that is a single value is called ``input``.
+    home : Home, optional
+        Where the run is; by default in the environment's.
 
     Raises
     ------
     NotFound, UsageError, ParameterError
         As for :func:`resume_flow_run`.
     """
-    home = open_home()
+    home = home or open_home()
     run = _paused(home, run_id)
     _check_worker(home, run)
     pause = home.store.open_pause(run_id)

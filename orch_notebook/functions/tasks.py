@@ -22,6 +22,7 @@ from orch_notebook.functions.options import MaterializeOptions, TaskOptions, cha
 from orch_notebook.functions.outcomes import Outcome
 from orch_notebook.functions.wrapping import Wrapped
 from orch_notebook.model.states import StateType
+from orch_notebook.model.tasks import Task
 from orch_notebook.runtime.places import this_place
 
 __all__ = ["FunctionTask", "task"]
@@ -190,6 +191,20 @@ class FunctionTask(Wrapped[P, R]):
         above("serve")(self, limit=limit)
 
     # what a performance asks
+
+    def spec(self, name: str, tags: tuple[str, ...]) -> Task:
+        """Return a task run of this name as the machine and the store see it."""
+        return Task(
+            name,
+            self.retry,
+            self.timeout,
+            tags,
+            resources=self.resources,
+            runner=self.options.runner or "",
+            when=self.when,
+            assets=self.asset_keys,
+            asset_deps=self.asset_dep_keys,
+        )
 
     def name_run(self, args: tuple[Any, ...], kwargs: Any) -> str:
         """Return the name of a task run that is called with these arguments."""

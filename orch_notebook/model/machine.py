@@ -71,7 +71,8 @@ class RunMachine:
         self._fresh = fresh
         self._is_open = is_open
         self._outcome: State | None = None
-        self._stands = Stands(graph)
+        self._all = Stands(graph)
+        self._stands = self._all.by_name
         self._holdings = Holdings(capacity, runner)
         #: Tasks that could start but for something that another has, or because the run is held.
         self._parked: deque[str] = deque()
@@ -212,7 +213,7 @@ class RunMachine:
                 task=event.task,
             )
         if stand.is_settled:
-            self._stands.unsettle(stand)
+            self._all.unsettle(stand)
         stand.type = after
         stand.attempt = event.attempt
         if after is T.RUNNING:
@@ -238,7 +239,7 @@ class RunMachine:
         return AwaitRetry(stand.task.name, attempt, policy.delay_before(attempt - stand.earlier), policy.jitter)
 
     def _settle(self, name: str, stand: Stand, event: TaskStateChanged) -> list[Command]:
-        self._stands.settle(stand)
+        self._all.settle(stand)
         culprit = ""
         if stand.type is not T.COMPLETED:
             culprit = (event.details or {}).get("culprit", "") or name
@@ -366,7 +367,7 @@ class RunMachine:
         if stand.type is T.RUNNING:
             return [StopTask(name)]
         if stand.type in (T.FAILED, T.CRASHED):  # its retry was due but not yet recorded; it stays as it ended
-            self._stands.settle(stand)
+            self._all.settle(stand)
             return self._end_if_over()
         if stand.task.when == "always" and stand.type is T.PENDING and (stand.waiting or stand.is_issued):
             return []  # it runs when the others have ended
@@ -377,14 +378,14 @@ class RunMachine:
         name = event.task.name
         if self.is_over or not self.may_add(name):
             raise ImpossibleEvent(f"Task {name!r} cannot be added: it is there already, or the run is over.", task=name)
-        stand, skipped = self._stands.add(event.task, event.upstream, event.lenient)
+        stand, skipped = self._all.add(event.task, event.upstream, event.lenient)
         if skipped and not stand.culprit and event.task.when == "all_success":
             return self._heed(name, stand, Verdict.SKIP, skipped)
         return self._heed(name, stand, *judge_now(stand, self._stands))
 
     def _end_if_over(self) -> list[Command]:
-        if self._stands.unsettled or self._is_open or self._is_held or self.is_over:
+        if self._all.unsettled or self._is_open or self._is_held or self.is_over:
             return []
         if self.run_type is T.CANCELLING:
             return [EndRun(State(T.CANCELLED, "Cancelled"))]
-        return [EndRun(self._outcome or self._stands.outcome())]
+        return [EndRun(self._outcome or self._all.outcome())]

@@ -73,8 +73,8 @@ class Stand:
         return self.type is T.COMPLETED and not self.is_skipped
 
 
-class Stands(dict[str, Stand]):
-    """The tasks of one run by name; private to its machine.
+class Stands:
+    """The tasks of one run; private to its machine.
 
     Parameters
     ----------
@@ -83,23 +83,25 @@ class Stands(dict[str, Stand]):
 
     Attributes
     ----------
+    by_name : dict
+        Where each stands.
     unsettled : int
         How many have not ended, or may be tried again.
     """
 
     def __init__(self, graph: Graph) -> None:
-        super().__init__((task.name, Stand(task, len(graph.predecessors[task.name]))) for task in graph.tasks)
-        self.unsettled = len(self)
+        self.by_name = {task.name: Stand(task, len(graph.predecessors[task.name])) for task in graph.tasks}
+        self.unsettled = len(self.by_name)
         #: Tasks that failed or crashed, in the order in which they did.
         self._culprits: list[str] = []
         for name, successors in graph.successors.items():
-            self[name].successors = list(successors)
+            self.by_name[name].successors = list(successors)
         ordering = {(e.before, e.after) for e in graph.edges if e.rule in ORDER_ONLY}
         ordering -= {(e.before, e.after) for e in graph.edges if e.rule not in ORDER_ONLY}
         for after in {after for _, after in ordering}:
             before = graph.predecessors[after]
-            self[after].needs = frozenset(each for each in before if (each, after) not in ordering)
-        for name, stand in self.items():
+            self.by_name[after].needs = frozenset(each for each in before if (each, after) not in ordering)
+        for name, stand in self.by_name.items():
             if stand.task.when != "all_success":
                 stand.before = [each for each in graph.predecessors[name] if stand.wants(each)]
 
@@ -107,7 +109,7 @@ class Stands(dict[str, Stand]):
         """Take note that a task has ended, and no retry will follow."""
         stand.is_settled = True
         self.unsettled -= 1
-        if stand.type in (T.FAILED, T.CRASHED):
+        if stand.type is T.FAILED or stand.type is T.CRASHED:
             self._culprits.append(stand.task.name)
 
     def unsettle(self, stand: Stand) -> None:
@@ -117,7 +119,7 @@ class Stands(dict[str, Stand]):
         stand.culprit = self._culprit_of(stand)
         self.unsettled += 1
         for name in stand.successors:
-            after = self[name]
+            after = self.by_name[name]
             after.waiting += 1
             after.culprit = self._culprit_of(after)
 
@@ -127,7 +129,7 @@ class Stands(dict[str, Stand]):
 
     def _culprit_of(self, stand: Stand) -> str:
         """Return which task keeps another from running, as its settled predecessors tell; empty if none does."""
-        for before, other in self.items():
+        for before, other in self.by_name.items():
             is_wanted = stand.task.name in other.successors and stand.wants(before)
             if is_wanted and other.is_settled and other.type is not T.COMPLETED:
                 return other.culprit or before
@@ -148,7 +150,7 @@ class Stands(dict[str, Stand]):
         """
         name, stand = task.name, Stand(task, 0)
         if (
-            before := self.get(name)
+            before := self.by_name.get(name)
         ) is not None:  # the flow's body runs once more, and has come to the task that failed
             stand.attempt = stand.earlier = before.attempt
             self._acquit(before)
@@ -157,7 +159,7 @@ class Stands(dict[str, Stand]):
         is_plain = task.when == "all_success"
         skipped = ""
         for each in upstream:
-            source = self.get(each)
+            source = self.by_name.get(each)
             if source is None or each == name:
                 raise ImpossibleEvent(f"Task {name!r} waits for {each!r}, which is not in this run.", task=name)
             if not source.is_settled:
@@ -172,17 +174,17 @@ class Stands(dict[str, Stand]):
                 skipped = skipped or each
         if not is_plain:
             stand.before = [each for each in upstream if stand.wants(each)]
-        self[name] = stand
+        self.by_name[name] = stand
         self.unsettled += 1
         return stand, skipped
 
     def outcome(self) -> State:
         """Return how a run ends in which every task has settled."""
-        if all(stand.type is T.COMPLETED for stand in self.values()):
+        if all(stand.type is T.COMPLETED for stand in self.by_name.values()):
             return State(T.COMPLETED)
         for kind, verb in ((T.FAILED, "failed"), (T.CRASHED, "crashed")):
-            names = [repr(name) for name in self._culprits if self[name].type is kind]
+            names = [repr(name) for name in self._culprits if self.by_name[name].type is kind]
             if names:
                 named = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
-                return State(kind, message=f"{len(names)} of {len(self)} tasks {verb}: {named}.")
+                return State(kind, message=f"{len(names)} of {len(self.by_name)} tasks {verb}: {named}.")
         return State(T.CANCELLED, "Cancelled")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 from orch_notebook.errors import NotebookError
@@ -70,7 +69,7 @@ def check_notebook(
     subject = subject_of(path, parameters or (), flow=flow, all_cells=all_cells)
     with tempfile.TemporaryDirectory(prefix="orch-check-", ignore_cleanup_errors=True) as name:
         folder, beside = Path(name), Folder(path.parent.resolve())
-        apart = replace(settings, home=folder / "home", parent_run_id=None)
+        apart = settings.apart(folder / "home")
         with closing(open_store(apart)) as store:
 
             def execute(book: Path) -> FlowRun:

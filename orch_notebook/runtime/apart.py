@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -107,7 +106,7 @@ def _perform(
 ) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="orch-check-", ignore_cleanup_errors=True) as folder,
-        closing(Home(replace(settings, home=Path(folder), parent_run_id=None), clock)) as home,
+        closing(Home(settings.apart(Path(folder)), clock)) as home,
         closing(CellRuns(home)) as apart,
     ):
         handle = apart.start(flow, live, base=base, select=select, hooks=hooks, runner=runner, around=around)

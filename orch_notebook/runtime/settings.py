@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -166,6 +166,10 @@ class Settings:
         """The variables by which a process that is started finds the same home and store, and the same limit."""
         limit = "" if self.memory is None else str(self.memory)
         return {"ORCH_HOME": str(self.home), "ORCH_DATABASE_URL": self.database_url or "", "ORCH_MEMORY_LIMIT": limit}
+
+    def apart(self, home: Path) -> Settings:
+        """Return the same settings for runs that belong to nothing: with a home, and a store, of their own."""
+        return replace(self, home=home, database_url=None, parent_run_id=None)
 
     @property
     def database(self) -> Path:

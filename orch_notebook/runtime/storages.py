@@ -133,9 +133,12 @@ class Storage:
             return
         filesystem, root = _filesystem(self.place)
         target_path = f"{root.rstrip('/')}/{path}"
-        filesystem.makedirs(target_path.rpartition("/")[0], exist_ok=True)
         # One that is written by halves bears no signature of the whole, so it counts as not there.
-        filesystem.pipe_file(target_path, whole)
+        try:
+            filesystem.pipe_file(target_path, whole)
+        except FileNotFoundError:  # a file system that has folders; buckets have none, and may not be looked into
+            filesystem.makedirs(target_path.rpartition("/")[0], exist_ok=True)
+            filesystem.pipe_file(target_path, whole)
 
     def read(self, name: str) -> Stored | None:
         """Return what is kept under a name; None if nothing is, or if this installation has not written it there."""

@@ -12,8 +12,9 @@ import pytest
 from playwright.sync_api import Page as Sheet
 from playwright.sync_api import expect
 
-from orch_notebook.jupyter.widgets import Given, Kept, PanelSource
+from orch_notebook.jupyter.widgets import Given, Kept, Page, PanelSource, Question
 from orch_notebook.jupyter.widgets.content import detail
+from orch_notebook.jupyter.widgets.forms import given
 from orch_notebook.jupyter.widgets.picture import Picture
 from orch_notebook.jupyter.widgets.surface import front_end
 from orch_notebook.model.events import LogWritten, TaskStateChanged
@@ -128,6 +129,16 @@ class Source(PanelSource):
     def parameters(self) -> list[Given]:
         return [Given(each, "200") for each in read_parameters("n: int = 200  # rows to draw")]
 
+    def pages(self) -> dict[str, Page]:
+        return dict.fromkeys(("history", "promote"), dict)
+
+    def question(self, run: FlowRun | None) -> Question | None:
+        """A run that is paused waits to be told something."""
+        if run is None or run.state.name != "Paused":
+            return None
+        fields = read_parameters(f"ok: bool = False\nby: str = 'x'  # {EVIL}")
+        return Question("child", EVIL, [Given(each, "") for each in fields], NOW)
+
     def coming(self, select: tuple[str, ...] = ()) -> int | None:
         return 2
 
@@ -168,7 +179,7 @@ FORM = {
     "problem": "",
     "zones": ["UTC", "Europe/Madrid"],
     "zone": "Europe/Madrid",
-    "parameters": [{"name": "n", "annotation": "int", "value": "200", "help": "rows", "is_required": False}],
+    "parameters": given(Source(CHAIN, "", ()).parameters()),
     "deployments": [
         {
             "name": "nightly",

@@ -289,6 +289,7 @@ def quick_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         close_homes()
 
 
+@pytest.mark.timeout(1800)  # at night there are many
 def test_whatever_befalls_a_run_it_does_what_a_simple_model_says(quick_home) -> None:
     """Lives of runs at random: the same work done as often, the same states, values and rows, after every blow."""
     many = settings().max_examples

@@ -33,6 +33,7 @@ INTERNAL = {
         "perform",
         "perform_async",
         "run",
+        "spec",
         "tell_end",
         "tell_start",
     },

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import nbformat
 import pytest
 from pydantic import BaseModel, Field
 
@@ -168,3 +169,46 @@ def test_a_run_that_waits_is_cancelled(watch: Any) -> None:
     watched.until(lambda: watched.state() == "Paused")
     source.cancel()
     watched.until(lambda: watched.state() == "Cancelled")
+
+
+ASKING = """
+from pydantic import BaseModel
+from orch_notebook import flow, pause_flow_run
+
+class Approval(BaseModel):
+    level: int
+
+@flow
+def approve():
+    return pause_flow_run(wait_for_input=Approval)
+
+print("level", approve().level)
+"""
+
+
+@pytest.mark.kernel
+def test_a_notebook_that_a_worker_executes_asks_where_its_run_is_looked_at(
+    orch_home: Path, tmp_path: Path, watch: Any
+) -> None:
+    """Its process is another one; the panel that shows its run has the form, and the answer reaches it."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(ASKING)])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "asking.ipynb")
+    source = watch(nightly).source
+    execution = source.orchestrator.execute(tmp_path / "asking.ipynb")
+
+    def question() -> Any:
+        found = source.question(source.past(execution.run_id))
+        assert found is not None or not execution.ends_within(0.05), "it has ended"
+        return found
+
+    asking = next(found for _ in range(1000) if (found := question()) is not None)
+    run = source.past(execution.run_id)
+    assert asked(asking, run)["words"] == "'approve' waits for an answer."
+    with pytest.raises(ParameterError, match="'level' takes int"):
+        source.resume({"level": "high"}, asking.run_id)
+    source.resume({"level": "3"}, asking.run_id)
+    execution.wait()
+    run = source.past(execution.run_id)
+    assert run.state.name == "Completed"
+    assert "level 3" in Path(run.executed_notebook).read_text("utf-8")

@@ -95,6 +95,16 @@ def test_two_runs_are_compared(orchestrator: Orchestrator) -> None:
     assert found["task", "use"]["left"].startswith("Failed")
 
 
+def test_what_a_cell_publishes_belongs_to_its_task(orchestrator: Orchestrator) -> None:
+    """The panel shows an artifact with the task that made it, and its run is compared by it."""
+    publish = "from orch_notebook import create_markdown_artifact\ncreate_markdown_artifact({!r}, key='note')"
+    ids = [run_once(orchestrator, publish.format(text)) for text in ("one", "two")]
+    (artifact,) = orchestrator.artifacts(ids[0])
+    assert (artifact.task, artifact.name, artifact.data) == ("use", "note", "one")
+    lines = HistoryPage(orchestrator, "nightly", nowhere)({"left": ids[0], "right": ids[1]})["lines"]
+    assert [(line["left"], line["right"]) for line in lines if line["name"] == "note"] == [("one", "two")]
+
+
 def test_a_question_that_is_no_question_is_refused(orchestrator: Orchestrator) -> None:
     """Each page says that it cannot answer."""
     with pytest.raises(UsageError):

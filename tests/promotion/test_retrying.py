@@ -12,11 +12,13 @@ from orch_notebook.errors import NotebookError, UnknownTask, UsageError
 from orch_notebook.model.events import RunCreated, RunStateChanged, TaskStateChanged
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
+from orch_notebook.orchestrator import open_orchestrator
 from orch_notebook.promotion.deployments import promote, submit, trigger
 from orch_notebook.promotion.retrying import foresee_retry, repeatable, retry
 from orch_notebook.promotion.upkeep import repeat
 from orch_notebook.runtime.attempts import forget_attempts, open_attempts
 from orch_notebook.runtime.results import Results
+from orch_notebook.runtime.settings import Settings
 from orch_notebook.runtime.store import Lease
 from orch_notebook.testing import make_graph
 
@@ -129,3 +131,12 @@ def test_what_is_left_is_found_along_the_line(store, settings, clock, ended):
     clock.advance(60)
     forget_attempts(store, settings, ended(state=T.COMPLETED))
     assert not folder.exists()
+
+
+def test_a_run_is_resumed_in_the_store_where_it_was_found(book: Path, tmp_path: Path) -> None:
+    """An orchestrator of other settings than the environment's looks at its own runs."""
+    with open_orchestrator(Settings(tmp_path / "elsewhere")) as orchestrator:
+        orchestrator.deployments.promote(book, "report")
+        waiting = orchestrator.deployments.trigger("report")
+        with pytest.raises(UsageError, match="is Scheduled, not paused"):
+            orchestrator.resume(waiting.run_id)

@@ -344,3 +344,10 @@ def test_a_report_survives_json() -> None:
     report = check("x = [1]", "n = len(x)", "m = mylib.tidy(x)", plain="import mylib")
     assert Report.from_json(report.to_json()) == report
     assert "%%task t2 --mutates x" in report.text()
+
+
+def test_a_check_leaves_a_shared_store_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its runs are kept in stores of their own, also where machines share a database: this one is not even there."""
+    monkeypatch.setenv("ORCH_DATABASE_URL", "postgresql://127.0.0.1:1/none")
+    report, _ = checked("a = 1", "b = a + 1")
+    assert report.is_clean

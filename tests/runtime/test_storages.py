@@ -13,11 +13,15 @@ from orch_notebook.runtime.results import Results
 from orch_notebook.runtime.storages import Storage, check_place, place_of
 
 
-@pytest.fixture(params=["folder", "address"])
+@pytest.fixture(params=["folder", "address", "address of a folder"])
 def storage(request, tmp_path) -> Storage:
-    """A folder, and a place that fsspec reaches."""
-    place = str(tmp_path / "kept") if request.param == "folder" else f"memory://{tmp_path.name}"
-    return Storage(place, Results(tmp_path / "key"))
+    """A folder, and places that fsspec reaches."""
+    places = {
+        "folder": str(tmp_path / "kept"),
+        "address": f"memory://{tmp_path.name}",
+        "address of a folder": f"file://{tmp_path}/kept",
+    }
+    return Storage(places[request.param], Results(tmp_path / "key"))
 
 
 def raw(storage: Storage, name: str) -> bytes:

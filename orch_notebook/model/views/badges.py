@@ -50,7 +50,7 @@ def pill(state_name: str, words: str) -> str:
         f'<span style="{ring}display:inline-flex;align-items:center;white-space:nowrap;min-width:max-content;'
         f"padding:0 9px;line-height:20px;border-radius:11px;font-size:12px;font-weight:600;"
         f"background:rgba({red},{green},{blue},0.13);"
-        f'color:{mid};color:color-mix(in srgb,{mid} 65%,currentColor)">{icon(tone)}{escape(words)}</span>'
+        f'color:{mid};color:color-mix(in srgb,{mid} 65%,currentColor)">{icon(tone)} {escape(words)}</span>'
     )
 
 

@@ -7,25 +7,18 @@ ended so, and no such end whose assets are not there.
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 from orch_notebook.model.assets import KnownAsset, Materialization, Reference
 from orch_notebook.runtime.store import rows
+from orch_notebook.runtime.store.connected import Connected
 
 __all__ = ["AssetRecords"]
 
 
-class AssetRecords(ABC):
+class AssetRecords(Connected):
     """Materializations and their lineage in a database."""
-
-    _queries: Any
-
-    @abstractmethod
-    def _read(self) -> AbstractContextManager[Any]:
-        """Open a connection for reading."""
 
     def _record_made(self, connection: Any, made: Sequence[tuple[int, Materialization]]) -> None:
         """Write what a batch of events says of assets, within its transaction."""

@@ -6,9 +6,7 @@ Every verb is one short transaction.
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
@@ -19,22 +17,13 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import StateType
 from orch_notebook.runtime.redaction import redactor
 from orch_notebook.runtime.store import rows
+from orch_notebook.runtime.store.connected import Connected
 
 __all__ = ["Following"]
 
 
-class Following(ABC):
+class Following(Connected):
     """Recorded values and messages in a database, and which ended runs still have consequences."""
-
-    _queries: Any
-
-    @abstractmethod
-    def _read(self) -> AbstractContextManager[Any]:
-        """Open a connection for reading."""
-
-    @abstractmethod
-    def _write(self, *, durable: bool = False) -> AbstractContextManager[Any]:
-        """Open a connection for one transaction."""
 
     # what has ended
 

@@ -7,15 +7,14 @@ repetition too, as the result of a task does.
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from orch_notebook.model.deployments import Plan
 from orch_notebook.runtime.store import Lease, rows
+from orch_notebook.runtime.store.connected import Connected
 
 __all__ = ["Pause", "Pauses"]
 
@@ -49,18 +48,8 @@ class Pause:
     answer: tuple[Any] | None = None
 
 
-class Pauses(ABC):
+class Pauses(Connected):
     """The pauses in a database."""
-
-    _queries: Any
-
-    @abstractmethod
-    def _read(self) -> AbstractContextManager[Any]:
-        """Open a connection for reading."""
-
-    @abstractmethod
-    def _write(self, *, durable: bool = False) -> AbstractContextManager[Any]:
-        """Open a connection for one transaction."""
 
     def ask(self, pause: Pause, now: datetime) -> Pause:
         """Note that a run asks, unless it has before; return how the pause stands."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
-from typing import Any
 
 from orch_notebook.model.runs import FlowRun
 from orch_notebook.runtime.store import rows
+from orch_notebook.runtime.store.connected import Connected
 
 __all__ = ["Retiring"]
 
@@ -19,18 +17,8 @@ KEPT_OF_RUNS = (
 )
 
 
-class Retiring(ABC):
+class Retiring(Connected):
     """Forgetting runs in a database."""
-
-    _queries: Any
-
-    @abstractmethod
-    def _read(self) -> AbstractContextManager[Any]:
-        """Open a connection for reading."""
-
-    @abstractmethod
-    def _write(self, *, durable: bool = False) -> AbstractContextManager[Any]:
-        """Open a connection for one transaction."""
 
     def whole_runs(self) -> list[tuple[FlowRun, bool]]:
         """Return every run that is no part of another, newest first, each with whether it may be forgotten.
@@ -74,5 +62,5 @@ class Retiring(ABC):
                 used.add(json.loads(json.loads(row["data"])["plan"])["snapshot"])
         return used
 
-    def compact(self) -> None:  # noqa: B027 - PostgreSQL does so by itself
+    def compact(self) -> None:
         """Give the space of what was removed back to the disk, where the database does not do so by itself."""

@@ -7,9 +7,7 @@ expires; how many are free is reckoned anew each time, so none can leak.
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -63,22 +61,8 @@ class Limit:
     decay: float | None = None
 
 
-class Shelves(Pauses, ABC):
+class Shelves(Pauses):
     """Variables, artifacts and limits in a database."""
-
-    _queries: Any
-
-    @abstractmethod
-    def _read(self) -> AbstractContextManager[Any]:
-        """Open a connection for reading."""
-
-    @abstractmethod
-    def _write(self, *, durable: bool = False) -> AbstractContextManager[Any]:
-        """Open a connection for one transaction."""
-
-    @abstractmethod
-    def _alone(self, connection: Any) -> None:
-        """Keep others that count before they write waiting until this transaction ends."""
 
     def set_variable(
         self, name: str, value: Any, now: datetime, *, tags: Sequence[str] = (), overwrite: bool = True
