@@ -15,6 +15,7 @@ from orch_notebook.model.runs import FlowRun
 from orch_notebook.model.states import State, StateType
 from orch_notebook.model.tasks import RetryPolicy, Task
 from orch_notebook.runtime.clock import new_run_id
+from orch_notebook.runtime.store.pauses import Pause
 from orch_notebook.testing import START, completed, failed, make_graph, open_run, run_became, started, task_became
 
 LATER = START + timedelta(minutes=1)
@@ -93,6 +94,30 @@ def test_runs_are_listed_newest_first(store, narrowed, expected) -> None:
         run = replace(waiting(), **changed, run_id=letter, created_at=START + timedelta(seconds=number))
         store.create_run(replace(run, state=State(StateType.SCHEDULED, "Late")) if letter == "e" else run)
     assert "".join(run.run_id for run in store.runs(**narrowed)) == expected
+
+
+# Questions
+
+
+def test_a_question_is_found_where_somebody_looks(store) -> None:
+    """By the run that waits, by one that began it however far up, by its owner; answered, it is none any more."""
+    runs = (
+        ("outer", None, "RUNNING"),
+        ("part", "outer", "RUNNING"),
+        ("deep", "part", "PAUSED"),
+        ("other", None, "PAUSED"),
+    )
+    for run_id, parent, state in runs:
+        run = FlowRun(run_id, f"flow-{run_id}", State(StateType[state]), START, parent_run_id=parent)
+        store.create_run(run, owner="here" if run_id == "other" else "there", lease_expires_at=LATER)
+    for run_id in ("deep", "other", "outer"):  # the last one goes on, whatever it once asked
+        store.ask(Pause(run_id, "pause-1", run_id, "value", [{"name": "input"}], LATER), START)
+    looked = [("outer", ""), ("part", ""), ("deep", ""), ("other", ""), ("nobody", ""), ("nobody", "here")]
+    found = [near and (near[0].run_id, near[1]) for near in (store.pause_near(*each) for each in looked)]
+    deep, other = ("deep", "flow-deep"), ("other", "flow-other")
+    assert found == [deep, deep, deep, other, None, other]
+    assert store.answer(store.open_pause("deep"), 5, LATER)
+    assert store.pause_near("outer") is None
 
 
 # History
