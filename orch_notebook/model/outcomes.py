@@ -25,7 +25,7 @@ MASKS = (
         "",
     ),
     (re.compile(r"\b\d\d?:\d\d:\d\d\b"), "…"),
-    (re.compile(r"<ipython-input-[^>]+>|\S*ipykernel_\S+|<task [^>]+>|Cell In ?\[\d+\]"), "<cell>"),
+    (re.compile(r"<ipython-input-[^>]+>|[^\s\"]*ipykernel_[^\s\",]+|<task [^>]+>|Cell In ?\[\d+\]"), "<cell>"),
 )
 #: A warning as Python writes it: where, what, and the line that caused it.  Each is shown once in a process.
 WARNING = re.compile(r"^\S.*?:\d+: (\w*Warning: ?.*)(?:\n[ \t]+.*)*\n?", re.MULTILINE)

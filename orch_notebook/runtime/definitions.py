@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import re
 import types
@@ -38,10 +39,34 @@ def _look_at_function(value: types.FunctionType, budget: Budget) -> Inside:
     return found
 
 
+@functools.lru_cache(maxsize=4096)
 def code_token(code: types.CodeType) -> bytes:
-    """Return a token of what a function does."""
+    """Return a token of what a function does, however much of its cell was compiled together with it.
+
+    Python 3.11 compiles ``np.array(…)`` otherwise where the import stands in the same text, and IPython compiles the
+    statements of a plain cell one by one.
+    """
     consts = [code_token(each) if isinstance(each, types.CodeType) else shown(each) for each in code.co_consts]
-    return digest(code.co_code, repr((code.co_names, code.co_varnames, code.co_freevars)), *consts)
+    places: dict[int, int] = {}
+    kept: list[dis.Instruction] = []
+    for step in dis.get_instructions(code):
+        places[step.offset] = len(kept)
+        if step.opname not in BESIDE_CALLS:
+            kept.append(step)
+    steps = [f"{CALLED.get(step.opname, step.opname)} {_used(step, places)}" for step in kept]
+    return digest("\n".join(steps), repr((code.co_names, code.co_varnames, code.co_freevars)), *consts)
+
+
+#: How the same call is spelled in two ways.
+CALLED = {"LOAD_METHOD": "LOAD_ATTR", "CALL_METHOD": "CALL_FUNCTION"}
+BESIDE_CALLS = frozenset({"PUSH_NULL", "PRECALL", "CACHE", "NOP"})
+
+
+def _used(step: dis.Instruction, places: dict[int, int]) -> str:
+    """Return what an instruction is about: a name, a number, or a place; constants are compared as values."""
+    if step.opcode in dis.hasjabs or step.opcode in dis.hasjrel:
+        return str(places.get(step.argval, -1))
+    return "" if step.opcode in dis.hasconst else str(step.argval)
 
 
 def _look_at_method(value: types.MethodType, budget: Budget) -> Inside:

@@ -25,6 +25,10 @@ SAME = {
     "parts of a text": (text("ab"), text("a", "b")),
     "clocks": (text("at 12:01:02"), text("at 13:04:05")),
     "what %time tells": (text("Wall time: 3 ms\n5"), text("Compiler : 130 ms\nWall time: 9 ms\n5")),
+    "the file of a cell": (
+        text('  File "/tmp/ipykernel_12/345.py", line 2\n', kind="stderr"),
+        text('  File "<task load>", line 2\n', kind="stderr"),
+    ),
     "a bar that was rewritten": (text("1%\r50%\r100%"), text("3%\r100%")),
     "warnings": (text("/a/b.py:3: UserWarning: no\n  f(x)\n", kind="stderr"), []),
     "other forms of a value": (shown("x", **{"text/html": "<b id=1>"}), shown("x", **{"text/html": "<b id=2>"})),

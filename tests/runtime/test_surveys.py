@@ -250,3 +250,33 @@ def test_sharing_is_part_of_the_structure() -> None:
 def test_plain_values_have_tokens(value) -> None:
     """What nobody can change needs no looking into."""
     assert tokens.token(value) == tokens.token(value) is not None
+
+
+BODY = "def f(a):\n    if a:\n        a = np.array(a)\n        a += 1\n    return [np.abs(i) for i in a]\n"
+OTHER_BODIES = {
+    "operator": BODY.replace("+=", "-="),
+    "constant": BODY.replace("1", "2"),
+    "condition": BODY.replace("if a", "if not a"),
+    "place": BODY.replace("        a += 1", "    a += 1"),
+    "name": BODY.replace("abs", "exp"),
+}
+
+
+def code_of(*texts: str):
+    """Return the function that texts define which are compiled one by one."""
+    names: dict[str, object] = {"__name__": "__main__"}
+    for text in texts:
+        exec(compile(text, "cell", "exec"), names)
+    return names["f"]
+
+
+def test_a_function_is_the_same_however_its_cell_was_compiled() -> None:
+    """With the import of what it uses, or statement by statement as IPython compiles a plain cell."""
+    load = "import math as np\n"
+    assert fingerprint(code_of(load + BODY)) == fingerprint(code_of(load, BODY))
+
+
+@pytest.mark.parametrize("body", OTHER_BODIES.values(), ids=OTHER_BODIES)
+def test_another_body_is_another_function(body) -> None:
+    """One sign, one constant, one indent."""
+    assert fingerprint(code_of("import math as np\n", BODY)) != fingerprint(code_of("import math as np\n", body))
