@@ -75,6 +75,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Refuse names that change from process to process: several cannot share such tests out among them."""
+    if " at 0x" in item.name:
+        raise pytest.UsageError(f"{item.nodeid} bears an address; give its parameters ids.")
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the world again."""
     if world in config.stash:

@@ -107,7 +107,15 @@ class Local:
     """Nothing that pydantic knows."""
 
 
-@pytest.mark.parametrize("value", [object(), Local(), Hidden(name="a", size=3), type("Nowhere", (), {})()], ids=repr)
+LOST = {
+    "an object": object(),
+    "a class without fields": Local(),
+    "a hidden field": Hidden(name="a", size=3),
+    "a class that is found nowhere": type("Nowhere", (), {})(),
+}
+
+
+@pytest.mark.parametrize("value", LOST.values(), ids=LOST)
 def test_what_json_would_not_give_back_is_refused(value) -> None:
     """Rather kept not at all than as something else."""
     with pytest.raises((TypeError, pydantic.PydanticUserError, ValueError)):
