@@ -56,6 +56,8 @@ def test_a_saved_notebook_tells_how_the_run_ended(browser: Browser, server: Serv
     name = server.write("saved.ipynb", *SAVED)
     with browser.open(name, size=(1400, 1800)) as page:
         page.run_all()
+        # It follows the panel, which lets changes gather for a moment.
+        expect(page.output(PANEL).locator(".orch-standing")).to_contain_text("Upstream failed")
         page.save()
         page.wait("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
     with browser.open(name, size=(1400, 1800)) as page:

@@ -109,7 +109,7 @@ UNUSABLE = {
     "no tasks": (("x = 1",), (), "With --all-cells each of its code cells counts as one."),
     "a plain cell that fails": (("%load_ext orch_notebook", "1 / 0", "%%task a\nx = 1"), (), "ZeroDivisionError"),
     "an unknown parameter": (("%load_ext orch_notebook", "%%task a\nx = 1"), ("-p", "m=1"), "m"),
-    "an unknown flow": (("%load_ext orch_notebook", "%%task a\nx = 1"), ("--flow", "b"), "There is no flow 'b'"),
+    "an unknown flow": (("%load_ext orch_notebook", "%%task a\nx = 1"), ("--flow", "b"), "has no flow 'b'"),
     "no such number": (("x = 1",), ("--orders", "0"), "See 'orch check --help'"),
 }
 

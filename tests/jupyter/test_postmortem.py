@@ -17,7 +17,7 @@ RUNS = ["%flow run --quiet", "%flow run --quiet --background"]
 def over(kernel: Kernel) -> None:
     """Wait until the run that goes on in the background has ended."""
     kernel.run(
-        "import gc\nfrom orch_notebook.jupyter.magics import _sessions\n_sessions[id(get_ipython())].handle.wait(30)"
+        "from orch_notebook.jupyter.magics import _sessions\n_sessions[id(get_ipython())].steering.handle.wait(30)"
     )
 
 
