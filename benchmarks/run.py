@@ -31,6 +31,19 @@ print(time.perf_counter() - started)
 """
 
 
+#: A process that performs a flow of three tasks, every state stored, and says its own peak of memory in MiB.
+WHOLE = """
+import resource, sys
+from orch_notebook import flow, task
+@task
+def double(x): return 2 * x
+@flow
+def three(): return double(double(double(1)))
+assert three() == 8
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
 def python(*arguments: str, home: str | None = None) -> str:
     """Run Python on its own and return what it printed."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
@@ -103,6 +116,69 @@ def imports() -> list[dict[str, object]]:
     return found
 
 
+def process() -> list[dict[str, object]]:
+    """What a flow of three tasks costs as a whole process, against one that does nothing."""
+    with tempfile.TemporaryDirectory() as home:
+        memory = float(python("-c", WHOLE, home=home))
+        pairs = [(timed("-c", WHOLE, home=home), timed("-c", "pass")) for _ in range(15)]
+    ours, bare = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return [
+        {
+            "what": "a flow of three tasks, whole process",
+            "ours": f"{ours * 1000:.0f} ms",
+            "baseline": f"python -c pass {bare * 1000:.0f} ms",
+            "ratio": round(ours / bare, 2),
+            "budget": "≤ 100 ms more, ≤ 30 MiB",
+            "note": f"{(ours - bare) * 1000:.0f} ms more, {memory:.1f} MiB",
+        }
+    ]
+
+
+def functions() -> list[dict[str, object]]:
+    """No-op tasks of functions on threads, with keys, capture and results, against the bare scheduler."""
+    rows: list[dict[str, object]] = []
+    for shape, bare_shape, what in (
+        ("chain", "chain-1000", "submitted one after another"),
+        ("fan", "fan-out-1000", "mapped"),
+        ("calls", "chain-1000", "called"),
+    ):
+        pairs = sorted(
+            (ours / bare, ours, bare)
+            for ours, bare in (
+                (float(python("functions.py", shape)), float(python("bare.py", bare_shape))) for _ in range(5)
+            )
+        )
+        ratio, ours, bare = pairs[len(pairs) // 2]
+        rows.append(
+            {
+                "what": f"1,000 functions, {what}",
+                "ours": f"{ours:.1f} µs/task",
+                "baseline": f"bare {bare:.1f} µs",
+                "ratio": round(ratio, 2),
+                "budget": "",
+                "note": "",
+            }
+        )
+    return rows
+
+
+def large() -> list[dict[str, object]]:
+    """Whether anything is quadratic: 20,000 mapped tasks run, repeated and listed, against 2,000."""
+    small = [float(each) for each in python("large.py", "2000").split()]
+    big = [float(each) for each in python("large.py", "20000").split()]
+    return [
+        {
+            "what": f"20,000 tasks, {what}",
+            "ours": f"{ours:.1f} µs/task",
+            "baseline": f"2,000 tasks {base:.1f} µs",
+            "ratio": round(ours / base, 2),
+            "budget": "",
+            "note": f"{ours * 20_000 / 1e6:.1f} s in all",
+        }
+        for what, ours, base in zip(("run", "repeated after a failure", "listed"), big, small, strict=True)
+    ]
+
+
 def analysis() -> list[dict[str, object]]:
     """What waits for what in 300 task cells, against parsing and compiling their text."""
     measured = []
@@ -147,14 +223,22 @@ def memory() -> list[dict[str, object]]:
     ]
 
 
-def timed(*arguments: str) -> float:
+def timed(*arguments: str, home: str | None = None) -> float:
     """Return the seconds that a Python process takes as a whole."""
     started = time.perf_counter()
-    python(*arguments)
+    python(*arguments, home=home)
     return time.perf_counter() - started
 
 
-BENCHMARKS = {"engine": engine, "imports": imports, "analysis": analysis, "memory": memory}
+BENCHMARKS = {
+    "engine": engine,
+    "functions": functions,
+    "large": large,
+    "process": process,
+    "imports": imports,
+    "analysis": analysis,
+    "memory": memory,
+}
 
 
 def main() -> None:
